@@ -1,0 +1,129 @@
+/*
+ * TCP connections and listeners as the layer above sees them (RFC 9293; what is implemented: docs/FEATURES.md).
+ *
+ * A connection handle belongs to its opener (tcp_open, tcp_accept) until tcp_close; the protocol's own state lives on
+ * afterwards (FIN_WAIT, LAST_ACK, TIME_WAIT) without it. `event` tells that readiness may have changed; it must only note
+ * it (post, wake): it must not call tcp_close on the same connection. Readiness itself is always recomputed by tcp_readiness.
+ *
+ * Nothing is transmitted by the calls themselves: they link the connection on the stack's output list and stack_flush builds the
+ * segments, so that ACKs ride on data and many writes make one segment.
+ */
+#pragma once
+
+#include "tcpip/stack.h"
+
+struct tcp_connection;
+
+typedef void tcp_event(void *context, uint32_t readiness_that_may_have_changed);
+
+enum tcp_state {
+	TCP_CLOSED,
+	TCP_LISTEN,
+	TCP_SYN_SENT,
+	TCP_SYN_RECEIVED,
+	TCP_ESTABLISHED,
+	TCP_FIN_WAIT_1,
+	TCP_FIN_WAIT_2,
+	TCP_CLOSE_WAIT,
+	TCP_CLOSING,
+	TCP_LAST_ACK,
+	TCP_TIME_WAIT,
+};
+
+int tcp_open(struct stack *stack, struct tcp_connection **out, tcp_event *event, void *context);
+/* Later owners (accept) set their own. */
+void tcp_set_event(struct tcp_connection *connection, tcp_event *event, void *context);
+/* Port 0: chosen now (RFC 6056). -EADDRINUSE, -EADDRNOTAVAIL, -EINVAL. Reuse rules as Linux's for TCP. */
+int tcp_bind(struct tcp_connection *connection, struct endpoint local, bool reuse_address,
+             bool reuse_port);
+/* backlog as listen(2): accept queue holds backlog + 1. May be called again to change it. -EADDRINUSE, -EINVAL. Unbound: takes
+ * an ephemeral port. */
+int tcp_listen(struct tcp_connection *connection, int backlog);
+/* The next established connection, whose owner the caller becomes (set its event); NULL: none. Its buffer sizes and options are
+ * inherited from the listener. */
+struct tcp_connection *tcp_accept(struct tcp_connection *listener);
+/* Starts the handshake: 0 means it is under way (NET_WRITABLE, or NET_ERROR with the reason, will follow). -EISCONN,
+ * -EALREADY, -ENETUNREACH, -EADDRNOTAVAIL (no port left), -EINVAL, -ECONNREFUSED never (that comes later). */
+int tcp_connect(struct tcp_connection *connection, struct endpoint remote);
+
+/* ---- sending: the one copy of the transmit path is made by the caller into the room that reserve names ---- */
+
+/* At least 1 and at most `want` contiguous bytes of room at *room: valid until the next call on this connection. -EAGAIN: send buffer
+ * full (NET_WRITABLE follows), -EPIPE: shut or closed, -ENOTCONN, -ENOBUFS: pool exhausted (NET_WRITABLE follows when memory is
+ * back). A pending error is returned instead (and cleared). */
+int64_t tcp_send_reserve(struct tcp_connection *connection, uint64_t want, uint8_t **room);
+/* `bytes` of the reserved room were filled. */
+void tcp_send_commit(struct tcp_connection *connection, uint32_t bytes, bool more /* MSG_MORE */);
+/* Take whole buffers by reference instead of copying (sendfile from pages that do not change): the chain's bytes are appended;
+ * takes the reference. -EAGAIN etc. as above (the chain is then still the caller's). */
+int tcp_send_pbuf(struct tcp_connection *connection, struct pbuf *data, bool more);
+
+/* ---- receiving: the one copy of the receive path is made by the caller out of the bytes that peek names ---- */
+
+/* The contiguous bytes at `offset` into the unread stream: their count (> 0) and address; 0: end of stream; -EAGAIN: nothing yet;
+ * -ENOTCONN; a pending error (cleared) otherwise. Valid until the next call on this connection. */
+int64_t tcp_receive_peek(struct tcp_connection *connection, uint64_t offset, const uint8_t **bytes);
+/* `bytes` of the stream are done with: buffers are freed, the window opens. */
+void tcp_receive_consume(struct tcp_connection *connection, uint64_t bytes);
+uint64_t tcp_receive_available(const struct tcp_connection *connection); /* FIONREAD */
+/* Urgent data (MSG_OOB): the byte, or -EINVAL / -EAGAIN. */
+int tcp_receive_urgent(struct tcp_connection *connection, bool peek);
+bool tcp_at_urgent_mark(const struct tcp_connection *connection);
+
+/* ---- end of life ---- */
+
+/* SHUT_RD / SHUT_WR / both, as shutdown(2). -ENOTCONN. */
+int tcp_shutdown(struct tcp_connection *connection, bool receive, bool send);
+/* The owner lets go. Unread data or linger 0: RST; else FIN after what is queued. The event is never called again. */
+void tcp_close(struct tcp_connection *connection);
+/* For SO_LINGER > 0 close: true once nothing unacknowledged is left (FIN acknowledged). */
+bool tcp_is_drained(const struct tcp_connection *connection);
+void tcp_abort(struct tcp_connection *connection); /* RST now; still owned, tcp_close follows */
+
+/* ---- state ---- */
+
+uint32_t tcp_readiness(const struct tcp_connection *connection); /* enum net_readiness, also for listeners */
+int tcp_take_error(struct tcp_connection *connection);           /* positive errno, cleared: SO_ERROR */
+enum tcp_state tcp_get_state(const struct tcp_connection *connection);
+struct endpoint tcp_local(const struct tcp_connection *connection);
+struct endpoint tcp_remote(const struct tcp_connection *connection);
+uint64_t tcp_send_queue_bytes(const struct tcp_connection *connection); /* SIOCOUTQ: not yet acknowledged */
+
+enum tcp_option {            /* unit of the value */
+	TCP_OPTION_NODELAY,  /* bool */
+	TCP_OPTION_CORK,     /* bool; clearing pushes */
+	TCP_OPTION_QUICKACK, /* bool */
+	TCP_OPTION_KEEPALIVE,          /* bool */
+	TCP_OPTION_KEEPIDLE_S,         /* 1..32767 [7200] */
+	TCP_OPTION_KEEPINTVL_S,        /* 1..32767 [75] */
+	TCP_OPTION_KEEPCNT,            /* 1..127 [9] */
+	TCP_OPTION_MAXSEG,             /* bytes */
+	TCP_OPTION_SYNCNT,             /* 1..127 [6] */
+	TCP_OPTION_USER_TIMEOUT_MS,    /* 0: default */
+	TCP_OPTION_DEFER_ACCEPT_S,     /* 0: off */
+	TCP_OPTION_LINGER2_S,          /* FIN_WAIT_2 timeout [60] */
+	TCP_OPTION_WINDOW_CLAMP,       /* bytes */
+	TCP_OPTION_NOTSENT_LOWAT,      /* bytes */
+	TCP_OPTION_RECEIVE_BUFFER,     /* bytes; setting it turns autotuning off */
+	TCP_OPTION_SEND_BUFFER,        /* bytes; same */
+	TCP_OPTION_RECEIVE_LOWAT,      /* bytes [1] */
+	TCP_OPTION_LINGER_S,           /* -1: off; 0: RST on close */
+	TCP_OPTION_TOS,
+	TCP_OPTION_TTL,
+	TCP_OPTION_OOB_INLINE,
+};
+/* -EINVAL out of range. */
+int tcp_set_option(struct tcp_connection *connection, enum tcp_option option, int64_t value);
+int64_t tcp_get_option(const struct tcp_connection *connection, enum tcp_option option);
+
+/* Truthful figures for TCP_INFO (tcp(7)). Times in microseconds, sizes in bytes, cwnd in segments. */
+struct tcp_information {
+	uint8_t state, ca_state, retransmits, probes, backoff, options, snd_wscale, rcv_wscale;
+	uint32_t rto_us, ato_us, snd_mss, rcv_mss, unacked, sacked, lost, retrans;
+	uint32_t last_data_sent_ms, last_data_recv_ms, last_ack_recv_ms;
+	uint32_t pmtu, rcv_ssthresh, rtt_us, rttvar_us, snd_ssthresh, snd_cwnd, advmss, reordering;
+	uint32_t rcv_rtt_us, rcv_space, total_retrans, min_rtt_us, segs_out, segs_in;
+	uint32_t notsent_bytes, snd_wnd, rcv_wnd, data_segs_in, data_segs_out;
+	uint64_t bytes_acked, bytes_received, bytes_sent, bytes_retrans, delivery_rate;
+};
+void tcp_get_information(const struct tcp_connection *connection, struct tcp_information *out);

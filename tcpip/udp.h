@@ -1,0 +1,51 @@
+/*
+ * UDP sockets (RFC 768) as the layer above sees them. A socket belongs to its creator until udp_close. Readiness changes are told
+ * through `event`, which must only note them (post, wake): it must not call back into the same socket's send or close.
+ */
+#pragma once
+
+#include "tcpip/stack.h"
+
+struct udp_socket;
+
+typedef void udp_event(void *context, uint32_t readiness_that_may_have_changed);
+
+struct udp_datagram {           /* what udp_receive hands out */
+	struct pbuf *payload;   /* may be empty (length 0) but is never NULL */
+	struct endpoint source, destination;
+	struct netif *netif;
+	uint64_t wall_ns; /* time of arrival */
+	uint8_t ttl, tos;
+};
+
+struct udp_send_options {
+	struct ipv4_address source; /* 0: by route or bound address (IP_PKTINFO) */
+	uint8_t ttl, tos;           /* ttl 0: default 64 */
+	bool broadcast_allowed, dont_fragment;
+};
+
+int udp_create(struct stack *stack, struct udp_socket **out, udp_event *event, void *context);
+void udp_close(struct udp_socket *socket);
+/* Port 0 takes an ephemeral one (RFC 6056). reuse: SO_REUSEADDR/SO_REUSEPORT as Linux treats them for UDP.
+ * -EADDRINUSE, -EADDRNOTAVAIL, -EINVAL (already bound). */
+int udp_bind(struct udp_socket *socket, struct endpoint local, bool reuse_address, bool reuse_port);
+/* Fixes the peer (filters input, ICMP errors surface as ECONNREFUSED). -ENETUNREACH... */
+int udp_connect(struct udp_socket *socket, struct endpoint remote);
+int udp_disconnect(struct udp_socket *socket); /* AF_UNSPEC */
+struct endpoint udp_local(const struct udp_socket *socket);
+struct endpoint udp_remote(const struct udp_socket *socket); /* port 0: not connected */
+/* A payload buffer with room for all headers: `bytes` <= 65507. NULL: pool exhausted. The chain's pieces have length set;
+ * fill them in order. */
+struct pbuf *udp_payload_alloc(struct udp_socket *socket, uint32_t bytes);
+/* Takes the payload, also on error. to NULL: the connected peer. -EDESTADDRREQ -EMSGSIZE -ENETUNREACH -EACCES (broadcast) -ENOBUFS
+ * -EAGAIN (send buffer full: wait for NET_WRITABLE). Fragments when larger than the path (RFC 791). */
+int udp_send(struct udp_socket *socket, const struct endpoint *to, struct pbuf *payload,
+             const struct udp_send_options *options);
+/* The first datagram of the queue; `peek` leaves it there (and the payload is only lent). False: none. */
+bool udp_receive(struct udp_socket *socket, struct udp_datagram *out, bool peek);
+uint32_t udp_next_length(const struct udp_socket *socket); /* FIONREAD: bytes of the first datagram */
+uint32_t udp_readiness(const struct udp_socket *socket);
+/* Pending error (positive errno), cleared by the call: SO_ERROR. */
+int udp_take_error(struct udp_socket *socket);
+void udp_set_receive_buffer(struct udp_socket *socket, uint32_t bytes); /* counted in true size */
+void udp_set_send_buffer(struct udp_socket *socket, uint32_t bytes);
