@@ -1,0 +1,111 @@
+/* What the parts of the stack promise each other (not for users of the library). */
+#pragma once
+
+#include "tcpip/stack.h"
+
+enum ip_protocol { IP_PROTOCOL_ICMP = 1, IP_PROTOCOL_TCP = 6, IP_PROTOCOL_UDP = 17 };
+
+/* The parsed network header of a received packet, valid during the input call. The pbuf's `data` stands at the transport
+ * header; its packet_length is the transport length (Ethernet padding cut off); the first `length` covers at least the
+ * minimal transport header (8 for UDP and ICMP, 20 for TCP) contiguously. */
+struct ip_packet {
+	struct netif *netif;
+	struct ipv4_address source, destination;
+	uint8_t ttl, tos, protocol;
+	uint8_t header_bytes; /* of the IP header, directly in front of `data` (for ICMP errors) */
+};
+
+/* A cached way to a destination: filled by route_lookup, revalidated when `generation` differs from the stack's (address, route or
+ * ARP change). With `resolved`, the 14 bytes of Ethernet header are ready to be copied. */
+struct route_cache {
+	struct netif *netif;
+	struct ipv4_address next_hop;
+	struct ipv4_address source; /* preferred source address */
+	uint32_t generation;
+	uint32_t mtu; /* netif's, or smaller by path MTU discovery */
+	bool resolved;
+	uint8_t ethernet_header[14];
+};
+
+/* -ENETUNREACH, or 0. Does not resolve ARP. */
+int route_lookup(struct stack *stack, struct ipv4_address destination, struct route_cache *out);
+/* Current for this stack's generation? */
+bool route_is_current(const struct stack *stack, const struct route_cache *route);
+
+struct ip_output_options {
+	uint8_t protocol, ttl, tos;
+	bool dont_fragment;
+};
+/* Send a transport segment: `packet` starts at the transport header, with headroom. Adds IP and Ethernet headers, resolves
+ * ARP when needed (queueing the packet, bounded), fragments when larger than the MTU and not GSO. Takes the reference. Looped
+ * back when the destination is ours. -ENOBUFS, -EHOSTUNREACH (ARP failed recently), -EMSGSIZE (dont_fragment). */
+int ip_output(struct stack *stack, struct route_cache *route, struct ipv4_address source,
+              struct ipv4_address destination, struct pbuf *packet,
+              const struct ip_output_options *options);
+
+/* Transports' entries; each takes the reference. Called by ip input for packets addressed to us. */
+void tcp_input(struct stack *stack, struct pbuf *segment, const struct ip_packet *ip);
+void udp_input(struct stack *stack, struct pbuf *datagram, const struct ip_packet *ip);
+void icmp_input(struct stack *stack, struct pbuf *message, const struct ip_packet *ip);
+
+/* An ICMP error about a packet of ours: `type`/`code` as received, positive errno as Linux maps it, and the quoted
+ * endpoints; `mtu` for fragmentation-needed (RFC 1191), `sequence` the quoted TCP sequence number. */
+struct icmp_error {
+	uint8_t type, code;
+	int error;
+	bool fatal; /* Linux: hard error for TCP in SYN_SENT, ECONNREFUSED for UDP */
+	struct endpoint local, remote;
+	struct tcp_seq sequence;
+	uint32_t mtu;
+};
+void tcp_icmp_error(struct stack *stack, const struct icmp_error *error);
+void udp_icmp_error(struct stack *stack, const struct icmp_error *error);
+/* Port unreachable and the like, rate limited; `packet` stands at the transport header and is only read. */
+void icmp_send_error(struct stack *stack, const struct pbuf *packet, const struct ip_packet *ip,
+                     uint8_t type, uint8_t code);
+/* An address failed to resolve: connections waiting for it learn EHOSTUNREACH. */
+void tcp_host_unreachable(struct stack *stack, struct ipv4_address destination);
+
+/* Life of the transports within a stack. */
+int tcp_init(struct stack *stack);
+void tcp_fini(struct stack *stack);
+void tcp_flush(struct stack *stack); /* part of stack_flush: builds the segments of every connection on the output list */
+const char *tcp_verify(struct stack *stack);
+struct tcp_stack *stack_tcp(struct stack *stack); /* TCP's own per-stack state, see tcp_internal.h */
+void stack_set_tcp(struct stack *stack, struct tcp_stack *tcp);
+/* Tell the owner once that a flush is due (stack_config.output_pending). */
+void stack_note_output(struct stack *stack);
+const struct stack_config *stack_get_config(const struct stack *stack);
+struct stack_statistics *stack_counters(struct stack *stack);
+void *stack_alloc(struct stack *stack, size_t bytes); /* zeroed; NULL when short */
+void stack_free(struct stack *stack, void *memory, size_t bytes);
+void stack_random(struct stack *stack, void *out, size_t bytes);
+
+/* Internet checksum (RFC 1071): ones' complement sum of bytes, unfolded; order-independent across calls for even lengths. */
+uint32_t checksum_add(uint32_t sum, const void *bytes, size_t length);
+uint16_t checksum_fold(uint32_t sum); /* complemented, ready to be stored with checksum_store */
+uint32_t checksum_pbuf(uint32_t sum, const struct pbuf *packet, uint32_t offset, uint32_t length);
+uint32_t checksum_pseudo_ipv4(struct ipv4_address source, struct ipv4_address destination,
+                              uint8_t protocol, uint32_t length);
+
+/* Big-endian loads and stores, unaligned. */
+static inline uint16_t load_be16(const uint8_t *p)
+{
+	return (uint16_t)(p[0] << 8 | p[1]);
+}
+static inline uint32_t load_be32(const uint8_t *p)
+{
+	return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
+}
+static inline void store_be16(uint8_t *p, uint16_t v)
+{
+	p[0] = (uint8_t)(v >> 8);
+	p[1] = (uint8_t)v;
+}
+static inline void store_be32(uint8_t *p, uint32_t v)
+{
+	p[0] = (uint8_t)(v >> 24);
+	p[1] = (uint8_t)(v >> 16);
+	p[2] = (uint8_t)(v >> 8);
+	p[3] = (uint8_t)v;
+}
