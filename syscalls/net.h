@@ -1,0 +1,20 @@
+/* The network side of the personality: start-up and what other parts may ask. */
+#pragma once
+
+#include "core/boot.h"
+#include "core/hart.h"
+
+struct stack;
+
+/* Creates the boot hart's stack, probes virtio-net (mmio and pci) and virtio-rng, applies ip=; later than files_init. Absent hardware is not
+ * an error. */
+int net_init(struct hart *hart, const struct boot_information *boot);
+struct stack *net_stack(struct hart *hart);
+/* Hang and panic dumps: one line per socket and queue. */
+void net_dump(void);
+/* Text of /proc/net/tcp, udp, dev, sockstat... through `emit`; false: no such name. */
+bool net_describe(const char *name, void (*emit)(void *context, const char *line), void *context);
+
+/* Random bytes for getrandom, AT_RANDOM, /dev/urandom: ChaCha20 keyed from virtio-rng, the DTB's rng-seed and timing (process/random.c). */
+void random_bytes(void *out, size_t bytes);
+void random_add_entropy(const void *bytes, size_t length);

@@ -1,0 +1,60 @@
+/* A process (thread group): what its threads share. Parts that CLONE_* flags share across processes are counted objects of their own. */
+#pragma once
+
+#include "syscalls/signal.h"
+#include "syscalls/thread.h"
+
+struct address_space;
+struct file_table;
+
+struct credentials {
+	uint32_t uid, euid, suid, fsuid, gid, egid, sgid, fsgid;
+	uint32_t group_count;
+	uint32_t groups[32];
+	uint64_t capabilities; /* effective = permitted */
+};
+
+struct fs_context { /* CLONE_FS shares it */
+	uint32_t refs;
+	struct path_node *root, *cwd; /* see syscalls/file.h */
+	uint32_t umask;
+};
+
+enum { LIMIT_CPU, LIMIT_FSIZE, LIMIT_DATA, LIMIT_STACK, LIMIT_CORE, LIMIT_RSS, LIMIT_NPROC, LIMIT_NOFILE, LIMIT_MEMLOCK, LIMIT_AS,
+       LIMIT_LOCKS, LIMIT_SIGPENDING, LIMIT_MSGQUEUE, LIMIT_NICE, LIMIT_RTPRIO, LIMIT_RTTIME, LIMITS };
+
+struct process {
+	int32_t pid, group_id, session_id;
+	struct process *parent;
+	struct list children;
+	struct list_node sibling_link;
+	struct list_node all_link;
+	struct list threads;
+	uint32_t thread_count;
+	struct address_space *memory;
+	struct file_table *files;
+	struct fs_context *fs;
+	struct signal_actions *actions;
+	signal_set pending;
+	struct signal_queue *signal_information;
+	struct credentials credentials;
+	struct { uint64_t soft, hard; } limits[LIMITS];
+	struct wait_queue child_wait; /* wait4: a child changed state */
+	int exit_signal;  /* to the parent; 0: none */
+	int exit_status;  /* as wait4 reports it */
+	bool exiting, zombie, stopped, execed, dumpable;
+	char name[16];
+	char *command_line; /* for /proc/PID/cmdline: NUL-separated */
+	size_t command_line_bytes;
+	struct path_node *executable; /* /proc/self/exe; holds a reference */
+	struct process_timers *timers; /* setitimer, timer_create */
+	uint64_t start_ns, user_ns, system_ns, child_user_ns, child_system_ns;
+	uint64_t minor_faults, voluntary_switches;
+	uint64_t peak_resident_pages;
+};
+
+struct process *process_find(int32_t pid);
+struct thread *thread_find(int32_t tid);
+extern struct list all_processes;
+/* A thread asks for the end of its whole process with this wait status (exit code << 8, or signal number). */
+void process_exit(struct process *process, int wait_status);

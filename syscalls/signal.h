@@ -1,0 +1,30 @@
+/* Signals (signal(7)): generation, delivery into handlers (rt_sigframe of arch/riscv), default actions. */
+#pragma once
+
+#include "syscalls/thread.h"
+
+#define SIGNALS 64
+#define SIGNAL_FRAME_INFO_BYTES 128 /* sizeof(siginfo_t) */
+
+struct process;
+
+struct signal_information { /* the fields of siginfo_t that are filled, kernel form */
+	int32_t number, code, error;
+	int32_t pid, status;
+	uint32_t uid;
+	uint64_t value, address;
+};
+
+/* To one thread, or to the process (any thread that does not block it). Wakes a parked one as needed. -EAGAIN: queue full. */
+int signal_send_thread(struct thread *thread, const struct signal_information *information);
+int signal_send_process(struct process *process, const struct signal_information *information);
+/* A fault of the running thread: delivered now, fatal when blocked or ignored. */
+void signal_force(struct thread *thread, int number, int code, uint64_t address);
+/* SIGPIPE for a write to a broken pipe or socket of the calling thread. */
+void signal_send_pipe(struct thread *thread);
+/* Temporarily replace the mask for a call that waits (ppoll, pselect6, epoll_pwait, sigsuspend): the old one returns after the call, or
+ * after the handler. */
+void signal_mask_swap(struct thread *thread, signal_set mask);
+void signal_mask_restore(struct thread *thread);
+/* The calls' common prologue: reads the user's mask (NULL: nothing). -EINVAL (size), -EFAULT. */
+int signal_mask_from_user(struct thread *thread, struct user_addr mask, uint64_t bytes);

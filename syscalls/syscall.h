@@ -1,0 +1,47 @@
+/*
+ * The system-call table: number, name, arity and argument formats from one line each, in table_process.def, table_memory.def,
+ * table_files.def and table_net.def:
+ *
+ *     SYSCALL(63, read, 3, "dpu")
+ *
+ * declares `long sys_read(struct thread *thread, const uint64_t *argument)` as the handler. Format letters, one per argument: d int,
+ * u unsigned, x hexadecimal, p user pointer, s path or string in user memory, f file descriptor. Numbers are Linux's
+ * asm-generic/unistd.h.
+ *
+ * A handler runs to completion on the hart's stack. It returns the result (negative errno for errors), or SYS_PARKED after thread_park:
+ * then the resume function it named decides later. It reads its arguments from `argument[0..5]` (they lie in the saved
+ * registers: a0..a5; argument[0] is overwritten by the result).
+ */
+#pragma once
+
+#include <errno.h>
+#include <stdint.h>
+
+#include "core/address.h"
+#include "syscalls/thread.h"
+
+/* Not a result: the thread waits, was killed, or its registers were replaced (execve, rt_sigreturn). */
+#define SYS_PARKED (-100000L)
+/* The call was interrupted by a signal: becomes a restart when the handler has SA_RESTART, EINTR otherwise. Never seen by programs. */
+#define ERESTARTSYS 512
+
+typedef long syscall_handler(struct thread *thread, const uint64_t *argument);
+
+#define SYSCALL(number, name, arity, format) long sys_##name(struct thread *thread, const uint64_t *argument);
+#include "syscalls/table_process.def"
+#include "syscalls/table_memory.def"
+#include "syscalls/table_files.def"
+#include "syscalls/table_net.def"
+#undef SYSCALL
+
+#define SYSCALLS_MAX 512 /* numbers below this have a table entry; others are ENOSYS */
+
+struct syscall_statistics {
+	uint64_t calls, errors, parks;
+};
+extern struct syscall_statistics syscall_statistics[SYSCALLS_MAX];
+
+/* personality.syscall: dispatch, count, trace. */
+void syscall_enter(struct task *task);
+/* Give a parked thread's call its result (called by thread.c after resume). */
+void syscall_complete(struct thread *thread, long result);
