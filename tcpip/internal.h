@@ -36,7 +36,8 @@ struct ip_output_options {
 	uint8_t protocol, ttl, tos;
 	bool dont_fragment;
 };
-/* Send a transport segment: `packet` starts at the transport header, with headroom. Adds IP and Ethernet headers, resolves
+/* Send a transport segment: `packet` starts at the transport header, with headroom. With PBUF_CSUM_PARTIAL the caller sets
+ * csum_offset, with PBUF_GSO_TCP4 also gso_size; csum_start and header_length are filled here. Adds IP and Ethernet headers, resolves
  * ARP when needed (queueing the packet, bounded), fragments when larger than the MTU and not GSO. Takes the reference. Looped
  * back when the destination is ours. -ENOBUFS, -EHOSTUNREACH (ARP failed recently), -EMSGSIZE (dont_fragment). */
 int ip_output(struct stack *stack, struct route_cache *route, struct ipv4_address source,
@@ -81,12 +82,30 @@ void *stack_alloc(struct stack *stack, size_t bytes); /* zeroed; NULL when short
 void stack_free(struct stack *stack, void *memory, size_t bytes);
 void stack_random(struct stack *stack, void *out, size_t bytes);
 
-/* Internet checksum (RFC 1071): ones' complement sum of bytes, unfolded; order-independent across calls for even lengths. */
+/* Internet checksum (RFC 1071): ones' complement sum of bytes, unfolded, in the machine's (little-endian) byte order:
+ * load and store the field with checksum_load and checksum_store only. Order-independent across calls for even lengths. A sum
+ * over bytes that include a correct checksum folds to 0. */
 uint32_t checksum_add(uint32_t sum, const void *bytes, size_t length);
 uint16_t checksum_fold(uint32_t sum); /* complemented, ready to be stored with checksum_store */
 uint32_t checksum_pbuf(uint32_t sum, const struct pbuf *packet, uint32_t offset, uint32_t length);
 uint32_t checksum_pseudo_ipv4(struct ipv4_address source, struct ipv4_address destination,
                               uint8_t protocol, uint32_t length);
+
+static inline void checksum_store(uint8_t *p, uint16_t folded)
+{
+	p[0] = (uint8_t)folded;
+	p[1] = (uint8_t)(folded >> 8);
+}
+static inline uint16_t checksum_load(const uint8_t *p)
+{
+	return (uint16_t)(p[0] | p[1] << 8);
+}
+/* What PBUF_CSUM_PARTIAL wants in the checksum field: the sum of the pseudo header (with the length of the whole packet, also
+ * with GSO), not complemented. */
+static inline void checksum_store_partial(uint8_t *p, uint32_t pseudo_sum)
+{
+	checksum_store(p, (uint16_t)~checksum_fold(pseudo_sum));
+}
 
 /* Big-endian loads and stores, unaligned. */
 static inline uint16_t load_be16(const uint8_t *p)

@@ -33,6 +33,9 @@ enum pbuf_class {
 /* Room in front of a transport payload: virtio-net header (12) + Ethernet (14) + IPv6 (40) + TCP with options (60), rounded. */
 #define PBUF_HEADROOM 128
 #define PBUF_UNIT_PAYLOAD 65536
+/* Headroom of a receive buffer that a driver hands to a device which puts 12 or 20 bytes (virtio-net header) in front of the
+ * frame: the IP header then lies 4-aligned. Other alignments work but cost a move of the frame in netif_input. */
+#define PBUF_RECEIVE_HEADROOM 2
 
 enum pbuf_flags {
 	PBUF_CSUM_VALID = 1 << 0,   /* receive: transport checksum known good (device, or loopback) */
@@ -89,6 +92,8 @@ bool pbuf_pool_destroy(struct pbuf_pool *pool);
 void pbuf_pool_statistics(const struct pbuf_pool *pool, struct pbuf_pool_statistics *out);
 /* Give cached free blocks back. */
 void pbuf_pool_trim(struct pbuf_pool *pool);
+/* For tests: `fail` is asked at every allocation (NULL: off). */
+void pbuf_pool_inject_failures(struct pbuf_pool *pool, bool (*fail)(void *context), void *context);
 
 /* refs 1, length 0, `data` at `headroom` bytes into the room of the block. NULL when the pool is exhausted. */
 struct pbuf *pbuf_alloc(struct pbuf_pool *pool, enum pbuf_class class_, uint32_t headroom);
