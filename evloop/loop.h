@@ -29,6 +29,9 @@ enum loop_priority {
 
 #define LOOP_EVENT_TIMER (1u << 31) /* set in `events` when a timer's deadline passed */
 #define LOOP_NEVER UINT64_MAX       /* a deadline that never comes */
+#define LOOP_HEAP_ROOT 1            /* index of the heap's root; 0 means "not in the heap" */
+#define LOOP_DEFAULT_BUDGET 64
+#define LOOP_TIMER_BATCH 256 /* timers taken from the heap in one turn; the rest follow in the next */
 
 struct loop;
 struct loop_watcher;
@@ -66,7 +69,8 @@ struct loop_message {
 };
 
 struct loop_config {
-	/* realloc with sizes, for the timer heap: returns NULL when memory is short (the old block stays valid). */
+	/* realloc with sizes, for the timer heap: returns NULL when memory is short (the old block stays valid).
+	 * new_bytes 0 frees. */
 	void *(*reallocate)(void *context, void *old, size_t old_bytes, size_t new_bytes);
 	void *context;
 	uint32_t budget[LOOP_PRIORITIES]; /* callbacks per level and turn; 0 means the default (64) */
@@ -126,7 +130,8 @@ void loop_stop(struct loop *loop, struct loop_watcher *watcher);
 int loop_timer_create(struct loop *loop, struct loop_timer *timer, enum loop_priority priority,
                       loop_callback *callback);
 void loop_timer_destroy(struct loop *loop, struct loop_timer *timer);
-/* Arm, or re-arm in place, to fire once when now_ns >= deadline_ns. LOOP_NEVER disarms. Never fails. */
+/* Arm, or re-arm in place, to fire once when now_ns >= deadline_ns. LOOP_NEVER disarms. An expiry that waits to be dispatched is
+ * forgotten: the callback runs for the newest deadline only. Never fails. */
 void loop_timer_arm(struct loop *loop, struct loop_timer *timer, uint64_t deadline_ns);
 /* Disarm and forget a pending expiry. */
 void loop_timer_cancel(struct loop *loop, struct loop_timer *timer);
@@ -141,7 +146,7 @@ void loop_hook_add_collect(struct loop *loop, struct loop_hook *hook);
 void loop_hook_add_flush(struct loop *loop, struct loop_hook *hook);
 void loop_hook_remove(struct loop_hook *hook);
 
-/* One turn, with the clock read by the caller. True when events are still pending (a budget ran out): call again soon. */
+/* One turn, with the clock read by the caller. True when work is left (a budget ran out, a timer is due already): call again soon. */
 bool loop_turn(struct loop *loop, uint64_t now_ns);
 /* The flush hooks alone: everything deferred to the end of a turn goes out now. */
 void loop_flush(struct loop *loop);
