@@ -1,14 +1,17 @@
-/* Time: the `time` CSR scaled to nanoseconds since boot (monotonic), and the wall clock's offset to it. */
+/* Time: the `time` CSR scaled to nanoseconds since boot (monotonic), and the wall clock's offset to
+ * it. */
 #pragma once
 
 #include <stdint.h>
 
-struct clock_parameters {      /* ns = (ticks * multiplier) >> shift ; also what the vDSO reads */
+struct clock_parameters { /* ns = ((time - base_ticks) * multiplier) >> shift, a 128-bit product (64
+	                     bits suffice when shift is 0); the vDSO too */
 	uint64_t multiplier;
 	uint32_t shift;
 	uint64_t timebase_hz;
-	uint64_t base_ticks;   /* `time` at boot: ns counts from there */
-	uint64_t wall_offset_ns; /* realtime = monotonic + this (goldfish RTC at boot, clock_settime) */
+	uint64_t base_ticks;     /* `time` at boot: ns counts from there */
+	uint64_t wall_offset_ns; /* realtime = monotonic + this (goldfish RTC at boot,
+	                            clock_settime) */
 };
 extern struct clock_parameters clock_parameters;
 

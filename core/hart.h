@@ -1,8 +1,10 @@
 /*
- * One hart: its loop, its stack, its run queue. Code names its hart; nothing here is shared between harts without saying so.
+ * One hart: its loop, its stack, its run queue. Code names its hart; nothing here is shared between
+ * harts without saying so.
  *
- * Kernel code runs on the hart's one stack with interrupts off; it is entered from a trap out of user mode or out of the wait
- * at the end of hart_loop, and leaves by entering a task or by waiting. No function here blocks.
+ * Kernel code runs on the hart's one stack with interrupts off; it is entered from a trap out of
+ * user mode or out of the wait at the end of hart_loop, and leaves by entering a task or by
+ * waiting. No function here blocks.
  */
 #pragma once
 
@@ -12,23 +14,54 @@
 struct task;
 
 struct hart_statistics {
-	uint64_t traps, syscalls, inline_returns, page_faults, kernel_faults, interrupts, timer_interrupts;
+	uint64_t syscalls; /* incremented by the trap entry */
+	uint64_t page_faults, exceptions, kernel_faults, interrupts, timer_interrupts;
+	uint64_t passes; /* of hart_loop; system calls that returned inline are syscalls minus those
+	                    that led to a pass */
 	uint64_t task_switches, waits, external_interrupts, polls;
-	uint64_t longest_run_ns; /* longest time from a trap, or a wake-up, to the next entry of a task or wait */
+	uint64_t longest_run_ns; /* longest time from the start of a pass to the next entry of a
+	                          * task or wait; with measure=1 also the longest system call */
 };
 
+/*
+ * Devices' notifications (interrupts) stay off while the loop takes turns, since every turn looks
+ * at the rings anyway. Before the loop stops looking, the hooks re-arm them: prepare_wait is
+ * called, in order of registration,
+ *   - before the hart waits (wfi): false (work arrived while arming: "look once more") makes it
+ * take another turn instead;
+ *   - before hart_loop enters a task: false lets the task run, but no longer than the backstop
+ * before the next turn. It is not called when a system call returns inline: no turn ran, so what
+ * was armed still is. It must be idempotent and cheap (tens of instructions when already armed).
+ */
+struct hart_idle_hook {
+	struct list_node link;
+	bool (*prepare_wait)(void *context); /* false: work arrived, don't wait */
+	void *context;
+};
+
+/* core/trap.S uses the fields down to `loop`: core/offsets.h follows every change. */
 struct hart {
-	uint64_t stack_top;   /* used by the trap entry: keep first */
-	struct task *current; /* the task whose registers are live, or that trapped last; NULL when none */
+	uint64_t stack_top;
+	uint64_t stack_bottom;
+	void (*syscall_entry)(struct task *task); /* personality.syscall, or a wrapper that traces
+	                                             or measures it */
+	uint32_t inline_flags; /* task flags with which a trap may return inline; matches none when
+	                          that is switched off */
+	bool in_loop; /* between a trap's end and the next entry of a task: deferred output needs no
+	                 backstop */
 	struct loop loop;
-	struct list run_queue;     /* tasks ready to run, FIFO */
-	struct task *fp_owner;     /* whose FP registers are in the unit, or NULL */
-	uint64_t active_satp;      /* as last written */
-	uint64_t timer_armed_ns;   /* deadline in the comparator, LOOP_NEVER when none */
-	uint64_t backstop_ns;      /* deferred output must leave by then, LOOP_NEVER when there is none */
+	struct task *current; /* the task whose registers are live, or that trapped last; NULL when
+	                         none */
+	struct list idle_hooks;
+	struct list run_queue;   /* tasks ready to run, FIFO */
+	struct task *fp_owner;   /* whose FP registers are in the unit, or NULL */
+	uint64_t active_satp;    /* as last written */
+	uint64_t timer_armed_ns; /* deadline in the comparator, LOOP_NEVER when none */
+	uint64_t
+	        backstop_ns; /* deferred output must leave by then, LOOP_NEVER when there is none */
 	uint64_t slice_end_ns;
-	uint32_t index;            /* 0 is the boot hart */
-	uint64_t hartid;           /* the hardware's number */
+	uint32_t index;  /* 0 is the boot hart */
+	uint64_t hartid; /* the hardware's number */
 	struct hart_statistics statistics;
 };
 
@@ -44,10 +77,15 @@ static inline struct hart *this_hart(void)
 extern struct hart *harts[HARTS_MAX]; /* by index; NULL beyond hart_count */
 extern uint32_t hart_count;
 
-/* Turn after turn, then the next task or wait. Resets the stack: never returns, callers' frames are gone. */
+void hart_add_idle_hook(struct hart *hart, struct hart_idle_hook *hook);
+void hart_remove_idle_hook(struct hart_idle_hook *hook);
+
+/* Turn after turn, then the next task or wait. Resets the stack: never returns, callers' frames are
+ * gone. */
 _Noreturn void hart_loop(struct hart *hart);
 
-/* Output was deferred to the end of the turn: make sure that a turn ends within HART_BACKSTOP_NS even if the running task computes. */
+/* Output was deferred to the end of the turn: make sure that a turn ends within the backstop even
+ * if the running task computes. Boot argument backstop_us. */
 #define HART_BACKSTOP_NS 20000
 void hart_note_output(struct hart *hart);
 

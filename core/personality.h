@@ -1,6 +1,6 @@
 /*
- * What the machine layer asks of the layer that gives traps their meaning. One instance, registered at boot; core depends on nothing
- * above it.
+ * What the machine layer asks of the layer that gives traps their meaning. One instance, registered
+ * at boot; core depends on nothing above it.
  */
 #pragma once
 
@@ -11,17 +11,20 @@ enum fault_access { FAULT_READ, FAULT_WRITE, FAULT_EXECUTE };
 struct boot_information; /* core/boot.h */
 
 struct personality {
-	/* Everything of core is up on the boot hart (memory, interrupts, clock, console, loop). Probe devices, create the first task. */
+	/* Everything of core is up on the boot hart (memory, interrupts, clock, console, loop).
+	 * Probe devices, create the first task. */
 	void (*start)(struct hart *hart, const struct boot_information *boot);
-	/* ecall from user mode; registers are saved, pc already stands behind the ecall. Either completes (a0 set) or parks,
-	 * kills or replaces the task. */
+	/* ecall from user mode; registers are saved, pc already stands behind the ecall. Either
+	 * completes (a0 set) or parks, kills or replaces the task. */
 	void (*syscall)(struct task *task);
-	/* A page fault of user mode. True: resolved, run on. False: the personality has posted a signal or killed the task. */
+	/* A page fault of user mode. True: resolved, run on. False: the personality has posted a
+	 * signal or killed the task. */
 	bool (*user_fault)(struct task *task, struct user_addr address, enum fault_access access);
-	/* A page fault of kernel code on a user address (copy_*_user) in the active address space. True: mapped now, retry. False: the copy
-	 * fails with EFAULT. */
+	/* A page fault of kernel code on a user address (copy_*_user) in the active address space.
+	 * True: mapped now, retry. False: the copy fails with EFAULT. */
 	bool (*kernel_fault)(struct user_addr address, enum fault_access access);
-	/* Any other exception of user mode (illegal instruction, breakpoint, misaligned, access fault). */
+	/* Any other exception of user mode (illegal instruction, breakpoint, misaligned, access
+	 * fault). */
 	void (*exception)(struct task *task, uint64_t cause, uint64_t value);
 	/* task->return_work is set: deliver signals. May park or kill the task. */
 	void (*before_user)(struct task *task);
@@ -31,3 +34,6 @@ struct personality {
 
 void personality_register(const struct personality *personality);
 extern struct personality personality_ops;
+
+/* Defined by the layer above: calls personality_register. Core has a weak one that does nothing. */
+void personality_install(void);
