@@ -52,6 +52,8 @@ struct file_operations {
 	int (*page)(struct file *file, uint64_t index, bool shared_write, struct page **out);
 	/* Fill linux_dirent64 records into uio from position *offset on. Bytes, 0 at the end, -EINVAL (room too small). */
 	long (*entries)(struct file *file, struct uio *uio, uint64_t *offset);
+	/* How long read(2) and write(2) may wait: SO_RCVTIMEO, SO_SNDTIMEO. NULL or LOOP_NEVER: for ever. */
+	uint64_t (*timeout_ns)(struct file *file, bool write);
 	/* fcntl(F_SETFL) changed file->flags. */
 	void (*flags_changed)(struct file *file);
 	/* The last reference is gone: free everything, including the file itself (file_free when it was made by file_create). */
@@ -66,8 +68,10 @@ struct file {
 	struct wait_queue waiters;
 	struct list epoll_items; /* items of epoll instances that watch this file */
 	void *object;
-	struct path_node *node; /* name-space node it was opened from, or NULL */
-	uint32_t seekable : 1;  /* has an offset: read/write/lseek/pread work */
+	struct path_node *node; /* name-space node it was opened from (holds a reference), or NULL */
+	int32_t owner;          /* F_SETOWN: pid, or minus process group */
+	uint8_t owner_signal;   /* F_SETSIG */
+	bool seekable;          /* has an offset: read/write/lseek/pread work */
 };
 
 /* refs 1. NULL when memory is short. */
@@ -137,6 +141,7 @@ struct io_request {
 	bool nonblocking;
 	bool all;             /* go on until uio.remaining is 0 (write, MSG_WAITALL); partial count on error, signal or timeout */
 	bool positioned;      /* uses `offset`, not file->offset */
+	uint64_t total;       /* io_run's own: bytes of the attempts so far (leave 0) */
 	uint64_t extra[6];    /* the attempt's own */
 };
 /* Runs the request (copied into the thread's park state when it must wait). Returns the result or SYS_PARKED. */
