@@ -1,0 +1,55 @@
+/*
+ * PCI Express behind an ECAM window: enumeration of bus by bus, BAR assignment, and virtio's
+ * capabilities (virtio 1.2 §4.1). Wired interrupts (INTx).
+ *
+ * Nothing here knows the device tree: virtio/probe.c translates it into these plain parameters,
+ * host tests point them at plain memory.
+ */
+#pragma once
+
+#include "virtio/transport.h"
+
+/* A window of the host bridge through which BARs are reached. */
+struct pci_window {
+	uint64_t bus_address; /* what is written into BARs */
+	uint64_t bytes;
+	volatile uint8_t *mapped; /* the same place for us */
+	uint64_t next;            /* offset of the first byte not handed out yet */
+	bool is_64bit;            /* of the 64-bit memory space (ranges' space code 3) */
+};
+
+#define PCI_WINDOWS_MAX 4
+
+struct pci_host {
+	volatile uint8_t *ecam; /* configuration space of first_bus's function 0.0 */
+	uint64_t ecam_bytes;
+	uint8_t first_bus, last_bus;
+	struct pci_window windows[PCI_WINDOWS_MAX];
+	uint32_t window_count;
+};
+
+struct pci_function {
+	struct pci_host *host;
+	uint8_t bus, device, function;
+	uint16_t vendor, device_id;
+	uint8_t pin;               /* 1..4: INTA..INTD; 0: none */
+	volatile uint8_t *config;  /* its 4 KiB of configuration space */
+	volatile uint8_t *bars[6]; /* mapped memory BARs; NULL: absent, I/O, or no room */
+	uint64_t bar_bytes[6];
+};
+
+/* Call `found` for every function on first_bus (no bridges are crossed). Stops early when it
+ * returns false. */
+void pci_enumerate(struct pci_host *host,
+                   bool (*found)(void *context, const struct pci_function *function),
+                   void *context);
+/* Size and place all memory BARs, enable memory access and bus mastering. -ENOSPC: a window is full
+ * (that BAR stays NULL, the others work). */
+int pci_assign_bars(struct pci_function *function);
+/* Offset of the next capability `id` behind `after` (0: from the start); 0: none. Never loops. */
+uint8_t pci_find_capability(const struct pci_function *function, uint8_t id, uint8_t after);
+
+/* A virtio function (vendor 1af4, devices 1000..107f) whose BARs are assigned. -ENODEV: not virtio,
+ * or without modern capabilities; -EINVAL: capabilities that point outside their BAR. */
+int virtio_pci_probe(struct virtio_transport *transport, const struct pci_function *function,
+                     uint32_t irq);

@@ -1,0 +1,135 @@
+/*
+ * How a driver reaches one virtio device, whatever the bus: modern devices only
+ * (VIRTIO_F_VERSION_1).
+ *
+ * A transport is made by a probe function (virtio_mmio_probe, virtio_pci_probe; virtio/probe.h
+ * walks the device tree) or, in host tests, by a simulated device. Legal order, virtio 1.2 §3.1.1:
+ *
+ *   probe -> virtio_start(features) -> {queue_max, queue_setup} per queue -> virtio_driver_ok
+ *         -> notify, read_interrupt, config ... -> virtio_reset
+ *
+ * All functions are called by the hart that owns the device. Errors are negative errno values.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum virtio_device_type {
+	VIRTIO_DEVICE_NET = 1,
+	VIRTIO_DEVICE_RNG = 4,
+};
+
+/* Device status, virtio 1.2 §2.1. */
+enum virtio_status {
+	VIRTIO_STATUS_ACKNOWLEDGE = 1,
+	VIRTIO_STATUS_DRIVER = 2,
+	VIRTIO_STATUS_DRIVER_OK = 4,
+	VIRTIO_STATUS_FEATURES_OK = 8,
+	VIRTIO_STATUS_NEEDS_RESET = 64,
+	VIRTIO_STATUS_FAILED = 128,
+};
+
+/* Interrupt reasons, virtio 1.2 §4.1.4.5 and §4.2.2. */
+enum virtio_interrupt {
+	VIRTIO_INTERRUPT_QUEUE = 1,
+	VIRTIO_INTERRUPT_CONFIG = 2,
+};
+
+/* Features of every device, virtio 1.2 §6. */
+#define VIRTIO_F_INDIRECT_DESC   (1ull << 28)
+#define VIRTIO_F_EVENT_IDX       (1ull << 29)
+#define VIRTIO_F_VERSION_1       (1ull << 32)
+#define VIRTIO_F_ACCESS_PLATFORM (1ull << 33) /* accepted: there is no IOMMU in front of us */
+
+struct virtio_transport;
+
+/* Where the parts of a queue lie, as the device sees them, and which vector it raises. */
+struct virtio_queue_place {
+	uint64_t descriptors;
+	uint64_t available;
+	uint64_t used;
+	uint16_t size;
+};
+
+struct virtio_transport_ops {
+	uint64_t (*read_features)(struct virtio_transport *transport);
+	void (*write_features)(struct virtio_transport *transport, uint64_t features);
+	uint8_t (*read_status)(struct virtio_transport *transport);
+	void (*write_status)(struct virtio_transport *transport, uint8_t status);
+	/* Why the device interrupted (enum virtio_interrupt); reading acknowledges. 0: it did not.
+	 */
+	uint32_t (*read_interrupt)(struct virtio_transport *transport);
+	uint32_t (*config_generation)(struct virtio_transport *transport);
+	/* One aligned field of the device's configuration of 1, 2 or 4 bytes; 0 beyond its end. */
+	uint32_t (*config_field)(struct virtio_transport *transport, uint32_t offset,
+	                         uint32_t bytes);
+	/* The largest ring of queue `index`; 0: there is no such queue. */
+	uint16_t (*queue_max)(struct virtio_transport *transport, uint16_t index);
+	int (*queue_setup)(struct virtio_transport *transport, uint16_t index,
+	                   const struct virtio_queue_place *place);
+	/* Tell the device that queue `index` has new buffers; orders the ring's contents before it.
+	 */
+	void (*notify)(struct virtio_transport *transport, uint16_t index);
+};
+
+/* Memory that the device may read and write: zeroed, page-aligned, contiguous. NULL when short. */
+struct virtio_memory {
+	void *(*alloc)(void *context, size_t bytes);
+	void (*free)(void *context, void *memory, size_t bytes);
+	void *context;
+};
+
+#define VIRTIO_PCI_QUEUES_MAX 32
+
+/* Owned by whoever probed it; must outlive the driver. */
+struct virtio_transport {
+	const struct virtio_transport_ops *ops;
+	uint64_t dma_offset; /* address of memory for us minus address for the device */
+	struct virtio_memory memory;
+	uint32_t device_type;   /* enum virtio_device_type */
+	uint32_t irq;           /* wired interrupt source, shared by all queues; 0: none, poll */
+	const char *bus;        /* "mmio" or "pci", for messages */
+	volatile uint8_t *base; /* mmio: the registers; pci: the common configuration */
+	volatile uint8_t *device_config;
+	uint32_t device_config_bytes;
+	/* pci only */
+	volatile uint8_t *isr;
+	volatile uint8_t *notify_base;
+	uint32_t notify_bytes;
+	uint32_t notify_multiplier;
+	volatile uint16_t *doorbells[VIRTIO_PCI_QUEUES_MAX];
+};
+
+static inline uint64_t virtio_dma_address(const struct virtio_transport *transport,
+                                          const void *memory)
+{
+	return (uint64_t)(uintptr_t)memory - transport->dma_offset;
+}
+
+/* Reset, acknowledge and negotiate: the result is what of `wanted` the device offers, always with
+ * VERSION_1. -ENODEV: the device does not come out of reset; -ENOTSUP: it is a legacy device or
+ * does not accept a subset of what it offers. On error the device is left in state FAILED. */
+int virtio_start(struct virtio_transport *transport, uint64_t wanted, uint64_t *negotiated);
+/* Queues are set up: the device may use them from now on. */
+void virtio_driver_ok(struct virtio_transport *transport);
+/* Give up; the device stays quiet until reset. */
+void virtio_fail(struct virtio_transport *transport);
+/* Afterwards the device uses no memory of ours. False: it does not obey within the bound. */
+bool virtio_reset(struct virtio_transport *transport);
+/* The device asks to be reset (§2.1.2). */
+bool virtio_needs_reset(struct virtio_transport *transport);
+
+/* `bytes` of device configuration, read consistently (§2.5.1: again when the generation changed).
+ */
+void virtio_config_read(struct virtio_transport *transport, uint32_t offset, void *out,
+                        uint32_t bytes);
+
+/*
+ * virtio-mmio (virtio 1.2 §4.2.2). Fills `transport` but for `memory` and `dma_offset`, which the
+ * caller sets. `base` is the mapped register block of `bytes`. -ENODEV: nothing behind this slot;
+ * -ENOTSUP: a legacy (version 1) device.
+ */
+int virtio_mmio_probe(struct virtio_transport *transport, volatile void *base, uint32_t bytes,
+                      uint32_t irq);
