@@ -91,6 +91,7 @@ struct netif {
 	struct stack *stack;
 	struct list_node link;
 	struct ipv4_address address;
+	uint32_t address_wire; /* the same in network order */
 	uint8_t prefix_length;
 	bool up;
 	struct netif_statistics {

@@ -1,0 +1,239 @@
+/* IPv4 (RFC 791): validation of what comes in, headers of what goes out. Reassembly and
+ * fragmentation: fragment.c. */
+#include "tcpip/stack_internal.h"
+
+#include <errno.h>
+
+typedef uint32_t __attribute__((may_alias)) word;
+
+enum icmp_codes { UNREACHABLE = 3, UNREACHABLE_PROTOCOL = 2 };
+
+/* Header sum of `words` 32-bit words, folded and complemented: 0 when a received header is right.
+ */
+static inline uint16_t header_checksum(const struct ip_header *header, uint32_t words)
+{
+	const word *w = __builtin_assume_aligned((const void *)header, 4);
+	uint64_t sum = (uint64_t)w[0] + w[1] + w[2] + w[3] + w[4];
+	for (uint32_t i = 5; i < words; i++)
+		sum += w[i];
+	sum = (sum >> 32) + (uint32_t)sum;
+	sum = (sum >> 16) + (sum & 0xffff);
+	sum = (sum >> 16) + (sum & 0xffff);
+	sum += sum >> 16;
+	return (uint16_t)~sum;
+}
+
+/* Bytes that every transport's input wants contiguous. */
+static uint32_t transport_header_bytes(uint8_t protocol)
+{
+	switch (protocol) {
+	case IP_PROTOCOL_TCP:
+		return 20;
+	case IP_PROTOCOL_UDP:
+		return UDP_HEADER_BYTES;
+	case IP_PROTOCOL_ICMP:
+		return ICMP_HEADER_BYTES;
+	default:
+		return 0;
+	}
+}
+
+/* A group or one of our other addresses, or a DHCP client that does not know its address yet. */
+static bool is_for_us(struct netif *netif, struct ipv4_address destination, uint8_t protocol)
+{
+	if (netif->offloads & NETIF_LOOPBACK)
+		return stack_is_local_address(netif->stack, destination);
+	if (ipv4_is_loopback(destination))
+		return false;
+	if (stack_is_local_address(netif->stack, destination))
+		return true;
+	if (protocol == IP_PROTOCOL_TCP)
+		return false;
+	if (netif_is_broadcast(netif, destination) || ipv4_is_multicast(destination))
+		return true;
+	return ipv4_is_any(netif->address) && protocol == IP_PROTOCOL_UDP;
+}
+
+/* RFC 1122 §3.2.1.3: no host may send from these, nor may someone else send from ours. */
+static bool source_is_martian(const struct netif *netif, struct ipv4_address source)
+{
+	uint32_t first = source.value >> 24;
+	if (netif->offloads & NETIF_LOOPBACK)
+		return ipv4_is_any(source);
+	return first - 1 >= 223 || first == 127 || ipv4_equal(source, netif->address) ||
+	       netif_is_broadcast(netif, source);
+}
+
+void ip_deliver(struct stack *stack, struct pbuf *packet, const struct ip_packet *ip)
+{
+	uint32_t least = transport_header_bytes(ip->protocol);
+	if (unlikely(packet->length < least) && !pbuf_pull_up(packet, least)) {
+		stack->statistics.ip_bad_header++;
+		pbuf_free(packet);
+		return;
+	}
+	if (likely(ip->protocol == IP_PROTOCOL_TCP)) {
+		tcp_input(stack, packet, ip);
+	} else if (ip->protocol == IP_PROTOCOL_UDP) {
+		udp_input(stack, packet, ip);
+	} else if (ip->protocol == IP_PROTOCOL_ICMP) {
+		icmp_input(stack, packet, ip);
+	} else {
+		icmp_send_error(stack, packet, ip, UNREACHABLE, UNREACHABLE_PROTOCOL);
+		pbuf_free(packet);
+	}
+}
+
+static void packet_reject(struct pbuf *packet, uint64_t *counter)
+{
+	(*counter)++;
+	pbuf_free(packet);
+}
+
+void ip_input(struct netif *netif, struct pbuf *packet)
+{
+	struct stack *stack = netif->stack;
+	struct stack_statistics *counters = &stack->statistics;
+	counters->ip_in++;
+	if (unlikely(packet->length < IP_HEADER_BYTES) && !pbuf_pull_up(packet, IP_HEADER_BYTES))
+		return packet_reject(packet, &counters->ip_bad_header);
+	const struct ip_header *h = __builtin_assume_aligned(packet->data, 4);
+	uint32_t header_bytes = IP_HEADER_BYTES;
+	if (unlikely(h->version_length != 0x45)) {
+		/* Options are skipped: a host need not act on any (RFC 1122 §3.2.1.8). */
+		header_bytes = (h->version_length & 15) * 4u;
+		if (h->version_length >> 4 != 4 || header_bytes < IP_HEADER_BYTES ||
+		    !pbuf_pull_up(packet, header_bytes))
+			return packet_reject(packet, &counters->ip_bad_header);
+		h = __builtin_assume_aligned(packet->data, 4);
+	}
+	uint32_t total = swap16(h->total_length);
+	if (unlikely(total < header_bytes || total > packet->packet_length))
+		return packet_reject(packet, &counters->ip_bad_header);
+	if (unlikely(!(packet->flags & PBUF_LOOPED) && header_checksum(h, header_bytes / 4)))
+		return packet_reject(packet, &counters->ip_bad_checksum);
+
+	struct ip_packet ip = {
+		.netif = netif,
+		.source = { swap32(h->source) },
+		.destination = netif->address,
+		.ttl = h->ttl,
+		.tos = h->tos,
+		.protocol = h->protocol,
+		.header_bytes = (uint8_t)header_bytes,
+	};
+	if (unlikely(h->destination != netif->address_wire)) {
+		ip.destination.value = swap32(h->destination);
+		if (!is_for_us(netif, ip.destination, ip.protocol))
+			return packet_reject(packet, &counters->ip_not_for_us);
+	}
+	if (unlikely(source_is_martian(netif, ip.source)) &&
+	    !(ipv4_is_any(ip.source) && ip.protocol == IP_PROTOCOL_UDP))
+		return packet_reject(packet, &counters->ip_bad_header);
+	if (unlikely(total < packet->packet_length))
+		pbuf_trim_back(packet, total); /* Ethernet padding */
+
+	uint16_t fragment = swap16(h->fragment), identification = h->identification;
+	pbuf_pull(packet, header_bytes);
+	if (unlikely(fragment & (IP_MORE_FRAGMENTS | IP_FRAGMENT_OFFSET))) {
+		packet = reassembly_input(stack, packet, &ip, identification, fragment);
+		if (!packet)
+			return;
+	}
+	ip_deliver(stack, packet, &ip);
+}
+
+void ip_push_header(struct pbuf *packet, const struct ip_fields *fields)
+{
+	struct ip_header *h = __builtin_assume_aligned(pbuf_push(packet, IP_HEADER_BYTES), 4);
+	h->version_length = 0x45;
+	h->tos = fields->tos;
+	h->total_length = swap16((uint16_t)packet->packet_length);
+	h->identification = fields->identification;
+	h->fragment = swap16(fields->fragment);
+	h->ttl = fields->ttl;
+	h->protocol = fields->protocol;
+	h->checksum = 0;
+	h->source = swap32(fields->source.value);
+	h->destination = swap32(fields->destination.value);
+	h->checksum = header_checksum(h, IP_HEADER_BYTES / 4);
+}
+
+int ip_send_to_next_hop(struct stack *stack, const struct route_cache *route, struct pbuf *packet)
+{
+	if (route->netif->offloads & NETIF_LOOPBACK)
+		return loopback_send(stack, packet);
+	if (unlikely(!route->resolved))
+		return arp_send_resolved(stack, route->netif, route->next_hop, packet);
+	memcpy(pbuf_push(packet, ETHERNET_HEADER_BYTES), route->ethernet_header,
+	       ETHERNET_HEADER_BYTES);
+	return netif_send(route->netif, packet);
+}
+
+/* An identification that is unique among what can be fragmented, and says nothing about other
+ * destinations' traffic. */
+static uint16_t identification_next(struct stack *stack, struct ipv4_address source,
+                                    struct ipv4_address destination)
+{
+	uint64_t hash =
+	        stack->identification_key ^ ((uint64_t)source.value << 32 | destination.value);
+	hash = (hash ^ hash >> 29) * 0xbf58476d1ce4e5b9ull;
+	hash = (hash ^ hash >> 32) * 0x94d049bb133111ebull;
+	return stack->identification[hash >> 58]++;
+}
+
+/* TSO or its software counterpart cuts it; everything else larger than the path is cut here. */
+static int output_oversized(struct stack *stack, const struct route_cache *route,
+                            struct pbuf *packet, const struct ip_fields *fields)
+{
+	uint32_t length = packet->packet_length + IP_HEADER_BYTES;
+	if (length > IP_PACKET_MAX || fields->fragment & IP_DONT_FRAGMENT) {
+		pbuf_free(packet);
+		return -EMSGSIZE;
+	}
+	return fragment_output(stack, route, packet, fields);
+}
+
+/* Where the transport header and the payload begin, for whoever completes the checksum or cuts the
+ * packet. */
+static inline void note_offload_offsets(struct pbuf *packet, bool framed)
+{
+	uint32_t below = IP_HEADER_BYTES + (framed ? ETHERNET_HEADER_BYTES : 0);
+	packet->csum_start = (uint16_t)below;
+	if (packet->flags & PBUF_GSO_TCP4)
+		packet->header_length = (uint16_t)(below + (packet->data[12] >> 4) * 4u);
+}
+
+int ip_output(struct stack *stack, struct route_cache *route, struct ipv4_address source,
+              struct ipv4_address destination, struct pbuf *packet,
+              const struct ip_output_options *options)
+{
+	if (unlikely(!route_is_current(stack, route) || !route->resolved)) {
+		int error = route_lookup(stack, destination, route);
+		if (error) {
+			pbuf_free(packet);
+			return error;
+		}
+	}
+	stack->statistics.ip_out++;
+	struct ip_fields fields = {
+		.source = source,
+		.destination = destination,
+		.protocol = options->protocol,
+		.ttl = options->ttl,
+		.tos = options->tos,
+	};
+	/* An atomic datagram's identification means nothing (RFC 6864 §4.1). */
+	if (likely(options->dont_fragment))
+		fields.fragment = IP_DONT_FRAGMENT;
+	else
+		fields.identification = identification_next(stack, source, destination);
+	uint32_t length = packet->packet_length + IP_HEADER_BYTES;
+	if (unlikely(length > route->mtu) &&
+	    (!(packet->flags & PBUF_GSO_TCP4) || length > IP_PACKET_MAX))
+		return output_oversized(stack, route, packet, &fields);
+	if (packet->flags & (PBUF_CSUM_PARTIAL | PBUF_GSO_TCP4))
+		note_offload_offsets(packet, !(route->netif->offloads & NETIF_LOOPBACK));
+	ip_push_header(packet, &fields);
+	return ip_send_to_next_hop(stack, route, packet);
+}

@@ -1,0 +1,194 @@
+/* Where a packet goes: own addresses, the interfaces' networks, the gateway. And how large it may
+ * be (RFC 1191). */
+#include "tcpip/stack_internal.h"
+
+#include <errno.h>
+
+#define PATH_MTU_ENTRIES 64
+#define PATH_MTU_LEAST   552                      /* Linux's net.ipv4.route.min_pmtu */
+#define PATH_MTU_LIFE_NS (600ull * 1000000000ull) /* RFC 1191 §6.3; Linux's mtu_expires */
+
+/* One entry per hash value: a newcomer takes the place of another destination, which then learns
+ * its path anew. */
+struct path_mtu_cache {
+	struct stack *stack;
+	uint32_t count;
+	struct loop_timer expiry;
+	struct path_mtu {
+		struct ipv4_address destination; /* any: free */
+		uint32_t mtu;
+		uint64_t expires_ns;
+	} entry[PATH_MTU_ENTRIES];
+};
+
+static struct path_mtu *path_mtu_slot(struct path_mtu_cache *cache, struct ipv4_address destination)
+{
+	uint32_t hash = destination.value * 2654435761u;
+	return &cache->entry[hash >> 26];
+}
+
+static void path_mtu_expire(struct loop *loop, struct loop_watcher *watcher, uint32_t events)
+{
+	struct path_mtu_cache *cache = container_of(watcher, struct path_mtu_cache, expiry.watcher);
+	uint64_t next = LOOP_NEVER;
+	(void)events;
+	for (struct path_mtu *e = cache->entry; e < cache->entry + PATH_MTU_ENTRIES; e++) {
+		if (ipv4_is_any(e->destination))
+			continue;
+		if (e->expires_ns <= loop->now_ns) {
+			e->destination.value = 0;
+			cache->count--;
+		} else if (e->expires_ns < next) {
+			next = e->expires_ns;
+		}
+	}
+	stack_routes_changed(cache->stack);
+	loop_timer_arm(loop, &cache->expiry, next);
+}
+
+int path_mtu_init(struct stack *stack)
+{
+	struct path_mtu_cache *cache = stack_alloc(stack, sizeof(*cache));
+	if (!cache)
+		return -ENOMEM;
+	cache->stack = stack;
+	if (loop_timer_create(stack->loop, &cache->expiry, LOOP_PRIORITY_HIGH, path_mtu_expire)) {
+		stack_free(stack, cache, sizeof(*cache));
+		return -ENOMEM;
+	}
+	stack->path_mtu = cache;
+	return 0;
+}
+
+void path_mtu_fini(struct stack *stack)
+{
+	loop_timer_destroy(stack->loop, &stack->path_mtu->expiry);
+	stack_free(stack, stack->path_mtu, sizeof(*stack->path_mtu));
+}
+
+void path_mtu_update(struct stack *stack, struct ipv4_address destination, uint32_t mtu)
+{
+	struct path_mtu_cache *cache = stack->path_mtu;
+	struct route_cache route;
+	if (mtu < PATH_MTU_LEAST)
+		mtu = PATH_MTU_LEAST;
+	if (route_lookup(stack, destination, &route) || mtu >= route.mtu)
+		return;
+	struct path_mtu *slot = path_mtu_slot(cache, destination);
+	if (ipv4_is_any(slot->destination))
+		cache->count++;
+	slot->destination = destination;
+	slot->mtu = mtu;
+	slot->expires_ns = stack_now(stack) + PATH_MTU_LIFE_NS;
+	if (!loop_timer_is_armed(&cache->expiry))
+		loop_timer_arm(stack->loop, &cache->expiry, slot->expires_ns);
+	stack_routes_changed(stack);
+}
+
+static uint32_t prefix_mask(uint8_t prefix_length)
+{
+	return prefix_length ? ~0u << (32 - prefix_length) : 0;
+}
+
+bool netif_is_broadcast(const struct netif *netif, struct ipv4_address address)
+{
+	if (ipv4_is_limited_broadcast(address))
+		return true;
+	/* RFC 3021: a /31 has no broadcast address, nor has a single host. */
+	if (netif->prefix_length == 0 || netif->prefix_length > 30)
+		return false;
+	uint32_t mask = prefix_mask(netif->prefix_length);
+	return address.value == (netif->address.value | ~mask);
+}
+
+static struct netif *netif_on_link(struct stack *stack, struct ipv4_address destination)
+{
+	struct netif *best = NULL;
+	list_for_each(node, &stack->netifs)
+	{
+		struct netif *netif = list_entry(node, struct netif, link);
+		uint32_t mask = prefix_mask(netif->prefix_length);
+		if (!netif->up || ipv4_is_any(netif->address) || netif->offloads & NETIF_LOOPBACK)
+			continue;
+		if (((destination.value ^ netif->address.value) & mask) == 0 &&
+		    (!best || netif->prefix_length > best->prefix_length))
+			best = netif;
+	}
+	return best;
+}
+
+/* The interface and next hop, or -ENETUNREACH. */
+static int route_select(struct stack *stack, struct ipv4_address destination,
+                        struct route_cache *out)
+{
+	out->next_hop = destination;
+	if (stack_is_local_address(stack, destination)) {
+		out->netif = &stack->loopback.netif;
+		out->source = destination;
+		return 0;
+	}
+	if (ipv4_is_any(destination))
+		return -ENETUNREACH;
+	struct netif *netif = netif_on_link(stack, destination);
+	if (!netif && (ipv4_is_limited_broadcast(destination) || ipv4_is_multicast(destination)))
+		netif = stack->gateway_netif ? stack->gateway_netif : stack_first_netif(stack);
+	if (!netif && stack->gateway_netif && stack->gateway_netif->up) {
+		netif = stack->gateway_netif;
+		out->next_hop = stack->gateway;
+	}
+	if (!netif || ipv4_is_any(netif->address))
+		return -ENETUNREACH;
+	out->netif = netif;
+	out->source = netif->address;
+	return 0;
+}
+
+/* The destination MAC of a group needs no ARP (RFC 1112 §6.4). */
+static bool group_mac(const struct netif *netif, struct ipv4_address destination,
+                      struct ethernet_address *out)
+{
+	if (netif_is_broadcast(netif, destination)) {
+		memset(out->byte, 0xff, 6);
+		return true;
+	}
+	if (!ipv4_is_multicast(destination))
+		return false;
+	uint32_t v = destination.value;
+	*out = (struct ethernet_address){ { 0x01, 0x00, 0x5e, (uint8_t)(v >> 16 & 0x7f),
+		                            (uint8_t)(v >> 8), (uint8_t)v } };
+	return true;
+}
+
+int route_lookup(struct stack *stack, struct ipv4_address destination, struct route_cache *out)
+{
+	memset(out, 0, sizeof(*out));
+	int error = route_select(stack, destination, out);
+	if (error) {
+		stack->statistics.ip_no_route++;
+		return error;
+	}
+	struct netif *netif = out->netif;
+	out->mtu = netif->mtu < IP_PACKET_MAX ? netif->mtu : IP_PACKET_MAX;
+	if (stack->path_mtu->count) {
+		const struct path_mtu *slot = path_mtu_slot(stack->path_mtu, destination);
+		if (ipv4_equal(slot->destination, destination) && slot->mtu < out->mtu)
+			out->mtu = slot->mtu;
+	}
+	struct ethernet_address mac;
+	if (netif->offloads & NETIF_LOOPBACK) {
+		out->resolved = true;
+	} else if ((group_mac(netif, destination, &mac) ||
+	            arp_lookup(stack, netif, out->next_hop, &mac))) {
+		memcpy(out->ethernet_header, mac.byte, 6);
+		memcpy(out->ethernet_header + 6, netif->mac.byte, 6);
+		store_be16(out->ethernet_header + 12, ETHERNET_IPV4);
+		out->resolved = true;
+	}
+	out->generation = stack->generation; /* last: arp_lookup may change it */
+	return 0;
+}
+
+bool route_is_current(const struct stack *stack, const struct route_cache *route)
+{
+	return route->generation == stack->generation;
+}
