@@ -86,7 +86,7 @@ struct virtio_net_config {
 	bool header_in_headroom; /* header and first segment in one descriptor when the caller has
 	                            the room */
 	bool coalesce_kicks;     /* off: every transmit publishes and kicks by itself */
-	bool tx_interrupts_off;  /* off: every transmission raises a completion interrupt */
+	bool tx_interrupts_off;  /* off: completions raise interrupts always */
 };
 
 #define VIRTIO_NET_CONFIG_DEFAULT                                                                  \
@@ -114,7 +114,8 @@ struct virtio_net_piece {
 
 /* One received packet. The frame begins VIRTIO_NET_HEADER_BYTES into the first buffer and at the
  * start of each further one. Fields are the device's words, in host order: whether csum_start lies
- * inside the frame is for the caller to check. */
+ * inside the frame is for the caller to check. Those from header_length to csum_offset are set only
+ * with NEEDS_CSUM or a gso_type. */
 struct virtio_net_rx {
 	uint8_t flags;    /* enum virtio_net_header_flags */
 	uint8_t gso_type; /* enum virtio_net_gso */
@@ -124,8 +125,8 @@ struct virtio_net_rx {
 	uint16_t csum_offset;
 	uint16_t piece_count;  /* >= 1 */
 	uint32_t packet_bytes; /* of the frame in all pieces */
-	const struct virtio_net_piece
-	        *pieces; /* valid until the next virtio_net_receive of this queue */
+	/* valid until the next virtio_net_receive of this queue pair */
+	const struct virtio_net_piece *pieces;
 };
 
 struct virtio_net_segment {
@@ -153,6 +154,7 @@ struct virtio_net_statistics {
 };
 
 struct virtio_net_queue_pair;
+struct virtio_net_control;
 
 /* Owned by the caller, zeroed before init. */
 struct virtio_net {
@@ -165,6 +167,7 @@ struct virtio_net {
 	bool link_up;
 	uint16_t pair_count;
 	struct virtio_net_queue_pair *pairs;
+	struct virtio_net_control *control; /* NULL with one queue pair */
 	uint64_t interrupts, interrupts_spurious, config_changes;
 };
 
@@ -183,23 +186,25 @@ uint32_t virtio_net_interrupt(struct virtio_net *net);
 
 /* ---- receive ---- */
 
-/* Lend a buffer of `bytes` (a multiple of nothing; 2 modulo 4 aligns the IP header to 4) to the
- * device. -ENOSPC: the ring is full. It becomes visible at publish_and_kick. */
+/* Lend a buffer of `bytes` (at least config.rx_buffer_bytes), 2-byte aligned, to the device; an
+ * address of 2 modulo 4 aligns the IP header to 4. -ENOSPC: the ring is full. It becomes visible at
+ * publish_and_kick. */
 int virtio_net_post_rx(struct virtio_net *net, uint16_t pair, void *buffer, uint32_t bytes,
                        void *cookie);
 /* Packets that the device has completed, at most `max`; 0: none. Their buffers are the caller's
  * again. */
 size_t virtio_net_receive(struct virtio_net *net, uint16_t pair, struct virtio_net_rx *out,
                           size_t max);
-/* Ask for an interrupt for the next packet. False: there are packets already (no interrupt was
- * asked for). */
+/* Before sleeping: ask for an interrupt for the next packet, and for transmit completions when the
+ * transmit ring is nearly full. False: there is work already, take another turn. Publish first. */
 bool virtio_net_rx_arm(struct virtio_net *net, uint16_t pair);
 /* No interrupts, please: they are looked at anyway. */
 void virtio_net_rx_disarm(struct virtio_net *net, uint16_t pair);
 
 /* ---- transmit ---- */
 
-/* Frames of up to `segments` pieces each that fit right now, whatever their mix. */
+/* How many frames of up to `segments` pieces each are sure to fit right now. A frame that is sent
+ * without header_space counts one piece more. */
 uint32_t virtio_net_tx_space(const struct virtio_net *net, uint16_t pair, uint32_t segments);
 /*
  * Send one frame of `count` segments (1..VIRTIO_NET_SEGMENTS_MAX), which stay unchanged until
@@ -219,8 +224,9 @@ size_t virtio_net_reclaim(struct virtio_net *net, uint16_t pair,
 uint32_t virtio_net_tx_outstanding(const struct virtio_net *net, uint16_t pair);
 /*
  * Ask for one interrupt when most of what is outstanding is done. False: enough is done already (or
- * nothing is outstanding): reclaim now. Needed whenever something waits for completions while the
- * hart may sleep: ring full, or a send buffer full of frames that are not reclaimed. Publish first.
+ * nothing is outstanding): reclaim now. Needed before sleeping when something waits for completions
+ * although the ring has room (a send buffer that counts unreclaimed frames); a ring that is nearly
+ * full is seen to by virtio_net_rx_arm. Publish first.
  */
 bool virtio_net_tx_arm(struct virtio_net *net, uint16_t pair);
 

@@ -18,12 +18,13 @@ struct pci_window {
 	bool is_64bit;            /* of the 64-bit memory space (ranges' space code 3) */
 };
 
-#define PCI_WINDOWS_MAX 4
+#define VIRTIO_PCI_VENDOR 0x1af4
+#define PCI_WINDOWS_MAX   4
 
 struct pci_host {
 	volatile uint8_t *ecam; /* configuration space of first_bus's function 0.0 */
 	uint64_t ecam_bytes;
-	uint8_t first_bus, last_bus;
+	uint8_t first_bus;
 	struct pci_window windows[PCI_WINDOWS_MAX];
 	uint32_t window_count;
 };
@@ -49,7 +50,7 @@ int pci_assign_bars(struct pci_function *function);
 /* Offset of the next capability `id` behind `after` (0: from the start); 0: none. Never loops. */
 uint8_t pci_find_capability(const struct pci_function *function, uint8_t id, uint8_t after);
 
-/* A virtio function (vendor 1af4, devices 1000..107f) whose BARs are assigned. -ENODEV: not virtio,
- * or without modern capabilities; -EINVAL: capabilities that point outside their BAR. */
+/* A virtio function (vendor 1af4, devices 1000..107f) whose BARs are assigned; same rules as
+ * virtio_mmio_probe. -ENODEV: not virtio, or without usable modern capabilities. */
 int virtio_pci_probe(struct virtio_transport *transport, const struct pci_function *function,
                      uint32_t irq);

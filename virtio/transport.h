@@ -5,7 +5,8 @@
  * A transport is made by a probe function (virtio_mmio_probe, virtio_pci_probe; virtio/probe.h
  * walks the device tree) or, in host tests, by a simulated device. Legal order, virtio 1.2 §3.1.1:
  *
- *   probe -> virtio_start(features) -> {queue_max, queue_setup} per queue -> virtio_driver_ok
+ *   probe -> virtio_begin -> virtio_accept(features) -> {queue_max, queue_setup} per queue ->
+ * virtio_driver_ok
  *         -> notify, read_interrupt, config ... -> virtio_reset
  *
  * All functions are called by the hart that owns the device. Errors are negative errno values.
@@ -108,10 +109,12 @@ static inline uint64_t virtio_dma_address(const struct virtio_transport *transpo
 	return (uint64_t)(uintptr_t)memory - transport->dma_offset;
 }
 
-/* Reset, acknowledge and negotiate: the result is what of `wanted` the device offers, always with
- * VERSION_1. -ENODEV: the device does not come out of reset; -ENOTSUP: it is a legacy device or
- * does not accept a subset of what it offers. On error the device is left in state FAILED. */
-int virtio_start(struct virtio_transport *transport, uint64_t wanted, uint64_t *negotiated);
+/* Reset the device and tell it that it has a driver; what it offers. -ENODEV: it does not come out
+ * of reset. */
+int virtio_begin(struct virtio_transport *transport, uint64_t *offered);
+/* Accept `features`, a subset of what is offered; `negotiated` gets VERSION_1 (and ACCESS_PLATFORM)
+ * as well. -ENOTSUP: a legacy device, or it refuses the choice; it is left in state FAILED. */
+int virtio_accept(struct virtio_transport *transport, uint64_t features, uint64_t *negotiated);
 /* Queues are set up: the device may use them from now on. */
 void virtio_driver_ok(struct virtio_transport *transport);
 /* Give up; the device stays quiet until reset. */

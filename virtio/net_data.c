@@ -1,0 +1,360 @@
+/*
+ * virtio-net's data path. Its cost per packet is what counts: the ordinary case (one buffer
+ * received, one descriptor sent) is straight-line code here and in ring.h's inline functions.
+ */
+#include <errno.h>
+
+#include "virtio/net_internal.h"
+
+/* ---- receive ---- */
+
+int virtio_net_post_rx(struct virtio_net *net, uint16_t pair, void *buffer, uint32_t bytes,
+                       void *cookie)
+{
+	struct virtio_ring *ring = &net->pairs[pair].rx;
+	if (!ring->free_count)
+		return -ENOSPC;
+	ring_add_one(ring, buffer, bytes, VIRTIO_DESCRIPTOR_WRITE, cookie);
+	return 0;
+}
+
+/* The buffer's contents are worthless: lend it to the device again. */
+static void repost(struct virtio_ring *ring, struct virtio_ring_slot *slot)
+{
+	uint16_t id = (uint16_t)(slot - ring->slots);
+	ring_describe(ring, id, slot->buffer, slot->bytes, VIRTIO_DESCRIPTOR_WRITE, 0);
+	ring_offer(ring, id);
+}
+
+static inline bool length_is_plausible(const struct virtio_ring_slot *slot, uint32_t bytes)
+{
+	return bytes - VIRTIO_NET_HEADER_BYTES <= slot->bytes - VIRTIO_NET_HEADER_BYTES;
+}
+
+/* Add `count` further buffers to a packet. False: one of them is bad; then all that were taken here
+ * are lent to the device again, and so must the first be. */
+static bool take_further_pieces(struct virtio_net_queue_pair *pair, uint16_t count,
+                                struct virtio_net_piece *pieces, uint32_t *packet_bytes)
+{
+	struct virtio_ring *ring = &pair->rx;
+	struct virtio_ring_slot *slots[VIRTIO_NET_PIECES_MAX];
+	uint16_t taken = 0;
+	bool good = true;
+	for (uint16_t i = 0; i < count; i++) {
+		uint32_t bytes;
+		struct virtio_ring_slot *slot = ring_consume(ring, &bytes);
+		if (!slot) {
+			good = false;
+			continue;
+		}
+		if (bytes > slot->bytes) {
+			pair->bad_length++;
+			good = false;
+		}
+		slots[taken] = slot;
+		pieces[taken] = (struct virtio_net_piece){ slot->cookie, bytes };
+		*packet_bytes += bytes;
+		taken++;
+	}
+	for (uint16_t i = 0; i < taken; i++) {
+		if (good)
+			ring_release_one(ring, slots[i]);
+		else
+			repost(ring, slots[i]);
+	}
+	return good;
+}
+
+/*
+ * The rest of a packet of `count` buffers, of which the first is consumed and `ready` more entries
+ * can be. All buffers of a packet become used at once (§5.1.6.4), so that a packet with some
+ * missing is the device's fault: what is there of it is dropped.
+ */
+static bool take_merged(struct virtio_net_queue_pair *pair, uint16_t count, uint16_t ready,
+                        struct virtio_net_piece *pieces, uint32_t *packet_bytes)
+{
+	if (count == 0 || count > VIRTIO_NET_PIECES_MAX) {
+		pair->bad_num_buffers++;
+		return false;
+	}
+	if (count - 1 > ready) {
+		pair->bad_num_buffers++;
+		for (struct virtio_ring_slot *slot; ready; ready--) {
+			uint32_t bytes;
+			slot = ring_consume(&pair->rx, &bytes);
+			if (slot)
+				repost(&pair->rx, slot);
+		}
+		return false;
+	}
+	pair->rx_merged++;
+	return take_further_pieces(pair, (uint16_t)(count - 1), pieces, packet_bytes);
+}
+
+static inline void read_header(struct virtio_net_rx *out, const struct virtio_net_header *header)
+{
+	out->flags = header->flags;
+	out->gso_type = header->gso_type;
+	if (!(out->flags & VIRTIO_NET_NEEDS_CSUM) && !out->gso_type)
+		return;
+	out->header_length = header->header_length;
+	out->gso_size = header->gso_size;
+	out->csum_start = header->csum_start;
+	out->csum_offset = header->csum_offset;
+}
+
+size_t virtio_net_receive(struct virtio_net *net, uint16_t pair_index, struct virtio_net_rx *out,
+                          size_t max)
+{
+	struct virtio_net_queue_pair *pair = &net->pairs[pair_index];
+	struct virtio_ring *ring = &pair->rx;
+	struct virtio_net_rx *const first = out, *const end = out + max;
+	struct virtio_net_piece *piece = pair->pieces;
+	uint64_t total_bytes = 0;
+
+	if (ring_poll(ring) == 0)
+		return 0;
+	while (ring->used_next != ring->used_seen && out != end) {
+		uint32_t bytes;
+		struct virtio_ring_slot *slot = ring_consume(ring, &bytes);
+		if (!slot)
+			continue;
+		if (__builtin_expect(!length_is_plausible(slot, bytes), 0)) {
+			pair->bad_length++;
+			repost(ring, slot);
+			continue;
+		}
+		const struct virtio_net_header *header = slot->buffer;
+		uint16_t count = pair->mergeable ? header->num_buffers : 1;
+		out->packet_bytes = bytes - VIRTIO_NET_HEADER_BYTES;
+		if (__builtin_expect(count != 1, 0)) {
+			uint16_t ready = (uint16_t)(ring->used_seen - ring->used_next);
+			if (!take_merged(pair, count, ready, piece + 1, &out->packet_bytes)) {
+				repost(ring, slot);
+				continue;
+			}
+		}
+		read_header(out, header);
+		piece->cookie = slot->cookie;
+		piece->bytes = bytes - VIRTIO_NET_HEADER_BYTES;
+		ring_release_one(ring, slot);
+		out->piece_count = count;
+		out->pieces = piece;
+		piece += count;
+		total_bytes += out->packet_bytes;
+		out++;
+	}
+	pair->rx_packets += (uint64_t)(out - first);
+	pair->rx_buffers += (uint64_t)(piece - pair->pieces);
+	pair->rx_bytes += total_bytes;
+	return (size_t)(out - first);
+}
+
+/* ---- interrupts ---- */
+
+static bool nearly_full(const struct virtio_ring *ring)
+{
+	return ring->free_count < ring_size(ring) / 4;
+}
+
+/* After three quarters of what is outstanding: late enough to be rare, early enough to keep the
+ * device busy. */
+static bool arm_transmit(struct virtio_ring *ring)
+{
+	uint32_t outstanding = ring_outstanding(ring);
+	return outstanding && ring_arm(ring, (uint16_t)(outstanding * 3 / 4));
+}
+
+bool virtio_net_rx_arm(struct virtio_net *net, uint16_t pair_index)
+{
+	struct virtio_net_queue_pair *pair = &net->pairs[pair_index];
+	if (nearly_full(&pair->tx) && !arm_transmit(&pair->tx))
+		return false;
+	return ring_arm(&pair->rx, 0);
+}
+
+void virtio_net_rx_disarm(struct virtio_net *net, uint16_t pair)
+{
+	ring_disarm(&net->pairs[pair].rx);
+}
+
+bool virtio_net_tx_arm(struct virtio_net *net, uint16_t pair)
+{
+	return arm_transmit(&net->pairs[pair].tx);
+}
+
+/* ---- transmit ---- */
+
+uint32_t virtio_net_tx_space(const struct virtio_net *net, uint16_t pair_index, uint32_t segments)
+{
+	const struct virtio_net_queue_pair *pair = &net->pairs[pair_index];
+	const struct virtio_ring *ring = &pair->tx;
+	uint32_t descriptors = segments + !pair->headroom;
+	if (descriptors <= NET_DIRECT_MAX || !ring->table_count)
+		return ring->free_count / descriptors;
+	return ring->free_count < ring->table_free_count ? ring->free_count
+	                                                 : ring->table_free_count;
+}
+
+uint32_t virtio_net_tx_outstanding(const struct virtio_net *net, uint16_t pair)
+{
+	const struct virtio_ring *ring = &net->pairs[pair].tx;
+	return (uint16_t)(ring->avail_next - ring->used_next);
+}
+
+static inline void write_header(struct virtio_net_header *to,
+                                const struct virtio_net_tx_header *from)
+{
+	static const struct virtio_net_tx_header nothing;
+	if (!from)
+		from = &nothing;
+	*to = (struct virtio_net_header){ .flags = from->flags,
+		                          .gso_type = from->gso_type,
+		                          .header_length = from->header_length,
+		                          .gso_size = from->gso_size,
+		                          .csum_start = from->csum_start,
+		                          .csum_offset = from->csum_offset };
+}
+
+/* The pieces of a frame in the device's sense: the header, alone or together with the first
+ * segment, then the segments. */
+struct frame {
+	const struct virtio_net_segment *segments;
+	uint32_t count;       /* segments behind the first piece */
+	uint32_t first_bytes; /* of the first piece */
+	void *first;
+};
+
+static struct virtio_descriptor *take_table(struct virtio_ring *ring, struct virtio_ring_slot *slot)
+{
+	slot->table = ring->table_free_head;
+	ring->table_free_head = ring->table_next[slot->table];
+	ring->table_free_count--;
+	return ring->tables + (size_t)slot->table * VIRTIO_RING_TABLE;
+}
+
+static void offer_indirect(struct virtio_ring *ring, uint16_t head, const struct frame *frame)
+{
+	struct virtio_ring_slot *slot = &ring->slots[head];
+	struct virtio_descriptor *table = take_table(ring, slot), *entry = table;
+	*entry = (struct virtio_descriptor){ (uint64_t)(uintptr_t)frame->first - ring->dma_offset,
+		                             frame->first_bytes, 0, 0 };
+	for (uint32_t i = 0; i < frame->count; i++) {
+		entry->flags = VIRTIO_DESCRIPTOR_NEXT;
+		entry->next = (uint16_t)(i + 1);
+		*++entry =
+		        (struct virtio_descriptor){ (uint64_t)(uintptr_t)frame->segments[i].data -
+			                                    ring->dma_offset,
+			                            frame->segments[i].bytes, 0, 0 };
+	}
+	slot->descriptors = 1;
+	ring_describe(ring, head, table, (frame->count + 1) * sizeof(*table),
+	              VIRTIO_DESCRIPTOR_INDIRECT, 0);
+	ring_offer(ring, head);
+}
+
+static void offer_chain(struct virtio_ring *ring, uint16_t head, const struct frame *frame)
+{
+	uint16_t id = head;
+	const void *data = frame->first;
+	uint32_t bytes = frame->first_bytes;
+	ring->slots[head].descriptors = (uint16_t)(frame->count + 1);
+	for (uint32_t i = 0; i < frame->count; i++) {
+		uint16_t next = ring_take(ring);
+		ring->slots[id].next = next;
+		ring_describe(ring, id, data, bytes, VIRTIO_DESCRIPTOR_NEXT, next);
+		id = next;
+		data = frame->segments[i].data;
+		bytes = frame->segments[i].bytes;
+	}
+	ring_describe(ring, id, data, bytes, 0, 0);
+	ring_offer(ring, head);
+}
+
+/* A frame of several descriptors, or one whose header lies in the driver's own memory. */
+static int transmit_pieces(struct virtio_net_queue_pair *pair,
+                           const struct virtio_net_segment *segments, uint32_t count,
+                           const struct virtio_net_tx_header *header, void *header_space,
+                           void *cookie)
+{
+	struct virtio_ring *ring = &pair->tx;
+	bool joined = header_space && pair->headroom;
+	uint32_t descriptors = count + !joined;
+	bool direct = descriptors <= ring->free_count &&
+	              (descriptors <= NET_DIRECT_MAX || !ring->table_free_count);
+	if (!direct && (!ring->free_count || !ring->table_free_count)) {
+		pair->tx_full++;
+		return -ENOSPC;
+	}
+	uint16_t head = ring_take(ring);
+	struct frame frame = { .segments = segments + joined, .count = count - joined };
+	frame.first = joined ? header_space : &pair->tx_headers[head];
+	frame.first_bytes = VIRTIO_NET_HEADER_BYTES + (joined ? segments[0].bytes : 0);
+	write_header(frame.first, header);
+	ring->slots[head].cookie = cookie;
+	if (direct) {
+		offer_chain(ring, head, &frame);
+	} else {
+		pair->tx_indirect++;
+		offer_indirect(ring, head, &frame);
+	}
+	for (uint32_t i = 0; i < count; i++)
+		pair->tx_bytes += segments[i].bytes;
+	pair->tx_packets++;
+	return 0;
+}
+
+int virtio_net_transmit(struct virtio_net *net, uint16_t pair_index,
+                        const struct virtio_net_segment *segments, uint32_t count,
+                        const struct virtio_net_tx_header *header, void *header_space, void *cookie)
+{
+	struct virtio_net_queue_pair *pair = &net->pairs[pair_index];
+	struct virtio_ring *ring = &pair->tx;
+	if (count == 1 && header_space && pair->headroom && ring->free_count) {
+		write_header(header_space, header);
+		ring_add_one(ring, header_space, segments[0].bytes + VIRTIO_NET_HEADER_BYTES, 0,
+		             cookie);
+		pair->tx_bytes += segments[0].bytes;
+		pair->tx_packets++;
+	} else {
+		if (count == 0 || count > VIRTIO_NET_SEGMENTS_MAX)
+			return -EINVAL;
+		int error = transmit_pieces(pair, segments, count, header, header_space, cookie);
+		if (error)
+			return error;
+	}
+	if (__builtin_expect(!pair->coalesce, 0))
+		ring_publish_and_kick(ring);
+	return 0;
+}
+
+size_t virtio_net_reclaim(struct virtio_net *net, uint16_t pair_index,
+                          void (*done)(void *context, void *cookie), void *context)
+{
+	struct virtio_net_queue_pair *pair = &net->pairs[pair_index];
+	struct virtio_ring *ring = &pair->tx;
+	size_t count = 0;
+	do {
+		for (uint16_t ready = ring_poll(ring); ready; ready--) {
+			uint32_t bytes;
+			struct virtio_ring_slot *slot = ring_consume(ring, &bytes);
+			if (!slot)
+				continue;
+			void *cookie = slot->cookie;
+			ring_release(ring, slot);
+			done(context, cookie);
+			count++;
+		}
+	} while (pair->tx_interrupts && !ring_arm(ring, 0));
+	if (!pair->tx_interrupts)
+		ring_disarm(ring);
+	pair->tx_reclaimed += count;
+	return count;
+}
+
+unsigned virtio_net_publish_and_kick(struct virtio_net *net, uint16_t pair_index)
+{
+	struct virtio_net_queue_pair *pair = &net->pairs[pair_index];
+	unsigned kicks = ring_publish_and_kick(&pair->rx);
+	return kicks + ring_publish_and_kick(&pair->tx);
+}

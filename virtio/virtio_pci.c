@@ -1,0 +1,226 @@
+/* virtio over PCI, virtio 1.2 §4.1: where the capabilities put the registers, and the registers.
+ * Wired interrupts. */
+#include <errno.h>
+
+#include "core/io.h"
+#include "virtio/pci.h"
+
+#define VIRTIO_PCI_DEVICE_FIRST  0x1000
+#define VIRTIO_PCI_DEVICE_MODERN 0x1040
+#define VIRTIO_PCI_DEVICE_LAST   0x107f
+#define PCI_CAPABILITY_VENDOR    9
+#define NO_VECTOR                0xffff
+
+/* Structures that capabilities point to, §4.1.4, and the fields of such a capability. */
+enum {
+	STRUCTURE_COMMON = 1,
+	STRUCTURE_NOTIFY = 2,
+	STRUCTURE_ISR = 3,
+	STRUCTURE_DEVICE = 4,
+	CAPABILITY_LENGTH = 2,
+	CAPABILITY_TYPE = 3,
+	CAPABILITY_BAR = 4,
+	CAPABILITY_OFFSET = 8,
+	CAPABILITY_BYTES = 12,
+	CAPABILITY_NOTIFY_MULTIPLIER = 16,
+};
+
+/* The common configuration, §4.1.4.3. */
+enum {
+	COMMON_DEVICE_FEATURES_SELECT = 0x00,
+	COMMON_DEVICE_FEATURES = 0x04,
+	COMMON_DRIVER_FEATURES_SELECT = 0x08,
+	COMMON_DRIVER_FEATURES = 0x0c,
+	COMMON_CONFIG_VECTOR = 0x10,
+	COMMON_QUEUES = 0x12,
+	COMMON_STATUS = 0x14,
+	COMMON_GENERATION = 0x15,
+	COMMON_QUEUE_SELECT = 0x16,
+	COMMON_QUEUE_SIZE = 0x18,
+	COMMON_QUEUE_VECTOR = 0x1a,
+	COMMON_QUEUE_ENABLE = 0x1c,
+	COMMON_QUEUE_NOTIFY_OFFSET = 0x1e,
+	COMMON_QUEUE_DESCRIPTORS = 0x20,
+	COMMON_QUEUE_DRIVER = 0x28,
+	COMMON_QUEUE_DEVICE = 0x30,
+	COMMON_BYTES = 0x38,
+};
+
+static uint64_t pci_read_features(struct virtio_transport *transport)
+{
+	io_write32(transport->base + COMMON_DEVICE_FEATURES_SELECT, 0);
+	uint64_t low = io_read32(transport->base + COMMON_DEVICE_FEATURES);
+	io_write32(transport->base + COMMON_DEVICE_FEATURES_SELECT, 1);
+	return low | (uint64_t)io_read32(transport->base + COMMON_DEVICE_FEATURES) << 32;
+}
+
+static void pci_write_features(struct virtio_transport *transport, uint64_t features)
+{
+	io_write32(transport->base + COMMON_DRIVER_FEATURES_SELECT, 0);
+	io_write32(transport->base + COMMON_DRIVER_FEATURES, (uint32_t)features);
+	io_write32(transport->base + COMMON_DRIVER_FEATURES_SELECT, 1);
+	io_write32(transport->base + COMMON_DRIVER_FEATURES, (uint32_t)(features >> 32));
+}
+
+static uint8_t pci_read_status(struct virtio_transport *transport)
+{
+	return io_read8(transport->base + COMMON_STATUS);
+}
+
+static void pci_write_status(struct virtio_transport *transport, uint8_t status)
+{
+	io_fence_full();
+	io_write8(transport->base + COMMON_STATUS, status);
+}
+
+static uint32_t pci_read_interrupt(struct virtio_transport *transport)
+{
+	return io_read8(transport->isr); /* reading clears it, §4.1.4.5 */
+}
+
+static uint32_t pci_config_generation(struct virtio_transport *transport)
+{
+	return io_read8(transport->base + COMMON_GENERATION);
+}
+
+static uint32_t pci_config_field(struct virtio_transport *transport, uint32_t offset,
+                                 uint32_t bytes)
+{
+	if (offset + bytes > transport->device_config_bytes)
+		return 0;
+	const volatile uint8_t *field = transport->device_config + offset;
+	return bytes == 4 ? io_read32(field) : bytes == 2 ? io_read16(field) : io_read8(field);
+}
+
+static uint16_t pci_queue_max(struct virtio_transport *transport, uint16_t index)
+{
+	if (index >= VIRTIO_PCI_QUEUES_MAX || index >= io_read16(transport->base + COMMON_QUEUES))
+		return 0;
+	io_write16(transport->base + COMMON_QUEUE_SELECT, index);
+	return io_read16(transport->base + COMMON_QUEUE_SIZE);
+}
+
+static void put64(struct virtio_transport *transport, uint32_t offset, uint64_t value)
+{
+	io_write32(transport->base + offset, (uint32_t)value);
+	io_write32(transport->base + offset + 4, (uint32_t)(value >> 32));
+}
+
+static int pci_queue_setup(struct virtio_transport *transport, uint16_t index,
+                           const struct virtio_queue_place *place)
+{
+	io_write16(transport->base + COMMON_QUEUE_SELECT, index);
+	if (io_read16(transport->base + COMMON_QUEUE_ENABLE))
+		return -EBUSY;
+	uint64_t offset = (uint64_t)io_read16(transport->base + COMMON_QUEUE_NOTIFY_OFFSET) *
+	                  transport->notify_multiplier;
+	if (offset + sizeof(uint16_t) > transport->notify_bytes || (offset & 1))
+		return -EINVAL;
+	transport->doorbells[index] = (volatile uint16_t *)(transport->notify_base + offset);
+	io_write16(transport->base + COMMON_QUEUE_SIZE, place->size);
+	io_write16(transport->base + COMMON_QUEUE_VECTOR, NO_VECTOR);
+	put64(transport, COMMON_QUEUE_DESCRIPTORS, place->descriptors);
+	put64(transport, COMMON_QUEUE_DRIVER, place->available);
+	put64(transport, COMMON_QUEUE_DEVICE, place->used);
+	io_fence_write();
+	io_write16(transport->base + COMMON_QUEUE_ENABLE, 1);
+	return 0;
+}
+
+static void pci_notify(struct virtio_transport *transport, uint16_t index)
+{
+	io_fence_write();
+	io_write16(transport->doorbells[index], index);
+}
+
+static const struct virtio_transport_ops pci_ops = {
+	.read_features = pci_read_features,
+	.write_features = pci_write_features,
+	.read_status = pci_read_status,
+	.write_status = pci_write_status,
+	.read_interrupt = pci_read_interrupt,
+	.config_generation = pci_config_generation,
+	.config_field = pci_config_field,
+	.queue_max = pci_queue_max,
+	.queue_setup = pci_queue_setup,
+	.notify = pci_notify,
+};
+
+/* The place in a BAR that a capability names, or NULL when it lies outside. */
+static volatile uint8_t *structure_at(const struct pci_function *function, uint8_t capability,
+                                      uint32_t least, uint32_t *bytes)
+{
+	uint8_t bar = io_read8(function->config + capability + CAPABILITY_BAR);
+	uint32_t offset = io_read32(function->config + capability + CAPABILITY_OFFSET);
+	*bytes = io_read32(function->config + capability + CAPABILITY_BYTES);
+	if (bar > 5 || !function->bars[bar] || *bytes < least || (offset & 3) ||
+	    (uint64_t)offset + *bytes > function->bar_bytes[bar])
+		return NULL;
+	return function->bars[bar] + offset;
+}
+
+/* Take over the structure that one capability describes. The first usable one of each type counts
+ * (§4.1.4.1): one in an I/O BAR, or outside its BAR, is passed over. */
+static void use_capability(struct virtio_transport *transport, const struct pci_function *function,
+                           uint8_t capability)
+{
+	uint32_t bytes;
+	switch (io_read8(function->config + capability + CAPABILITY_TYPE)) {
+	case STRUCTURE_COMMON:
+		if (!transport->base)
+			transport->base = structure_at(function, capability, COMMON_BYTES, &bytes);
+		break;
+	case STRUCTURE_NOTIFY:
+		if (transport->notify_base)
+			break;
+		transport->notify_base = structure_at(function, capability, 2, &bytes);
+		transport->notify_bytes = bytes;
+		transport->notify_multiplier =
+		        io_read32(function->config + capability + CAPABILITY_NOTIFY_MULTIPLIER);
+		break;
+	case STRUCTURE_ISR:
+		if (!transport->isr)
+			transport->isr = structure_at(function, capability, 1, &bytes);
+		break;
+	case STRUCTURE_DEVICE:
+		if (transport->device_config)
+			break;
+		transport->device_config = structure_at(function, capability, 4, &bytes);
+		transport->device_config_bytes = transport->device_config ? bytes : 0;
+		break;
+	}
+}
+
+int virtio_pci_probe(struct virtio_transport *transport, const struct pci_function *function,
+                     uint32_t irq)
+{
+	/* Transitional devices tell their type by the old numbers' table, §4.1.2.3. */
+	static const uint8_t transitional_types[] = { 1, 2, 5, 3, 8, 4, 0, 0, 0, 9 };
+	if (function->vendor != VIRTIO_PCI_VENDOR ||
+	    function->device_id < VIRTIO_PCI_DEVICE_FIRST ||
+	    function->device_id > VIRTIO_PCI_DEVICE_LAST)
+		return -ENODEV;
+	uint32_t type = 0, old = function->device_id - VIRTIO_PCI_DEVICE_FIRST;
+	if (function->device_id >= VIRTIO_PCI_DEVICE_MODERN)
+		type = function->device_id - VIRTIO_PCI_DEVICE_MODERN;
+	else if (old < sizeof(transitional_types))
+		type = transitional_types[old];
+	if (!type)
+		return -ENODEV;
+
+	transport->base = transport->notify_base = transport->isr = NULL;
+	transport->device_config = NULL;
+	transport->device_config_bytes = 0;
+	uint8_t at = 0;
+	while ((at = pci_find_capability(function, PCI_CAPABILITY_VENDOR, at)))
+		if (io_read8(function->config + at + CAPABILITY_LENGTH) >= 16)
+			use_capability(transport, function, at);
+	if (!transport->base || !transport->notify_base || !transport->isr)
+		return -ENODEV;
+	transport->ops = &pci_ops;
+	transport->device_type = type;
+	transport->irq = irq;
+	transport->bus = "pci";
+	io_write16(transport->base + COMMON_CONFIG_VECTOR, NO_VECTOR);
+	return 0;
+}
