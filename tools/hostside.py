@@ -1,0 +1,77 @@
+"""For the host's half of a guest_test: where the guest is reached, and small helpers.
+
+    import hostside
+    port = hostside.port(6379)          # the port of 127.0.0.1 that leads to the guest's 6379
+    with hostside.connect(6379) as s:   # tries until the guest answers
+"""
+
+import json
+import os
+import socket
+import subprocess
+import time
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+
+
+def deadline():
+    """The moment (time.monotonic) at which the test's time is over."""
+    return float(os.environ["HARTLOOP_DEADLINE"])
+
+
+def port(guest_port):
+    """The port of 127.0.0.1 that leads to a port of the guest."""
+    return json.loads(os.environ["HARTLOOP_PORTS"])[str(guest_port)]
+
+
+def console():
+    """The guest's console so far."""
+    with open(os.environ["HARTLOOP_CONSOLE"], "rb") as file:
+        return file.read().decode("utf-8", "replace").replace("\r\n", "\n")
+
+
+def wait_for_console(text):
+    """Waits until the console shows a text."""
+    while text not in console():
+        if time.monotonic() > deadline():
+            raise TimeoutError(f"the console never showed {text!r}")
+        time.sleep(0.05)
+
+
+def connect(guest_port, wait_for="", seconds=None):
+    """A TCP connection to the guest; tries again while it is refused or reset."""
+    if wait_for:
+        wait_for_console(wait_for)
+    until = deadline() if seconds is None else time.monotonic() + seconds
+    while True:
+        try:
+            return socket.create_connection(("127.0.0.1", port(guest_port)), timeout=max(1, until - time.monotonic()))
+        except OSError:
+            if time.monotonic() > until:
+                raise
+            time.sleep(0.1)
+
+
+def peer_socket():
+    """net = "peer": a socket whose datagrams are the guest's Ethernet frames."""
+    own, guest = json.loads(os.environ["HARTLOOP_PEER"])
+    link = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    link.bind(("127.0.0.1", own))
+    link.connect(("127.0.0.1", guest))
+    return link
+
+
+def run(*command, seconds=None, **keywords):
+    """Runs a program on the host; returns its output, raises when it fails."""
+    limit = max(1, deadline() - time.monotonic()) if seconds is None else seconds
+    result = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                            timeout=limit, check=False, **keywords)
+    if result.returncode != 0:
+        raise AssertionError(f"{' '.join(command)} exited with {result.returncode}:\n{result.stdout}")
+    return result.stdout
+
+
+def check(condition, text):
+    """Fails the test unless the condition holds."""
+    if not condition:
+        raise AssertionError(text)

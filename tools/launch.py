@@ -1,0 +1,212 @@
+"""hl run, hl boot and hl images: builds what is to run and runs it in a virtual machine."""
+
+import argparse
+import ast
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import machine  # noqa: E402
+import mkimage  # noqa: E402
+import network  # noqa: E402
+import setup  # noqa: E402
+
+REPOSITORY = setup.REPOSITORY
+KEPT_LOGS = 20
+
+
+class UsageError(Exception):
+    """The command line is wrong; the text says how."""
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose errors name the valid options."""
+
+    def error(self, message):
+        options = sorted({text for action in self._actions for text in action.option_strings if text.startswith("--")})
+        raise UsageError(f"{message}\nvalid options: {' '.join(options)}")
+
+
+def say(text):
+    """Words of the launcher itself go to standard error; standard output is the guest's console."""
+    print("hl: " + text, file=sys.stderr, flush=True)
+
+
+def named_images():
+    """The table of guests/images/images.bzl."""
+    with open(os.path.join(REPOSITORY, "guests/images/images.bzl"), encoding="utf-8") as file:
+        tree = ast.parse(file.read())
+    for node in tree.body:
+        if isinstance(node, ast.Assign) and node.targets[0].id == "NAMED_IMAGES":
+            return ast.literal_eval(node.value)
+    raise UsageError("guests/images/images.bzl holds no NAMED_IMAGES")
+
+
+def option_parser(command):
+    """The options shared by run and boot."""
+    parser = Parser(prog="hl " + command, add_help=True, allow_abbrev=False)
+    if command == "run":
+        parser.add_argument("image", metavar="IMAGE", help="a named image; `hl images` lists them")
+    else:
+        parser.add_argument("directory", metavar="DIR", help="a directory that becomes the guest's root")
+    parser.add_argument("--accel", choices=["tcg", "kvm"], default="tcg", help="default: tcg")
+    parser.add_argument("--harts", type=int, default=1, metavar="N", help="harts of the machine, 1 to 8; default: 1")
+    parser.add_argument("--mem", default="256M", metavar="SIZE", help="memory, such as 64M or 4G; default: 256M")
+    parser.add_argument("--net", default="user", metavar="NET", help=network.KINDS + "; default: user")
+    parser.add_argument("--forward", action="append", default=[], metavar="HOSTPORT:GUESTPORT",
+                        help="forward 127.0.0.1:HOSTPORT, TCP and UDP, to the guest (--net user); repeatable")
+    parser.add_argument("--ip", default="", metavar="ADDR/LEN,GATEWAY|dhcp", help=f"default: {network.DEFAULT_IP}")
+    parser.add_argument("--transport", choices=["mmio", "pci"], default="mmio", help="of the virtio devices; default: mmio")
+    parser.add_argument("--append", default="", metavar="TEXT", help="more options on the kernel's command line")
+    parser.add_argument("--gdb", action="store_true", help="wait for gdb on 127.0.0.1:1234")
+    parser.add_argument("--log", default="", metavar="FILE", help="keep the console's output here")
+    parser.add_argument("--timeout", type=float, default=0, metavar="SECONDS", help="stop a guest that still runs then")
+    return parser
+
+
+def check(options):
+    """Refuses values that argparse lets through."""
+    if not 1 <= options.harts <= 8:
+        raise UsageError(f"--harts {options.harts}: 1 to 8 are valid")
+    if not re.fullmatch(r"\d+[KMGkmg]?", options.mem):
+        raise UsageError(f"--mem {options.mem}: a number with M or G is valid, such as 256M")
+    if options.timeout < 0:
+        raise UsageError(f"--timeout {options.timeout:g}: seconds, 0 or more")
+    if options.ip and options.ip != "dhcp" and not re.fullmatch(r"[\d.]+/\d+,[\d.]+", options.ip):
+        raise UsageError(f"--ip {options.ip}: ADDR/LEN,GATEWAY or dhcp is valid")
+    network.check_kind(options.net)
+
+
+def parse(command, words):
+    """(options, program and its arguments) of a command line."""
+    program = []
+    if "--" in words:
+        at = words.index("--")
+        words, program = words[:at], words[at + 1:]
+        if not program:
+            raise UsageError("there is no program behind --")
+    options = option_parser(command).parse_args(words)
+    check(options)
+    return options, program
+
+
+def forwards(options, ports):
+    """The image's own ports to the same ports here, unless --forward sends others to them."""
+    chosen = [network.parse_forward(text) for text in options.forward]
+    if options.net == "user":
+        taken = {guest for _, guest in chosen}
+        chosen += [(port, port) for port in ports if port not in taken]
+    return chosen
+
+
+def bazel_build(*targets):
+    """Builds targets quietly; the output is shown when it fails."""
+    command = ["bazel", "build", "--noshow_progress", "--ui_event_filters=-info,-debug", "--show_result=0", *targets]
+    result = subprocess.run(command, cwd=REPOSITORY, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                            stderr=subprocess.STDOUT, text=True, check=False)
+    if result.returncode != 0:
+        sys.stderr.write(result.stdout)
+        raise UsageError("the build failed")
+
+
+def log_path(options, name):
+    """The console log: --log, or a new file in the cache, of which the newest are kept."""
+    if options.log:
+        return os.path.abspath(options.log)
+    directory = os.path.join(setup.cache_directory(), "logs")
+    os.makedirs(directory, exist_ok=True)
+    logs = sorted((os.path.join(directory, file) for file in os.listdir(directory)), key=os.path.getmtime)
+    for old in logs[:-KEPT_LOGS]:
+        os.remove(old)
+    return os.path.join(directory, f"{name}-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.log")
+
+
+def start(options, image, program, environment, ports, connect):
+    """Runs the machine to its end; the launcher's exit status."""
+    name = os.path.splitext(os.path.basename(image))[0]
+    settings = machine.Options(
+        kernel=os.path.join(REPOSITORY, "bazel-bin/hartloop.elf"), image=image, program=program,
+        environment=environment, accel=options.accel, harts=options.harts, memory=options.mem, net=options.net,
+        forwards=forwards(options, ports), ip=options.ip, transport=options.transport, append=options.append,
+        gdb=options.gdb, log=log_path(options, name), timeout=options.timeout)
+    with machine.Machine(settings, say) as running:
+        for host, guest in settings.forwards:
+            say(f"127.0.0.1:{host} is forwarded to port {guest} of the guest")
+        if connect and settings.forwards and program[0] in connect[0]:
+            say("connect with: " + connect[1].format(PORT=next(host for host, guest in settings.forwards if guest in ports)))
+        if options.net.startswith("tap:"):
+            say(f"the guest is {options.ip or network.DEFAULT_IP} on {options.net[4:]}")
+        if options.gdb:
+            say("waiting for gdb: gdb-multiarch bazel-bin/hartloop.elf -ex 'target remote 127.0.0.1:1234'")
+        say("Ctrl-C stops the machine")
+        outcome = running.run()
+    if outcome.kind != "exit" or outcome.status != 0:
+        say(f"{outcome.detail}; the console's log is {settings.log}")
+    return outcome.status
+
+
+def run(words):
+    """hl run IMAGE"""
+    images = named_images()
+    options, program = parse("run", words)
+    if options.image not in images:
+        raise UsageError(f"unknown image '{options.image}'; the valid ones are {' '.join(sorted(images))}")
+    image = images[options.image]
+    network.check_forwards(forwards(options, image["ports"]))
+    machine.check_accel(options.accel)
+    bazel_build("//:hartloop", "//guests/images:" + options.image)
+    return start(options, os.path.join(REPOSITORY, f"bazel-bin/guests/images/{options.image}.cpio"),
+                 program or [image["program"], *image["args"]], image["env"], image["ports"],
+                 ([image["program"]], image["connect"]))
+
+
+def boot(words):
+    """hl boot DIR -- PROGRAM ARGS"""
+    options, program = parse("boot", words)
+    if not program:
+        raise UsageError("hl boot DIR [options] -- PROGRAM ARGS: the program is missing")
+    if not os.path.isdir(options.directory):
+        raise UsageError(f"{options.directory} is not a directory")
+    machine.check_accel(options.accel)
+    bazel_build("//:hartloop")
+    directory = tempfile.mkdtemp(prefix="hl-boot-")
+    try:
+        image = os.path.join(directory, "boot.cpio")
+        files = mkimage.read_tree(options.directory)
+        mkimage.add_frame(files)
+        if mkimage.resolve(files, program[0].lstrip("/")) is None:
+            raise UsageError(f"{options.directory} holds no {program[0]}")
+        mkimage.write(files, image)
+        return start(options, image, program, [], [], None)
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+def list_images(_words):
+    """hl images"""
+    images = named_images()
+    width = max(map(len, images))
+    for name, image in sorted(images.items()):
+        ports = ",".join(map(str, image["ports"])) or "-"
+        print(f"{name:{width}}  port {ports:6} {image['summary']}")
+    return 0
+
+
+def main():
+    commands = {"run": run, "boot": boot, "images": list_images}
+    try:
+        return commands[sys.argv[1]](sys.argv[2:])
+    except (UsageError, network.NetworkError, machine.MachineError, mkimage.ImageError) as error:
+        say("error: " + str(error))
+        return machine.STATUS_USAGE
+    except KeyboardInterrupt:
+        return machine.STATUS_INTERRUPTED
+
+
+if __name__ == "__main__":
+    sys.exit(main())

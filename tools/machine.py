@@ -1,0 +1,255 @@
+"""A virtual machine that runs Hartloop: QEMU's command line, its life and how it ended.
+
+Exit statuses, of `hl run` and `hl boot` as well:
+    the program's own   it exited, or 128 + N when signal N killed it
+    2                   wrong usage: nothing was started
+    121                 the kernel panicked
+    124                 the time of --timeout ran out
+    125                 QEMU could not start, or died
+    130                 interrupted
+A program may return one of these too; `Outcome.kind` and the launcher's last line tell them apart.
+"""
+
+import dataclasses
+import json
+import os
+import platform
+import shlex
+import shutil
+import signal
+import socket
+import subprocess
+import threading
+import time
+
+import network
+
+STATUS_USAGE = 2
+STATUS_PANIC = 121
+STATUS_TIMEOUT = 124
+STATUS_DEAD = 125
+STATUS_INTERRUPTED = 130
+
+
+class MachineError(Exception):
+    """The machine can't be started as asked; the text says why."""
+
+
+@dataclasses.dataclass
+class Options:
+    """What a machine is made of. The fields are those of hl's options."""
+
+    kernel: str
+    image: str
+    program: list
+    environment: list = dataclasses.field(default_factory=list)
+    accel: str = "tcg"
+    harts: int = 1
+    memory: str = "256M"
+    net: str = "user"
+    forwards: list = dataclasses.field(default_factory=list)
+    ip: str = ""
+    transport: str = "mmio"
+    append: str = ""
+    gdb: bool = False
+    log: str = ""
+    timeout: float = 0
+    quiet: bool = False  # the console goes to the log only
+
+
+@dataclasses.dataclass
+class Outcome:
+    """How a machine ended: kind is one of exit, panic, timeout, dead, interrupted, stopped."""
+
+    kind: str
+    status: int
+    detail: str = ""
+
+
+def quote(word):
+    """A word of the kernel's command line; see docs/ARCHITECTURE.md."""
+    if word and not any(character in word for character in ' \t\n"\\'):
+        return word
+    return '"' + word.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def command_line(options):
+    """The kernel's command line."""
+    words = []
+    address = options.ip
+    if not address and options.net != "none":
+        address = network.DEFAULT_IP
+    if address:
+        words.append("ip=" + address)
+    if options.append:
+        words.append(options.append)
+    for pair in options.environment:
+        name, _, value = pair.partition("=")
+        words.append("env=" + quote(f"{name}={value}") if value or "=" in pair else "env=" + quote(pair))
+    words.append("--")
+    words += [quote(word) for word in options.program]
+    return " ".join(words)
+
+
+def qemu_binary():
+    """QEMU: HL_QEMU or the one on the PATH."""
+    wanted = os.environ.get("HL_QEMU", "qemu-system-riscv64")
+    found = shutil.which(wanted, path=os.environ.get("PATH", "/usr/bin") + ":/usr/bin")
+    if not found:
+        raise MachineError(f"there is no {wanted}; ./hl setup installs QEMU, HL_QEMU names another one")
+    return found
+
+
+def check_accel(accel):
+    """Refuses KVM where there is none for riscv64."""
+    if accel == "kvm":
+        if platform.machine() != "riscv64":
+            raise MachineError(
+                f"--accel kvm needs a riscv64 host with the H extension; this one is {platform.machine()}. Use --accel tcg")
+        if not os.access("/dev/kvm", os.R_OK | os.W_OK):
+            raise MachineError("--accel kvm needs /dev/kvm, which this user can't open. Use --accel tcg")
+
+
+def qemu_arguments(options, net, console, monitor):
+    """QEMU's command line; `console` is its console chardev, `monitor` a descriptor for QMP."""
+    arguments = [
+        qemu_binary(), "-nodefaults", "-no-user-config", "-M", "virt", "-m", options.memory, "-smp", str(options.harts),
+        "-display", "none", "-no-reboot", "-chardev", console, "-serial", "chardev:console",
+        "-chardev", f"socket,id=monitor,fd={monitor}", "-mon", "chardev=monitor,mode=control",
+    ]
+    if options.accel == "kvm":
+        arguments += ["-accel", "kvm", "-cpu", "host"]
+    else:
+        arguments += ["-accel", "tcg", "-bios", "default"]
+    suffix = "device" if options.transport == "mmio" else "pci,disable-legacy=on"
+    if options.transport == "mmio":
+        arguments += ["-global", "virtio-mmio.force-legacy=false"]
+    arguments += ["-device", f"virtio-rng-{suffix}"]
+    if net.netdev:
+        arguments += ["-netdev", net.netdev, "-device", f"virtio-net-{suffix},netdev=net0,mac={network.GUEST_MAC}"]
+    arguments += ["-kernel", options.kernel]
+    if options.image:
+        arguments += ["-initrd", options.image]
+    arguments += ["-append", command_line(options)]
+    if options.gdb:
+        arguments += ["-gdb", "tcp:127.0.0.1:1234", "-S"]
+    return arguments + shlex.split(os.environ.get("HL_QEMU_ARGS", ""))
+
+
+class Monitor(threading.Thread):
+    """Listens to QEMU's events, to know whether the guest or QEMU itself ended the machine."""
+
+    def __init__(self, connection):
+        super().__init__(daemon=True)
+        self.connection = connection
+        self.shutdown_reason = None
+        connection.sendall(b'{"execute":"qmp_capabilities"}\n')
+
+    def run(self):
+        try:
+            for line in self.connection.makefile("r", encoding="utf-8"):
+                message = json.loads(line)
+                if message.get("event") == "SHUTDOWN":
+                    self.shutdown_reason = message["data"]["reason"]
+        except (OSError, ValueError):
+            return
+
+    def ask(self, command):
+        """Sends a human monitor command; its answer is not awaited."""
+        request = {"execute": "human-monitor-command", "arguments": {"command-line": command}}
+        try:
+            self.connection.sendall(json.dumps(request).encode() + b"\n")
+        except OSError:
+            pass
+
+
+class Machine:
+    """One running machine. Use as a context manager: leaving it stops everything it started."""
+
+    def __init__(self, options, warn):
+        check_accel(options.accel)
+        for path in filter(None, (options.kernel, options.image)):
+            if not os.path.exists(path):
+                raise MachineError(f"there is no {path}")
+        self.options = options
+        self.network = network.Network(options.net, options.forwards, options.log + ".passt", warn)
+        ours, theirs = socket.socketpair()
+        console = f"stdio,id=console,signal=on,logfile={options.log},logappend=off"
+        if options.quiet:
+            console = f"file,id=console,path={options.log}"
+        self.command = qemu_arguments(options, self.network, console, theirs.fileno())
+        self.errors = options.log + ".qemu"
+        self.interrupted = False
+        with open(options.log, "wb"):
+            pass
+        with open(self.errors, "wb") as errors:
+            self.process = subprocess.Popen(
+                self.command, stdin=subprocess.DEVNULL if options.quiet else None, stderr=errors,
+                pass_fds=[theirs.fileno(), *self.network.descriptors])
+        theirs.close()
+        self.monitor = Monitor(ours)
+        self.monitor.start()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.stop()
+
+    def running(self):
+        """Whether QEMU still runs."""
+        return self.process.poll() is None
+
+    def wait(self, seconds=None):
+        """Waits for the end, at most `seconds`; the outcome, or None when it still runs."""
+        try:
+            status = self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            return None
+        self.monitor.join(2)
+        reason = self.monitor.shutdown_reason
+        if reason == "guest-panic" and status == STATUS_PANIC:
+            return Outcome("panic", STATUS_PANIC, "the kernel panicked")
+        if reason in ("guest-panic", "guest-shutdown", "guest-reset"):
+            return Outcome("exit", status, f"the program's exit status is {status}")
+        if self.interrupted:
+            return Outcome("interrupted", STATUS_INTERRUPTED, "interrupted")
+        return Outcome("dead", STATUS_DEAD, f"QEMU died (status {status}): {self.error_text()}")
+
+    def run(self):
+        """Waits for the end or for the options' timeout."""
+        started = time.monotonic()
+        try:
+            outcome = self.wait(self.options.timeout or None)
+        except KeyboardInterrupt:
+            self.interrupted = True
+            self.stop()
+            return Outcome("interrupted", STATUS_INTERRUPTED, "interrupted")
+        if outcome is None:
+            self.stop()
+            return Outcome("timeout", STATUS_TIMEOUT, f"still running after {time.monotonic() - started:.0f} s (--timeout)")
+        return outcome
+
+    def error_text(self):
+        """What QEMU itself said, on one line."""
+        with open(self.errors, encoding="utf-8", errors="replace") as file:
+            return " / ".join(line.strip() for line in file if line.strip()) or "it said nothing"
+
+    def console(self):
+        """The console's output so far."""
+        with open(self.options.log, "rb") as file:
+            return file.read().decode("utf-8", "replace").replace("\r\n", "\n")
+
+    def stop(self):
+        """Ends QEMU and what runs beside it."""
+        if self.running():
+            self.process.send_signal(signal.SIGTERM)
+            try:
+                self.process.wait(5)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+        self.network.stop()
+        for path in (self.errors, self.options.log + ".passt"):
+            if os.path.exists(path) and os.path.getsize(path) == 0:
+                os.remove(path)
