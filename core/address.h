@@ -1,23 +1,25 @@
-/* Physical and user addresses as distinct types, so that a mix-up does not compile; and the single map of kernel memory. */
+/* Physical and user addresses as distinct types, so that a mix-up does not compile; and the single
+ * map of kernel memory. */
 #pragma once
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-#define PAGE_SHIFT 12
-#define PAGE_SIZE ((size_t)1 << PAGE_SHIFT)
-#define PAGE_MASK (PAGE_SIZE - 1)
+#define PAGE_SHIFT        12
+#define PAGE_SIZE         ((size_t)1 << PAGE_SHIFT)
+#define PAGE_MASK         (PAGE_SIZE - 1)
 
 /*
  * Sv39 (privileged ISA §10.4):
  *   0x00_00000000 .. 0x3f_ffffffff   user, 256 GiB (USER_END exclusive)
- *   0xffffffc0_00000000 ..           direct map of physical memory and devices, 128 GiB, largest pages
- *   0xffffffff_80000000 ..           the kernel image, wherever it was loaded (2 MiB granularity)
+ *   0xffffffc0_00000000 ..           direct map of physical memory and devices, 128 GiB, largest
+ * pages 0xffffffff_80000000 ..           the kernel image, wherever it was loaded (2 MiB
+ * granularity)
  */
-#define USER_END 0x4000000000ull
-#define DIRECT_MAP_BASE 0xffffffc000000000ull
-#define DIRECT_MAP_BYTES (128ull << 30)
+#define USER_END          0x4000000000ull
+#define DIRECT_MAP_BASE   0xffffffc000000000ull
+#define DIRECT_MAP_BYTES  (128ull << 30)
 #define KERNEL_IMAGE_BASE 0xffffffff80000000ull
 
 struct phys_addr {

@@ -11,11 +11,19 @@ struct boot_information {
 	uint64_t initrd_bytes;
 	uint64_t memory_bytes; /* RAM in all */
 	uint32_t harts_present;
-	uint64_t entry_time; /* rdtime at _start */
+	uint64_t entry_time;     /* rdtime at _start */
+	uint64_t image_physical; /* where the kernel's image lies */
 };
 
-/* Options before ` -- `: key=value or key, separated by blanks; a value in double quotes may hold blanks, and \" and \\ inside them.
- * Returns false when absent. `value` receives "" for a bare key. -repeated keys: `nth` counts from 0. */
+extern struct boot_information boot_information;
+
+/* Options before ` -- `: key=value or key, separated by blanks; a value in double quotes may hold
+ * blanks, and \" and \\ inside them. Returns false when absent. `value` receives "" for a bare key.
+ * Repeated keys: `nth` counts from 0. */
 bool boot_option(const char *command_line, const char *key, unsigned nth, char *value, size_t room);
-/* The words behind ` -- `, unquoted, into `storage`; returns their number (argv has room for `max`), or -E2BIG / -EINVAL (open quote). */
-int boot_arguments(const char *command_line, char **argv, int max, char *storage, size_t storage_bytes);
+/* A decimal value; `fallback` when absent or not a number. */
+uint64_t boot_option_number(const char *command_line, const char *key, uint64_t fallback);
+/* The words behind ` -- `, unquoted, into `storage`; returns their number (argv has room for
+ * `max`), or -E2BIG / -EINVAL (open quote). */
+int boot_arguments(const char *command_line, char **argv, int max, char *storage,
+                   size_t storage_bytes);

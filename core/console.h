@@ -1,4 +1,5 @@
-/* The console: output is written whole, at once, by DBCN (SBI 2.0 §12) or the 16550; input arrives by interrupt. */
+/* The console: output is written whole, at once, by DBCN (SBI 2.0 §12) or the 16550; input arrives
+ * by interrupt. */
 #pragma once
 
 #include <stdarg.h>
@@ -10,17 +11,20 @@
 void console_write(const char *bytes, size_t length);
 /* %d %i %u %x %X %p %s %c %ld %lu %lx %zu %llu %% with width, 0, - and precision for %s. */
 void console_printf(const char *format, ...) __attribute__((format(printf, 1, 2)));
-int format_string(char *out, size_t room, const char *format, ...) __attribute__((format(printf, 3, 4)));
+int format_string(char *out, size_t room, const char *format, ...)
+        __attribute__((format(printf, 3, 4)));
 int format_string_v(char *out, size_t room, const char *format, va_list arguments);
 
-/* Kernel log, "[seconds] text", at or below the level of the boot argument log=0..4 (error, warning, notice, info, debug; default 2). */
+/* Kernel log, "[seconds] text", at or below the level of the boot argument log=0..4 (error,
+ * warning, notice, info, debug; default 2). */
 enum log_level { LOG_ERROR, LOG_WARNING, LOG_NOTICE, LOG_INFO, LOG_DEBUG };
 extern int log_threshold;
-void log_message(enum log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
-#define log_error(...) log_message(LOG_ERROR, __VA_ARGS__)
+void log_message(enum log_level level, const char *format, ...)
+        __attribute__((format(printf, 2, 3)));
+#define log_error(...)   log_message(LOG_ERROR, __VA_ARGS__)
 #define log_warning(...) log_message(LOG_WARNING, __VA_ARGS__)
-#define log_notice(...) log_message(LOG_NOTICE, __VA_ARGS__)
-#define log_info(...) log_message(LOG_INFO, __VA_ARGS__)
+#define log_notice(...)  log_message(LOG_NOTICE, __VA_ARGS__)
+#define log_info(...)    log_message(LOG_INFO, __VA_ARGS__)
 
 /* Bytes typed so far, up to `room`; `console_on_input` is called (in the loop) when some arrive. */
 size_t console_read(char *out, size_t room);

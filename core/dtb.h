@@ -1,6 +1,6 @@
 /*
- * Flattened device tree (Devicetree Specification v0.4 §5), read in place. Every access is length-checked: a malformed blob gives
- * "not found", never a wild read. Pure: host-tested.
+ * Flattened device tree (Devicetree Specification v0.4 §5), read in place. Every access is
+ * length-checked: a malformed blob gives "not found", never a wild read. Pure: host-tested.
  */
 #pragma once
 
@@ -42,12 +42,15 @@ struct dtb_property dtb_property(const struct dtb *dtb, dtb_node node, const cha
 bool dtb_is_compatible(const struct dtb *dtb, dtb_node node, const char *compatible);
 bool dtb_is_enabled(const struct dtb *dtb, dtb_node node); /* status absent, "ok" or "okay" */
 /* Cell `index` of a property, or `fallback`. */
-uint32_t dtb_u32(const struct dtb *dtb, dtb_node node, const char *name, uint32_t index, uint32_t fallback);
+uint32_t dtb_u32(const struct dtb *dtb, dtb_node node, const char *name, uint32_t index,
+                 uint32_t fallback);
 /* The string, or NULL when absent or not NUL-terminated. */
 const char *dtb_string(const struct dtb *dtb, dtb_node node, const char *name);
 /* Entry `index` of reg, with the parent's #address-cells and #size-cells. False: absent. */
-bool dtb_reg(const struct dtb *dtb, dtb_node node, uint32_t index, uint64_t *address, uint64_t *bytes);
+bool dtb_reg(const struct dtb *dtb, dtb_node node, uint32_t index, uint64_t *address,
+             uint64_t *bytes);
 /* Entry `index` of the memory reservation block. */
 bool dtb_reserved(const struct dtb *dtb, uint32_t index, uint64_t *address, uint64_t *bytes);
-/* First interrupt specifier (interrupts, or interrupts-extended) and its controller's node; 0: none. */
+/* First interrupt specifier (interrupts, or interrupts-extended) and its controller's node; 0:
+ * none. */
 uint32_t dtb_interrupt(const struct dtb *dtb, dtb_node node, dtb_node *controller);

@@ -49,20 +49,21 @@ struct hart {
 	                          that is switched off */
 	bool in_loop; /* between a trap's end and the next entry of a task: deferred output needs no
 	                 backstop */
+	struct hart_statistics statistics;
 	struct loop loop;
 	struct task *current; /* the task whose registers are live, or that trapped last; NULL when
 	                         none */
+	struct task *entered; /* in user mode since its accounted_ns; NULL in the loop */
 	struct list idle_hooks;
 	struct list run_queue;   /* tasks ready to run, FIFO */
 	struct task *fp_owner;   /* whose FP registers are in the unit, or NULL */
 	uint64_t active_satp;    /* as last written */
 	uint64_t timer_armed_ns; /* deadline in the comparator, LOOP_NEVER when none */
-	uint64_t
-	        backstop_ns; /* deferred output must leave by then, LOOP_NEVER when there is none */
+	uint64_t backstop_ns; /* the next turn starts by then, LOOP_NEVER when none is asked for */
 	uint64_t slice_end_ns;
-	uint32_t index;  /* 0 is the boot hart */
-	uint64_t hartid; /* the hardware's number */
-	struct hart_statistics statistics;
+	uint64_t last_fault_page; /* number of the page that faulted last */
+	uint32_t index;           /* 0 is the boot hart */
+	uint64_t hartid;          /* the hardware's number */
 };
 
 /* The calling hart (tp holds it in kernel mode). */
@@ -88,6 +89,13 @@ _Noreturn void hart_loop(struct hart *hart);
  * if the running task computes. Boot argument backstop_us. */
 #define HART_BACKSTOP_NS 20000
 void hart_note_output(struct hart *hart);
+
+/* loop.now_ns is the time of the last turn; a system call's handler that arms timers needs the
+ * present. Reads the clock. */
+uint64_t hart_refresh_now(struct hart *hart);
+
+/* Run in this address space from now on, kernel half unchanged. No-op when it is the active one. */
+void hart_activate_satp(struct hart *hart, uint64_t satp);
 
 /* Start all other harts of the device tree (SBI HSM); each runs its own idle loop. */
 void harts_start(void);

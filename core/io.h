@@ -1,4 +1,5 @@
-/* Device access: aligned integer loads and stores of the register's own width only (KVM decodes no others), and the fences around them. */
+/* Device access: aligned integer loads and stores of the register's own width only (KVM decodes no
+ * others), and the fences around them. */
 #pragma once
 
 #include <stdint.h>

@@ -1,6 +1,7 @@
 /*
- * Physical memory: a buddy allocator of pages with a reference count each, and a heap of size classes above it. All memory lies in
- * the direct map: physically contiguous, so that any block is good for DMA. Exhaustion returns NULL, always.
+ * Physical memory: a buddy allocator of pages with a reference count each, and a heap of size
+ * classes above it. All memory lies in the direct map: physically contiguous, so that any block is
+ * good for DMA. Exhaustion returns NULL, always.
  */
 #pragma once
 
@@ -38,10 +39,10 @@ void heap_free(void *pointer);
 void *heap_reallocate(void *pointer, size_t old_bytes, size_t new_bytes);
 
 struct memory_statistics {
-	uint64_t total_pages;    /* RAM minus reserved regions */
+	uint64_t total_pages; /* RAM minus reserved regions */
 	uint64_t free_pages;
-	uint64_t kernel_pages;   /* image, page array, boot allocations */
-	uint64_t heap_pages;     /* held by the heap */
+	uint64_t kernel_pages; /* image, page array, boot allocations */
+	uint64_t heap_pages;   /* held by the heap */
 	uint64_t lowest_free_pages;
 	uint64_t failures;
 };

@@ -1,4 +1,5 @@
-/* The per-hart trace ring: cheap enough to stay compiled in (a test of one global, then one 32-byte store). trace=1 switches it on. */
+/* The per-hart trace ring: cheap enough to stay compiled in (a test of one global, then one 32-byte
+ * store). trace=1 switches it on. */
 #pragma once
 
 #include <stdint.h>

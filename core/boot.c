@@ -1,0 +1,219 @@
+/* From the device tree to a running machine. */
+#include "core/boot.h"
+
+#include <string.h>
+
+#include "core/clock.h"
+#include "core/clock_setup.h"
+#include "core/console.h"
+#include "core/console_setup.h"
+#include "core/cpu.h"
+#include "core/csr.h"
+#include "core/hart_setup.h"
+#include "core/irq_setup.h"
+#include "core/kernel_map.h"
+#include "core/page.h"
+#include "core/panic.h"
+#include "core/panic_setup.h"
+#include "core/personality.h"
+#include "core/regions.h"
+#include "core/sbi.h"
+#include "core/trace_setup.h"
+
+#define DTB_MAX_BYTES (16u << 20)
+#define UNIT_BYTES    (PAGE_SIZE << PAGE_ORDER_MAX)
+
+extern uint8_t image_start[], image_end[], boot_stack_bottom[], boot_stack_top[];
+
+/* Used by core/entry.S. */
+struct hart boot_hart;
+_Noreturn void boot_main(uint64_t hartid, uint64_t dtb_physical, uint64_t entry_time,
+                         uint64_t image_physical);
+
+struct boot_information boot_information;
+struct personality personality_ops;
+
+static struct dtb tree;
+
+void personality_register(const struct personality *personality)
+{
+	personality_ops = *personality;
+}
+
+__attribute__((weak)) void personality_install(void)
+{
+}
+
+static void add_memory(struct regions *memory)
+{
+	for (dtb_node node = dtb_first_child(&tree, dtb_root(&tree)); node != DTB_NONE;
+	     node = dtb_next_sibling(&tree, node)) {
+		const char *type = dtb_string(&tree, node, "device_type");
+		if (!type || strcmp(type, "memory") != 0 || !dtb_is_enabled(&tree, node))
+			continue;
+		uint64_t address, bytes;
+		for (uint32_t i = 0; dtb_reg(&tree, node, i, &address, &bytes); i++) {
+			if (address >= DIRECT_MAP_BYTES)
+				continue;
+			if (bytes > DIRECT_MAP_BYTES - address)
+				bytes = DIRECT_MAP_BYTES - address;
+			boot_information.memory_bytes += bytes;
+			regions_add(memory, address, bytes);
+		}
+	}
+}
+
+static void remove_reserved(struct regions *memory, uint64_t dtb_physical)
+{
+	uint64_t address, bytes;
+	for (uint32_t i = 0; dtb_reserved(&tree, i, &address, &bytes); i++)
+		regions_remove(memory, address, bytes);
+	dtb_node reserved = dtb_find_path(&tree, "/reserved-memory");
+	dtb_node child = reserved == DTB_NONE ? DTB_NONE : dtb_first_child(&tree, reserved);
+	for (; child != DTB_NONE; child = dtb_next_sibling(&tree, child)) {
+		for (uint32_t i = 0; dtb_reg(&tree, child, i, &address, &bytes); i++)
+			regions_remove(memory, address, bytes);
+	}
+	regions_remove(memory, dtb_physical, tree.total_bytes);
+	regions_remove(memory, boot_information.image_physical,
+	               (uint64_t)(image_end - image_start));
+	if (boot_information.initrd)
+		regions_remove(memory, virt_to_phys(boot_information.initrd).value,
+		               boot_information.initrd_bytes);
+}
+
+/* A big-endian number of one or two cells. */
+static uint64_t chosen_number(dtb_node chosen, const char *name)
+{
+	struct dtb_property property = dtb_property(&tree, chosen, name);
+	uint64_t first = dtb_u32(&tree, chosen, name, 0, 0);
+	return property.bytes < 8 ? first : first << 32 | dtb_u32(&tree, chosen, name, 1, 0);
+}
+
+static void read_chosen(void)
+{
+	boot_information.command_line = "";
+	dtb_node chosen = dtb_find_path(&tree, "/chosen");
+	if (chosen == DTB_NONE)
+		return;
+	const char *arguments = dtb_string(&tree, chosen, "bootargs");
+	if (arguments)
+		boot_information.command_line = arguments;
+	uint64_t start = chosen_number(chosen, "linux,initrd-start");
+	uint64_t end = chosen_number(chosen, "linux,initrd-end");
+	if (start < end && end <= DIRECT_MAP_BYTES) {
+		boot_information.initrd = phys_to_virt(phys(start));
+		boot_information.initrd_bytes = end - start;
+	}
+}
+
+/* The page array is carved from the first region that holds it; the rest is handed to the
+ * allocator. */
+static void start_allocator(struct regions *memory)
+{
+	if (memory->count == 0)
+		panic("the device tree names no usable memory");
+	uint64_t base = memory->at[0].start & ~(UNIT_BYTES - 1);
+	uint64_t pages = (memory->at[memory->count - 1].end - base) >> PAGE_SHIFT;
+	uint64_t array_bytes = (page_array_bytes(pages) + PAGE_MASK) & ~PAGE_MASK;
+	unsigned i = 0;
+	while (i < memory->count && memory->at[i].end - memory->at[i].start < array_bytes)
+		i++;
+	if (i == memory->count)
+		panic("no room for %lu bytes of page structures", array_bytes);
+	uint64_t array = memory->at[i].start;
+	regions_remove(memory, array, array_bytes);
+	page_allocator_init(phys_to_virt(phys(base)), pages, phys_to_virt(phys(array)));
+	for (i = 0; i < memory->count; i++)
+		page_allocator_add(phys_to_virt(phys(memory->at[i].start)),
+		                   (memory->at[i].end - memory->at[i].start) >> PAGE_SHIFT);
+	page_account_kernel((int64_t)(array_bytes + (uint64_t)(image_end - image_start)) >>
+	                    PAGE_SHIFT);
+}
+
+static void start_memory(uint64_t dtb_physical)
+{
+	static struct regions memory;
+	add_memory(&memory);
+	remove_reserved(&memory, dtb_physical);
+	start_allocator(&memory);
+	kernel_map_setup();
+	boot_hart.active_satp = kernel_satp;
+}
+
+static void start_clock(uint64_t entry_time)
+{
+	dtb_node cpus = dtb_find_path(&tree, "/cpus");
+	uint32_t timebase = cpus == DTB_NONE ? 0 : dtb_u32(&tree, cpus, "timebase-frequency", 0, 0);
+	if (timebase == 0)
+		panic("the device tree has no /cpus/timebase-frequency");
+	clock_setup(timebase, entry_time);
+	dtb_node rtc = dtb_find_compatible(&tree, DTB_NONE, "google,goldfish-rtc");
+	uint64_t address, bytes;
+	if (rtc != DTB_NONE && dtb_reg(&tree, rtc, 0, &address, &bytes))
+		clock_read_rtc(phys_to_virt(phys(address)));
+}
+
+static void read_options(void)
+{
+	const char *command_line = boot_information.command_line;
+	console_read_options(command_line);
+	hart_read_options(command_line);
+	trace_setup(boot_option_number(command_line, "trace", 0));
+}
+
+static void start_boot_hart(uint64_t hartid)
+{
+	harts[hart_count++] = &boot_hart;
+	if (hart_init(&boot_hart, 0, hartid) != 0)
+		panic("no memory for the loop of hart 0");
+	hart_open_interrupts();
+	if (irq_setup(&tree, &boot_hart) != 0)
+		log_warning("no PLIC: devices cannot interrupt");
+	console_start_input(&tree, &boot_hart);
+}
+
+static void report(void)
+{
+	struct memory_statistics memory;
+	memory_read_statistics(&memory);
+	log_info("hart %lu of %u, %lu MiB of memory, image at %lx, sbi %x, cpu %x",
+	         boot_hart.hartid, hart_count, boot_information.memory_bytes >> 20,
+	         boot_information.image_physical, sbi_extensions, cpu_features);
+	log_info("%lu KiB in use before the first program",
+	         (memory.kernel_pages + memory.total_pages - memory.free_pages) << PAGE_SHIFT >>
+	                 10);
+}
+
+_Noreturn void boot_main(uint64_t hartid, uint64_t dtb_physical, uint64_t entry_time,
+                         uint64_t image_physical)
+{
+	boot_hart.stack_top = (uint64_t)boot_stack_top;
+	boot_hart.stack_bottom = (uint64_t)boot_stack_bottom;
+	boot_hart.hartid = hartid;
+	boot_information = (struct boot_information){
+		.dtb = &tree,
+		.entry_time = entry_time,
+		.image_physical = image_physical,
+	};
+	kernel_map_set_image(image_physical);
+	sbi_probe();
+	if (dtb_open(&tree, phys_to_virt(phys(dtb_physical)), DTB_MAX_BYTES) != 0)
+		panic("no sound device tree at %lx", dtb_physical);
+	console_find_uart(&tree);
+	machine_exit_setup(&tree);
+	read_chosen();
+	read_options();
+	start_memory(dtb_physical);
+	start_clock(entry_time);
+	cpu_detect(&tree, hartid);
+	personality_install();
+	start_boot_hart(hartid);
+	harts_start();
+	boot_information.harts_present = hart_count;
+	report();
+	if (!personality_ops.start)
+		panic("no personality is linked in");
+	personality_ops.start(&boot_hart, &boot_information);
+	hart_loop(&boot_hart);
+}

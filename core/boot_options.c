@@ -1,0 +1,110 @@
+/* The kernel command line: `key=value ... -- program argument ...` (core/boot.h). Pure. */
+#include "core/boot.h"
+
+#include <errno.h>
+#include <string.h>
+
+static bool is_blank(char c)
+{
+	return c == ' ' || c == '\t' || c == '\n';
+}
+
+struct word {
+	bool open;    /* a quote was not closed */
+	size_t bytes; /* unquoted length; only what fits is stored */
+};
+
+/* Unquote the word that starts at `*text` into `out` (NUL-terminated when room allows) and move
+ * `*text` behind it. */
+static struct word next_word(const char **text, char *out, size_t room)
+{
+	struct word word = { 0 };
+	bool quoting = false;
+	const char *at = *text;
+	for (; *at && (quoting || !is_blank(*at)); at++) {
+		if (*at == '"') {
+			quoting = !quoting;
+			continue;
+		}
+		if (quoting && *at == '\\' && (at[1] == '"' || at[1] == '\\'))
+			at++;
+		if (word.bytes < room)
+			out[word.bytes] = *at;
+		word.bytes++;
+	}
+	if (room)
+		out[word.bytes < room ? word.bytes : room - 1] = '\0';
+	word.open = quoting;
+	*text = at;
+	return word;
+}
+
+static const char *skip_blanks(const char *text)
+{
+	while (is_blank(*text))
+		text++;
+	return text;
+}
+
+/* The word at `text` is the separator of options and arguments. */
+static bool is_separator(const char *text)
+{
+	return text[0] == '-' && text[1] == '-' && (text[2] == '\0' || is_blank(text[2]));
+}
+
+bool boot_option(const char *command_line, const char *key, unsigned nth, char *value, size_t room)
+{
+	size_t key_length = strlen(key);
+	const char *at = skip_blanks(command_line);
+	for (; *at && !is_separator(at); at = skip_blanks(at)) {
+		bool matches = strncmp(at, key, key_length) == 0 &&
+		               (at[key_length] == '=' || at[key_length] == '\0' ||
+		                is_blank(at[key_length]));
+		if (matches && nth-- == 0) {
+			at += key_length;
+			at += *at == '=';
+			next_word(&at, value, room);
+			return true;
+		}
+		next_word(&at, NULL, 0);
+	}
+	return false;
+}
+
+uint64_t boot_option_number(const char *command_line, const char *key, uint64_t fallback)
+{
+	char text[24];
+	if (!boot_option(command_line, key, 0, text, sizeof text) || text[0] == '\0')
+		return fallback;
+	uint64_t value = 0;
+	for (const char *at = text; *at; at++) {
+		if (*at < '0' || *at > '9' || value > UINT64_MAX / 10 - 1)
+			return fallback;
+		value = value * 10 + (uint64_t)(*at - '0');
+	}
+	return value;
+}
+
+int boot_arguments(const char *command_line, char **argv, int max, char *storage,
+                   size_t storage_bytes)
+{
+	const char *at = skip_blanks(command_line);
+	while (*at && !is_separator(at)) {
+		next_word(&at, NULL, 0);
+		at = skip_blanks(at);
+	}
+	if (!*at)
+		return 0;
+	int count = 0;
+	for (at = skip_blanks(at + 2); *at; at = skip_blanks(at)) {
+		struct word word = next_word(&at, storage, storage_bytes);
+		if (word.open)
+			return -EINVAL;
+		if (count == max || word.bytes + 1 > storage_bytes)
+			return -E2BIG;
+		argv[count++] = storage;
+		storage += word.bytes + 1;
+		storage_bytes -= word.bytes + 1;
+	}
+	return count;
+}

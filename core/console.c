@@ -1,0 +1,193 @@
+#include "core/console.h"
+
+#include <string.h>
+
+#include "core/boot.h"
+#include "core/clock.h"
+#include "core/console_setup.h"
+#include "core/io.h"
+#include "core/irq.h"
+#include "core/kernel_map.h"
+#include "core/memory.h"
+#include "core/sbi.h"
+
+/* 16550 registers and bits. */
+#define UART_DATA             0
+#define UART_INTERRUPT_ENABLE 1
+#define UART_FIFO_CONTROL     2
+#define UART_MODEM_CONTROL    4
+#define UART_LINE_STATUS      5
+#define ENABLE_RECEIVED       0x01
+#define FIFO_ENABLE           0x01
+#define MODEM_OUT2            0x08 /* connects the interrupt on PC-like boards */
+#define STATUS_RECEIVED       0x01
+#define STATUS_TRANSMIT_EMPTY 0x20
+
+#define INPUT_BYTES           1024 /* a power of two */
+
+int log_threshold = LOG_NOTICE;
+
+static struct {
+	uint8_t *base;
+	uint32_t shift; /* distance of registers, as a power of two */
+	dtb_node node;
+} uart;
+
+static struct {
+	char bytes[INPUT_BYTES];
+	uint32_t head, tail; /* free-running; head - tail bytes are held */
+	struct hart *hart;
+	struct loop_watcher watcher;
+	void (*notify)(void *context);
+	void *context;
+} input;
+
+static uint8_t uart_read(unsigned index)
+{
+	return io_read8(uart.base + ((size_t)index << uart.shift));
+}
+
+static void uart_write(unsigned index, uint8_t value)
+{
+	io_write8(uart.base + ((size_t)index << uart.shift), value);
+}
+
+static void uart_output(const char *bytes, size_t length)
+{
+	for (size_t i = 0; i < length; i++) {
+		while (!(uart_read(UART_LINE_STATUS) & STATUS_TRANSMIT_EMPTY))
+			;
+		uart_write(UART_DATA, (uint8_t)bytes[i]);
+	}
+}
+
+/* DBCN takes physical addresses: pieces end at page boundaries, since stacks are not contiguous. */
+static bool dbcn_output(const char *bytes, size_t length)
+{
+	while (length) {
+		size_t piece = PAGE_SIZE - ((uintptr_t)bytes & PAGE_MASK);
+		if (piece > length)
+			piece = length;
+		struct sbi_result result = sbi_console_write(kernel_physical(bytes).value, piece);
+		if (result.error != 0 || result.value < 0 || (size_t)result.value > piece)
+			return false;
+		bytes += result.value;
+		length -= (size_t)result.value;
+	}
+	return true;
+}
+
+void console_write(const char *bytes, size_t length)
+{
+	if (sbi_has(SBI_DBCN) && dbcn_output(bytes, length))
+		return;
+	if (uart.base)
+		uart_output(bytes, length);
+}
+
+static void write_formatted(const char *format, va_list arguments)
+{
+	char text[512];
+	size_t length = (size_t)format_string_v(text, sizeof text, format, arguments);
+	console_write(text, length < sizeof text ? length : sizeof text - 1);
+}
+
+void console_printf(const char *format, ...)
+{
+	va_list arguments;
+	va_start(arguments, format);
+	write_formatted(format, arguments);
+	va_end(arguments);
+}
+
+void log_message(enum log_level level, const char *format, ...)
+{
+	if ((int)level > log_threshold)
+		return;
+	char text[512];
+	uint64_t now_us = clock_parameters.multiplier ? clock_read_ns() / 1000 : 0;
+	size_t length = (size_t)format_string(text, sizeof text, "[%4lu.%06lu] ", now_us / 1000000,
+	                                      now_us % 1000000);
+	va_list arguments;
+	va_start(arguments, format);
+	length +=
+	        (size_t)format_string_v(text + length, sizeof text - length - 1, format, arguments);
+	va_end(arguments);
+	if (length > sizeof text - 2)
+		length = sizeof text - 2;
+	text[length++] = '\n';
+	console_write(text, length);
+}
+
+void console_read_options(const char *command_line)
+{
+	log_threshold = (int)boot_option_number(command_line, "log", LOG_NOTICE);
+}
+
+void console_find_uart(const struct dtb *dtb)
+{
+	dtb_node chosen = dtb_find_path(dtb, "/chosen");
+	const char *path = chosen == DTB_NONE ? NULL : dtb_string(dtb, chosen, "stdout-path");
+	uart.node = path && path[0] == '/' ? dtb_find_path(dtb, path) : DTB_NONE;
+	if (uart.node == DTB_NONE || !dtb_is_compatible(dtb, uart.node, "ns16550a"))
+		uart.node = dtb_find_compatible(dtb, DTB_NONE, "ns16550a");
+	uint64_t address, bytes;
+	if (uart.node == DTB_NONE || !dtb_reg(dtb, uart.node, 0, &address, &bytes))
+		return;
+	uart.shift = dtb_u32(dtb, uart.node, "reg-shift", 0, 0) & 3;
+	uart.base = phys_to_virt(phys(address));
+}
+
+static void uart_interrupt(void *context)
+{
+	(void)context;
+	while (uart_read(UART_LINE_STATUS) & STATUS_RECEIVED) {
+		char c = (char)uart_read(UART_DATA);
+		if (input.head - input.tail < INPUT_BYTES)
+			input.bytes[input.head++ % INPUT_BYTES] = c;
+	}
+	loop_post(&input.hart->loop, &input.watcher, 1);
+}
+
+static void input_arrived(struct loop *loop, struct loop_watcher *watcher, uint32_t events)
+{
+	(void)loop;
+	(void)watcher;
+	(void)events;
+	if (input.notify && input.head != input.tail)
+		input.notify(input.context);
+}
+
+void console_start_input(const struct dtb *dtb, struct hart *hart)
+{
+	dtb_node controller;
+	input.hart = hart;
+	loop_watcher_init(&input.watcher, LOOP_PRIORITY_NORMAL, input_arrived);
+	if (!uart.base)
+		return;
+	uint32_t irq = dtb_interrupt(dtb, uart.node, &controller);
+	if (irq == 0 || irq_register(irq, uart_interrupt, NULL) != 0)
+		return;
+	uart_write(UART_FIFO_CONTROL, FIFO_ENABLE);
+	uart_write(UART_MODEM_CONTROL, MODEM_OUT2);
+	uart_write(UART_INTERRUPT_ENABLE, ENABLE_RECEIVED);
+}
+
+size_t console_read(char *out, size_t room)
+{
+	size_t length = 0;
+	while (length < room && input.head != input.tail)
+		out[length++] = input.bytes[input.tail++ % INPUT_BYTES];
+	return length;
+}
+
+bool console_has_input(void)
+{
+	return input.head != input.tail;
+}
+
+void console_on_input(void (*notify)(void *context), void *context)
+{
+	input.notify = notify;
+	input.context = context;
+}

@@ -1,0 +1,314 @@
+/*
+ * Copying and filling: memcpy, memset, and the same on user memory, where a fault that cannot be resolved ends the copy at the exact
+ * byte. 128 bytes are moved with 35 instructions when both sides are aligned alike, or when the machine loads misaligned words
+ * well (copy_misaligned_is_fast, core/cpu.c); otherwise words are merged by shifting.
+ *
+ * Registers: a0 and a1 are cursors that advance only behind whole blocks, so that a copy interrupted by a fault can go on
+ * byte by byte from them; a3 is the end of the destination, a5 its start.
+ */
+#define SSTATUS_SUM_BIT (1 << 18)
+
+/* A fault between the labels continues at `fixup`, registers as they are. */
+.macro fixup from, to, fixup
+	.pushsection .fixup_table, "a"
+	.dword \from, \to, \fixup
+	.popsection
+.endm
+
+.macro copy_eight offset
+	ld a4, \offset+0(a1)
+	ld a6, \offset+8(a1)
+	ld a7, \offset+16(a1)
+	ld t0, \offset+24(a1)
+	ld t1, \offset+32(a1)
+	ld t2, \offset+40(a1)
+	ld t3, \offset+48(a1)
+	ld t4, \offset+56(a1)
+	sd a4, \offset+0(a0)
+	sd a6, \offset+8(a0)
+	sd a7, \offset+16(a0)
+	sd t0, \offset+24(a0)
+	sd t1, \offset+32(a0)
+	sd t2, \offset+40(a0)
+	sd t3, \offset+48(a0)
+	sd t4, \offset+56(a0)
+.endm
+
+/* Word `low` is in hand; the next is loaded to `high`; eight bytes across both are stored. */
+.macro merge_one low, high, offset
+	ld \high, \offset+8(a1)
+	srl \low, \low, t0
+	sll t4, \high, t1
+	or \low, \low, t4
+	sd \low, \offset(a0)
+.endm
+
+/* Defines \name\()_begin, _merge, _merge_end, _bytes, _done. a2 = bytes. Falls out at _done with a0 = end of what was copied. */
+.macro copy_body name
+\name\()_begin:
+	or t0, a0, a1
+	andi t0, t0, 7
+	bnez t0, \name\()_unaligned
+\name\()_words:
+	sub a2, a3, a0
+	li t0, 128
+	bltu a2, t0, \name\()_single_words
+	andi t0, a2, -128
+	add a2, a0, t0
+1:	copy_eight 0
+	copy_eight 64
+	addi a0, a0, 128
+	addi a1, a1, 128
+	bne a0, a2, 1b
+	sub a2, a3, a0
+\name\()_single_words:
+	andi t0, a2, -8
+	beqz t0, \name\()_tail
+	add t0, t0, a0
+1:	ld a4, 0(a1)
+	sd a4, 0(a0)
+	addi a0, a0, 8
+	addi a1, a1, 8
+	bne a0, t0, 1b
+\name\()_tail:
+	andi t0, a2, 4
+	beqz t0, 1f
+	lw a4, 0(a1)
+	sw a4, 0(a0)
+	addi a0, a0, 4
+	addi a1, a1, 4
+1:	andi t0, a2, 2
+	beqz t0, 1f
+	lh a4, 0(a1)
+	sh a4, 0(a0)
+	addi a0, a0, 2
+	addi a1, a1, 2
+1:	andi t0, a2, 1
+	beqz t0, \name\()_done
+	lb a4, 0(a1)
+	sb a4, 0(a0)
+	addi a0, a0, 1
+	j \name\()_done
+
+\name\()_unaligned:
+	li t0, 32
+	bltu a2, t0, \name\()_bytes
+	andi t0, a0, 7
+	beqz t0, 2f
+1:	lb a4, 0(a1) /* align the destination */
+	sb a4, 0(a0)
+	addi a0, a0, 1
+	addi a1, a1, 1
+	andi t0, a0, 7
+	bnez t0, 1b
+2:	andi t0, a1, 7
+	beqz t0, \name\()_words
+	lw t1, copy_misaligned_is_fast
+	bnez t1, \name\()_words
+	sub a2, a3, a0
+	andi t2, a2, -32
+	beqz t2, \name\()_bytes
+	add a2, a0, t2
+	andi a1, a1, -8
+	mv t2, t0    /* bytes that the source is beyond a word */
+	slli t0, t0, 3
+	neg t1, t0   /* shifts count modulo 64 */
+\name\()_merge:
+	ld a4, 0(a1)
+1:	merge_one a4, a6, 0
+	merge_one a6, a7, 8
+	merge_one a7, t3, 16
+	merge_one t3, a4, 24
+	addi a0, a0, 32
+	addi a1, a1, 32
+	bne a0, a2, 1b
+\name\()_merge_end:
+	add a1, a1, t2
+\name\()_bytes:
+	beq a0, a3, \name\()_done
+1:	lb a4, 0(a1)
+	sb a4, 0(a0)
+	addi a0, a0, 1
+	addi a1, a1, 1
+	bne a0, a3, 1b
+\name\()_done:
+.endm
+
+	.text
+	.balign 8
+	.globl memcpy
+memcpy:
+	mv a5, a0
+	add a3, a0, a2
+	copy_body memcpy
+	mv a0, a5
+	ret
+
+/* size_t user_copy(void *to, const void *from, size_t bytes): bytes copied. One side is user memory. */
+	.balign 8
+	.globl user_copy
+user_copy:
+	li t6, SSTATUS_SUM_BIT
+	mv a5, a0
+	add a3, a0, a2
+	csrs sstatus, t6
+	copy_body user_copy
+	csrc sstatus, t6
+	sub a0, a0, a5
+	ret
+	fixup user_copy_begin, user_copy_merge, user_copy_bytes
+	fixup user_copy_merge, user_copy_merge_end, user_copy_merge_end
+	fixup user_copy_bytes, user_copy_done, user_copy_done
+
+.macro fill_eight offset
+	sd a1, \offset+0(a0)
+	sd a1, \offset+8(a0)
+	sd a1, \offset+16(a0)
+	sd a1, \offset+24(a0)
+	sd a1, \offset+32(a0)
+	sd a1, \offset+40(a0)
+	sd a1, \offset+48(a0)
+	sd a1, \offset+56(a0)
+.endm
+
+/* a1 = the byte in all eight places, a2 = bytes, a3 = end. */
+.macro fill_body name
+\name\()_begin:
+	andi t0, a0, 7
+	beqz t0, 2f
+1:	beq a0, a3, \name\()_done
+	sb a1, 0(a0)
+	addi a0, a0, 1
+	andi t0, a0, 7
+	bnez t0, 1b
+2:	sub a2, a3, a0
+	andi t0, a2, -128
+	beqz t0, 2f
+	add t0, t0, a0
+1:	fill_eight 0
+	fill_eight 64
+	addi a0, a0, 128
+	bne a0, t0, 1b
+	sub a2, a3, a0
+2:	andi t0, a2, -8
+	beqz t0, \name\()_bytes
+	add t0, t0, a0
+1:	sd a1, 0(a0)
+	addi a0, a0, 8
+	bne a0, t0, 1b
+\name\()_bytes:
+	beq a0, a3, \name\()_done
+1:	sb a1, 0(a0)
+	addi a0, a0, 1
+	bne a0, a3, 1b
+\name\()_done:
+.endm
+
+	.balign 8
+	.globl memset
+memset:
+	mv a5, a0
+	add a3, a0, a2
+	andi a1, a1, 0xff
+	slli t0, a1, 8
+	or a1, a1, t0
+	slli t0, a1, 16
+	or a1, a1, t0
+	slli t0, a1, 32
+	or a1, a1, t0
+	fill_body memset
+	mv a0, a5
+	ret
+
+/* size_t user_fill_zero(void *to, size_t bytes): bytes filled. */
+	.balign 8
+	.globl user_fill_zero
+user_fill_zero:
+	li t6, SSTATUS_SUM_BIT
+	mv a5, a0
+	add a3, a0, a1
+	li a1, 0
+	csrs sstatus, t6
+	fill_body user_fill_zero
+	csrc sstatus, t6
+	sub a0, a0, a5
+	ret
+	fixup user_fill_zero_begin, user_fill_zero_bytes, user_fill_zero_bytes
+	fixup user_fill_zero_bytes, user_fill_zero_done, user_fill_zero_done
+
+/* int64_t user_copy_string(char *to, const char *from, size_t room): length, room when no NUL was found, or -1 for a fault. */
+	.balign 8
+	.globl user_copy_string
+user_copy_string:
+	li t6, SSTATUS_SUM_BIT
+	mv a5, a0
+	add a3, a0, a2
+	csrs sstatus, t6
+user_copy_string_begin:
+1:	beq a0, a3, 2f
+	lbu a4, 0(a1)
+	sb a4, 0(a0)
+	beqz a4, 2f
+	addi a0, a0, 1
+	addi a1, a1, 1
+	j 1b
+user_copy_string_end:
+2:	csrc sstatus, t6
+	sub a0, a0, a5
+	ret
+user_copy_string_fault:
+	csrc sstatus, t6
+	li a0, -1
+	ret
+	fixup user_copy_string_begin, user_copy_string_end, user_copy_string_fault
+
+/* int user_word_*: 0, or -1 for a fault. The address is aligned. */
+.macro user_word name, instruction:vararg
+	.balign 8
+	.globl \name
+\name:
+	li t6, SSTATUS_SUM_BIT
+	csrs sstatus, t6
+\name\()_begin:
+	\instruction
+\name\()_end:
+	csrc sstatus, t6
+	.ifc \name, user_word_load_32
+	sw a2, 0(a1)
+	.endif
+	.ifc \name, user_word_load_64
+	sd a2, 0(a1)
+	.endif
+	li a0, 0
+	ret
+	fixup \name\()_begin, \name\()_end, user_word_fault
+.endm
+
+	user_word user_word_load_32, lw a2, 0(a0)
+	user_word user_word_load_64, ld a2, 0(a0)
+	user_word user_word_store_32, sw a1, 0(a0)
+	user_word user_word_store_64, sd a1, 0(a0)
+
+user_word_fault:
+	csrc sstatus, t6
+	li a0, -1
+	ret
+
+/* int user_word_exchange(uint32_t *at, uint32_t expected, uint32_t desired, uint32_t *old) */
+	.balign 8
+	.globl user_word_exchange
+user_word_exchange:
+	li t6, SSTATUS_SUM_BIT
+	sext.w a1, a1
+	csrs sstatus, t6
+user_word_exchange_begin:
+1:	lr.w.aqrl a4, (a0)
+	bne a4, a1, user_word_exchange_end
+	sc.w.rl a5, a2, (a0)
+	bnez a5, 1b
+user_word_exchange_end:
+	csrc sstatus, t6
+	sw a4, 0(a3)
+	li a0, 0
+	ret
+	fixup user_word_exchange_begin, user_word_exchange_end, user_word_fault

@@ -1,0 +1,202 @@
+/*
+ * The buddy allocator. A free block is linked into the list of its order through its own first
+ * bytes; its first struct page says so. The struct page of a block's first page is always valid;
+ * others are not even initialised, so that booting does not touch the whole array: a block's buddy
+ * is looked at only when both came from one larger block, or when it lies in a 4 MiB unit that was
+ * marked page by page because it is not free as a whole.
+ */
+#include "core/page.h"
+
+#include <string.h>
+
+enum page_state { STATE_RESERVED, STATE_USED, STATE_FREE };
+
+#define UNIT_PAGES (1ull << PAGE_ORDER_MAX)
+
+static struct {
+	uint8_t *base;
+	uint64_t pages;
+	uint64_t marked_end; /* units below it that needed marking are marked */
+	struct page *array;
+	struct list free[PAGE_ORDER_MAX + 1];
+	uint32_t free_mask; /* bit n: free[n] is not empty */
+	struct memory_statistics statistics;
+} allocator;
+
+size_t page_array_bytes(uint64_t pages)
+{
+	return pages * sizeof(struct page);
+}
+
+void page_allocator_init(void *base, uint64_t pages, struct page *array)
+{
+	memset(&allocator, 0, sizeof allocator);
+	allocator.base = base;
+	allocator.pages = pages;
+	allocator.array = array;
+	for (unsigned order = 0; order <= PAGE_ORDER_MAX; order++)
+		list_init(&allocator.free[order]);
+}
+
+struct page *page_of(const void *pointer)
+{
+	return &allocator
+	                .array[(uint64_t)((const uint8_t *)pointer - allocator.base) >> PAGE_SHIFT];
+}
+
+void *page_address(const struct page *page)
+{
+	return allocator.base + ((uint64_t)(page - allocator.array) << PAGE_SHIFT);
+}
+
+static struct list_node *node_of(uint64_t index)
+{
+	return (struct list_node *)(allocator.base + (index << PAGE_SHIFT));
+}
+
+static void push_free(uint64_t index, unsigned order)
+{
+	allocator.array[index] =
+	        (struct page){ .refs = 0, .order = (uint8_t)order, .state = STATE_FREE };
+	list_push_front(&allocator.free[order], node_of(index));
+	allocator.free_mask |= 1u << order;
+}
+
+static void remove_free(uint64_t index, unsigned order)
+{
+	list_remove(node_of(index));
+	if (list_is_empty(&allocator.free[order]))
+		allocator.free_mask &= ~(1u << order);
+}
+
+static void free_block(uint64_t index, unsigned order)
+{
+	allocator.statistics.free_pages += 1ull << order;
+	for (; order < PAGE_ORDER_MAX; order++) {
+		uint64_t buddy = index ^ (1ull << order);
+		if (buddy + (1ull << order) > allocator.pages)
+			break;
+		const struct page *page = &allocator.array[buddy];
+		if (page->state != STATE_FREE || page->order != order)
+			break;
+		remove_free(buddy, order);
+		index &= ~(1ull << order);
+	}
+	push_free(index, order);
+}
+
+/* Free [index, end) in the largest aligned blocks. */
+static void free_run(uint64_t index, uint64_t end)
+{
+	while (index < end) {
+		unsigned order = index ? (unsigned)__builtin_ctzll(index) : PAGE_ORDER_MAX;
+		if (order > PAGE_ORDER_MAX)
+			order = PAGE_ORDER_MAX;
+		while (index + (1ull << order) > end)
+			order--;
+		free_block(index, order);
+		index += 1ull << order;
+	}
+}
+
+/* Every page of a unit that is not free as a whole gets a valid struct page, once. */
+static void mark_partial_unit(uint64_t index)
+{
+	uint64_t unit = index & ~(UNIT_PAGES - 1);
+	if (index == unit || unit < allocator.marked_end)
+		return;
+	allocator.marked_end = unit + UNIT_PAGES;
+	uint64_t end = unit + UNIT_PAGES < allocator.pages ? unit + UNIT_PAGES : allocator.pages;
+	memset(&allocator.array[unit], STATE_RESERVED, (end - unit) * sizeof(struct page));
+}
+
+void page_allocator_add(void *from, uint64_t pages)
+{
+	uint64_t index = (uint64_t)((uint8_t *)from - allocator.base) >> PAGE_SHIFT;
+	uint64_t end = index + pages;
+	mark_partial_unit(index);
+	mark_partial_unit(end);
+	allocator.statistics.total_pages += pages;
+	free_run(index, end);
+	allocator.statistics.lowest_free_pages = allocator.statistics.free_pages;
+}
+
+void *page_alloc(unsigned order)
+{
+	uint32_t candidates = order <= PAGE_ORDER_MAX ? allocator.free_mask >> order : 0;
+	if (candidates == 0) {
+		allocator.statistics.failures++;
+		return NULL;
+	}
+	unsigned from = order + (unsigned)__builtin_ctz(candidates);
+	struct list_node *node = list_first(&allocator.free[from]);
+	uint64_t index = (uint64_t)((uint8_t *)node - allocator.base) >> PAGE_SHIFT;
+	remove_free(index, from);
+	while (from > order) {
+		from--;
+		push_free(index + (1ull << from), from);
+	}
+	allocator.array[index] =
+	        (struct page){ .refs = 1, .order = (uint8_t)order, .state = STATE_USED };
+	struct memory_statistics *statistics = &allocator.statistics;
+	statistics->free_pages -= 1ull << order;
+	if (statistics->free_pages < statistics->lowest_free_pages)
+		statistics->lowest_free_pages = statistics->free_pages;
+	return node;
+}
+
+void *page_alloc_zeroed(unsigned order)
+{
+	void *block = page_alloc(order);
+	if (block)
+		memset(block, 0, PAGE_SIZE << order);
+	return block;
+}
+
+void page_free(void *block, unsigned order)
+{
+	free_block((uint64_t)((uint8_t *)block - allocator.base) >> PAGE_SHIFT, order);
+}
+
+void *page_alloc_run(uint64_t pages)
+{
+	unsigned order = 0;
+	while ((1ull << order) < pages)
+		order++;
+	uint8_t *block = page_alloc(order);
+	if (!block)
+		return NULL;
+	uint64_t index = (uint64_t)(block - allocator.base) >> PAGE_SHIFT;
+	/* Each of these may become the buddy of a block that is freed. */
+	for (uint64_t i = 1; i < 1ull << order; i++)
+		allocator.array[index + i] = (struct page){ .state = STATE_USED };
+	free_run(index + pages, index + (1ull << order));
+	return block;
+}
+
+void page_free_run(void *run, uint64_t pages)
+{
+	uint64_t index = (uint64_t)((uint8_t *)run - allocator.base) >> PAGE_SHIFT;
+	free_run(index, index + pages);
+}
+
+void page_put(struct page *page)
+{
+	if (--page->refs == 0)
+		page_free(page_address(page), 0);
+}
+
+void page_account_kernel(int64_t pages)
+{
+	allocator.statistics.kernel_pages += (uint64_t)pages;
+}
+
+void page_account_heap(int64_t pages)
+{
+	allocator.statistics.heap_pages += (uint64_t)pages;
+}
+
+void memory_read_statistics(struct memory_statistics *out)
+{
+	*out = allocator.statistics;
+}

@@ -1,0 +1,22 @@
+/* Setting up the page allocator of core/memory.h. Works on virtual addresses alone, so that it also
+ * runs in host tests. */
+#pragma once
+
+#include "core/memory.h"
+
+/* Bytes that `array` below needs for memory of `pages` pages. */
+size_t page_array_bytes(uint64_t pages);
+/* Memory is [base, base + pages), none of it free until added. `base` stands for a multiple of 4
+ * MiB. The array is not cleared here. */
+void page_allocator_init(void *base, uint64_t pages, struct page *array);
+/* Hand over free memory, each page once, in ascending order. */
+void page_allocator_add(void *from, uint64_t pages);
+
+/* Any number of contiguous pages up to 4 MiB: what a power of two would add goes back. Freed as a
+ * whole with its number of pages. */
+void *page_alloc_run(uint64_t pages);
+void page_free_run(void *run, uint64_t pages);
+
+/* Pages that the kernel holds for good, and those of its heap: statistics only. */
+void page_account_kernel(int64_t pages);
+void page_account_heap(int64_t pages);
