@@ -1,0 +1,40 @@
+/* Control messages (cmsg(3)): what sendmsg brings and what recvmsg hands out. */
+#pragma once
+
+#include "syscalls/net/socket.h"
+
+/* Open files on their way through an AF_UNIX socket; each holds a reference. */
+struct file_rights {
+	uint32_t count;
+	struct file *files[];
+};
+
+/* Parsed control messages of one sendmsg. */
+struct send_control {
+	struct file_rights *rights; /* SCM_RIGHTS; owned, or NULL */
+	struct user_credentials credentials;
+	struct ipv4_address source; /* IP_PKTINFO ipi_spec_dst; 0: none */
+	int32_t ttl, tos;           /* -1: not given */
+	bool has_credentials;
+};
+
+/* -EINVAL, -EFAULT, -EPERM (credentials of others), -EBADF, -ENOBUFS, -ENOMEM, -ETOOMANYREFS. On
+ * success control_release later. */
+int control_parse(struct thread *thread, const struct socket *socket, struct user_addr from,
+                  uint64_t length, struct send_control *out);
+void control_release(struct send_control *control);
+void file_rights_free(struct file_rights *rights);
+/* A second set of references (MSG_PEEK). NULL when memory is short. */
+struct file_rights *file_rights_copy(const struct file_rights *rights);
+
+/* Writes cmsgs into user memory; what does not fit sets `truncated` (MSG_CTRUNC). */
+struct control_writer {
+	uint64_t at, room; /* where the next one goes, bytes left there */
+	uint64_t used;
+	bool truncated, faulted;
+};
+void control_put(struct control_writer *writer, int level, int type, const void *data,
+                 uint32_t bytes);
+/* Installs the files in the thread's table; references are taken, the rights stay the caller's. */
+void control_put_rights(struct thread *thread, struct control_writer *writer,
+                        const struct file_rights *rights, bool close_on_exec);

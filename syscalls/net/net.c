@@ -1,0 +1,243 @@
+/* Start of the network: the stack, its device, its addresses; entropy from virtio-rng. */
+#include "syscalls/net.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "core/clock.h"
+#include "core/console.h"
+#include "core/memory.h"
+#include "syscalls/net/boot_options.h"
+#include "syscalls/net/netdev.h"
+#include "syscalls/net/resolver.h"
+#include "virtio/probe.h"
+#include "virtio/rng.h"
+
+#define ENTROPY_BYTES      64
+#define ENTROPY_TIMEOUT_NS 100000000ull
+
+/* The boot hart's network. */
+static struct {
+	struct stack *stack;
+	struct hart *hart;
+	struct net_device device;
+	struct loop_hook stack_flush_hook; /* without a device */
+	const char *command_line;
+} net;
+
+struct net_device *net_first_device(void)
+{
+	return net.device.present ? &net.device : NULL;
+}
+
+struct stack *net_stack(struct hart *hart)
+{
+	(void)hart; /* one stack serves all until connections belong to harts */
+	return net.stack;
+}
+
+void net_want_completions(struct hart *hart)
+{
+	(void)hart;
+	net.device.completions_wanted = true;
+}
+
+/* ---- what the stack is given ---- */
+
+static unsigned block_order(size_t bytes)
+{
+	unsigned order = 0;
+	while ((PAGE_SIZE << order) < bytes)
+		order++;
+	return order;
+}
+
+static void *block_alloc(void *context, size_t bytes)
+{
+	(void)context;
+	return page_alloc(block_order(bytes));
+}
+
+static void block_free(void *context, void *block, size_t bytes)
+{
+	(void)context;
+	page_free(block, block_order(bytes));
+}
+
+static void *stack_memory_alloc(void *context, size_t bytes)
+{
+	(void)context;
+	return heap_alloc_zeroed(bytes);
+}
+
+static void stack_memory_free(void *context, void *memory, size_t bytes)
+{
+	(void)context;
+	(void)bytes;
+	heap_free(memory);
+}
+
+static void stack_random(void *context, void *out, size_t bytes)
+{
+	(void)context;
+	random_bytes(out, bytes);
+}
+
+static uint64_t stack_wall_ns(void *context)
+{
+	(void)context;
+	return clock_wall_ns();
+}
+
+static void stack_output_pending(void *context)
+{
+	hart_note_output(context);
+}
+
+static int create_stack(struct hart *hart, uint64_t memory_bytes)
+{
+	/* Packets may hold a quarter of memory: 16 MiB of 64, 64 MiB of 256. */
+	const struct pbuf_pool_config pool_config = {
+		.block_alloc = block_alloc,
+		.block_free = block_free,
+		.cap_bytes = memory_bytes / 4,
+	};
+	struct pbuf_pool *pool;
+	int error = pbuf_pool_create(&pool, &pool_config);
+	if (error)
+		return error;
+	uint64_t buffer_max = pool_config.cap_bytes / 8;
+	const uint32_t linux_receive_max = 6 << 20, linux_send_max = 4 << 20;
+	const struct stack_config config = {
+		.loop = &hart->loop,
+		.alloc = stack_memory_alloc,
+		.free = stack_memory_free,
+		.pool = pool,
+		.random = stack_random,
+		.wall_ns = stack_wall_ns,
+		.output_pending = stack_output_pending,
+		.output_context = hart,
+		.tcp_receive_buffer_max =
+		        buffer_max < linux_receive_max ? (uint32_t)buffer_max : linux_receive_max,
+		.tcp_send_buffer_max =
+		        buffer_max < linux_send_max ? (uint32_t)buffer_max : linux_send_max,
+	};
+	error = stack_create(&net.stack, &config);
+	if (error)
+		pbuf_pool_destroy(pool);
+	return error;
+}
+
+/* ---- devices ---- */
+
+static void use_entropy(struct virtio_transport *transport)
+{
+	uint8_t entropy[ENTROPY_BYTES];
+	int bytes = virtio_rng_read(transport, entropy, sizeof(entropy), clock_read_ns,
+	                            ENTROPY_TIMEOUT_NS);
+	if (bytes > 0)
+		random_add_entropy(entropy, (size_t)bytes);
+	else
+		log_warning("virtio-rng: no entropy (error %d)", -bytes);
+	memset(entropy, 0, sizeof(entropy));
+}
+
+static bool device_found(void *context, struct virtio_transport *transport)
+{
+	(void)context;
+	if (transport->device_type == VIRTIO_DEVICE_RNG)
+		use_entropy(transport);
+	if (transport->device_type != VIRTIO_DEVICE_NET)
+		return false;
+	if (net.device.present) {
+		log_warning("virtio-net on %s: only one is used", transport->bus);
+		return false;
+	}
+	int error = net_device_start(&net.device, transport, net.hart, net.stack, net.command_line);
+	if (error)
+		log_error("virtio-net on %s does not start: error %d", transport->bus, -error);
+	return !error;
+}
+
+static void flush_stack(struct loop *loop, struct loop_hook *hook)
+{
+	(void)loop;
+	(void)hook;
+	stack_flush(net.stack);
+}
+
+/* ---- addresses ---- */
+
+static void announce(const char *how)
+{
+	const struct netif *netif = &net.device.netif;
+	const uint8_t *mac = netif->mac.byte;
+	uint32_t a = netif->address.value, g = stack_gateway(net.stack).value;
+	log_notice(
+	        "net0: virtio-net MAC %02x:%02x:%02x:%02x:%02x:%02x on %s, address %u.%u.%u.%u/%u, "
+	        "gateway %u.%u.%u.%u (%s)",
+	        mac[0], mac[1], mac[2], mac[3], mac[4], mac[5], net.device.virtio.transport->bus,
+	        a >> 24, a >> 16 & 255, a >> 8 & 255, a & 255, netif->prefix_length, g >> 24,
+	        g >> 16 & 255, g >> 8 & 255, g & 255, how);
+}
+
+static void lease_changed(void *context, const struct dhcp_result *result)
+{
+	(void)context;
+	if (!result) {
+		log_warning("net0: DHCP lease lost");
+		return;
+	}
+	announce("DHCP");
+	resolver_write(result->dns, sizeof(result->dns) / sizeof(result->dns[0]), result->domain);
+}
+
+static void configure_address(void)
+{
+	char text[64];
+	struct address_option option = {
+		.address = ipv4(10, 0, 2, 15),
+		.gateway = ipv4(10, 0, 2, 2),
+		.prefix_length = 24,
+	};
+	if (boot_option(net.command_line, "ip", 0, text, sizeof(text)) &&
+	    address_option_parse(text, &option))
+		log_error("ip=%s is none of ADDRESS/LENGTH,GATEWAY, dhcp and none: the default is "
+		          "used",
+		          text);
+	struct ipv4_address dns[3] = { ipv4(10, 0, 2, 3) };
+	const char *end;
+	if (boot_option(net.command_line, "dns", 0, text, sizeof(text)) &&
+	    (!ipv4_parse(text, &dns[0], &end) || *end))
+		log_error("dns=%s is not an address", text);
+	resolver_write(dns, 1, "");
+	if (option.none)
+		return;
+	int error = option.dhcp ? dhcp_start(net.stack, &net.device.netif, lease_changed, NULL)
+	                        : stack_set_address(net.stack, &net.device.netif, option.address,
+	                                            option.prefix_length, option.gateway);
+	if (error)
+		log_error("net0: no address: error %d", -error);
+	else
+		announce(option.dhcp ? "asking by DHCP" : "static");
+}
+
+int net_init(struct hart *hart, const struct boot_information *boot)
+{
+	net.hart = hart;
+	net.command_line = boot->command_line;
+	int error = create_stack(hart, boot->memory_bytes);
+	if (error)
+		return error;
+	error = virtio_probe(boot->dtb, device_found, NULL);
+	if (error < 0)
+		log_error("virtio: probing failed: error %d", -error);
+	if (net.device.present) {
+		configure_address();
+		return 0;
+	}
+	net.stack_flush_hook.run = flush_stack;
+	loop_hook_add_flush(&hart->loop, &net.stack_flush_hook);
+	log_info("net: no virtio-net device, loopback only");
+	return 0;
+}

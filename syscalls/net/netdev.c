@@ -1,0 +1,370 @@
+/* virtio-net under the stack: receive, transmit, and the turn's hooks. */
+#include "syscalls/net/netdev.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "core/console.h"
+#include "core/irq.h"
+#include "core/trace.h"
+#include "syscalls/net.h"
+#include "syscalls/net/boot_options.h"
+
+#define RX_BATCH          16
+#define RX_BUDGET_DEFAULT 64
+#define QUEUE             0
+/* Segments that the space for one frame is reckoned with: headers and a few pieces. */
+#define TX_SEGMENTS_USUAL 4
+/* The buffer that begins 2 bytes into its room puts the IP header on a multiple of 4. */
+#define RX_HEADROOM       2
+
+/* ---- receive ---- */
+
+static void refill(struct net_device *device)
+{
+	while (device->posted < device->capacity) {
+		struct pbuf *buffer = pbuf_alloc(device->pool, PBUF_PAGE, RX_HEADROOM);
+		if (!buffer) {
+			device->rx_no_buffer++;
+			return;
+		}
+		if (virtio_net_post_rx(&device->virtio, QUEUE, buffer->data, pbuf_tailroom(buffer),
+		                       buffer)) {
+			pbuf_free(buffer);
+			device->capacity = device->posted;
+			return;
+		}
+		device->posted++;
+		device->unpublished = true;
+	}
+}
+
+/* The pieces of one packet as a chain. */
+static struct pbuf *packet_chain(const struct virtio_net_rx *rx)
+{
+	struct pbuf *first = rx->pieces[0].cookie;
+	first->data += VIRTIO_NET_HEADER_BYTES;
+	struct pbuf **link = &first;
+	for (uint32_t i = 0; i < rx->piece_count; i++) {
+		struct pbuf *piece = rx->pieces[i].cookie;
+		piece->length = rx->pieces[i].bytes;
+		*link = piece;
+		link = &piece->next;
+	}
+	*link = NULL;
+	first->packet_length = rx->packet_bytes;
+	return first;
+}
+
+static void receive_packet(struct net_device *device, const struct virtio_net_rx *rx)
+{
+	struct pbuf *frame = packet_chain(rx);
+	device->posted -= rx->piece_count;
+	trace(TRACE_RX, rx->packet_bytes, QUEUE);
+	/* A partial checksum was never on a wire: it is as good as a verified one. */
+	if (rx->flags & (VIRTIO_NET_NEEDS_CSUM | VIRTIO_NET_DATA_VALID))
+		frame->flags = PBUF_CSUM_VALID;
+	if (rx->gso_type != VIRTIO_NET_GSO_NONE)
+		frame->gso_size = rx->gso_size;
+	netif_input(&device->netif, frame);
+}
+
+static uint32_t receive(struct net_device *device)
+{
+	uint32_t received = 0;
+	while (received < device->rx_budget) {
+		struct virtio_net_rx batch[RX_BATCH];
+		uint32_t most = device->rx_budget - received;
+		size_t count = virtio_net_receive(&device->virtio, QUEUE, batch,
+		                                  most < RX_BATCH ? most : RX_BATCH);
+		for (size_t i = 0; i < count; i++)
+			receive_packet(device, &batch[i]);
+		received += (uint32_t)count;
+		if (count < RX_BATCH)
+			break;
+	}
+	return received;
+}
+
+/* ---- transmit ---- */
+
+static void transmitted(void *context, void *cookie)
+{
+	(void)context;
+	pbuf_free(cookie);
+}
+
+static void reclaim(struct net_device *device)
+{
+	virtio_net_reclaim(&device->virtio, QUEUE, transmitted, device);
+	if (device->completions_wanted && virtio_net_tx_outstanding(&device->virtio, QUEUE) == 0)
+		device->completions_wanted = false;
+	if (device->transmit_blocked &&
+	    virtio_net_tx_space(&device->virtio, QUEUE, TX_SEGMENTS_USUAL) != 0) {
+		device->transmit_blocked = false;
+		netif_transmit_ready(&device->netif);
+	}
+}
+
+/* The frame's pieces as segments; 0: too many. */
+static uint32_t frame_segments(const struct pbuf *frame, struct virtio_net_segment *segments)
+{
+	uint32_t count = 0;
+	for (const struct pbuf *piece = frame; piece; piece = piece->next) {
+		if (piece->length == 0)
+			continue;
+		if (count == VIRTIO_NET_SEGMENTS_MAX)
+			return 0;
+		segments[count++] = (struct virtio_net_segment){ piece->data, piece->length };
+	}
+	return count;
+}
+
+/* One piece that holds the whole frame; takes the reference. NULL: no memory, or longer than a
+ * unit. */
+static struct pbuf *flatten(struct net_device *device, struct pbuf *frame)
+{
+	struct pbuf *flat = NULL;
+	if (frame->packet_length <= PBUF_UNIT_PAYLOAD + PBUF_HEADROOM - 16)
+		flat = pbuf_alloc(device->pool, PBUF_UNIT, 16);
+	if (flat) {
+		pbuf_copy_out(frame, 0, flat->data, frame->packet_length);
+		flat->length = flat->packet_length = frame->packet_length;
+		flat->csum_start = frame->csum_start;
+		flat->csum_offset = frame->csum_offset;
+		flat->gso_size = frame->gso_size;
+		flat->header_length = frame->header_length;
+		flat->flags = frame->flags;
+		device->tx_copied++;
+	}
+	pbuf_free(frame);
+	return flat;
+}
+
+static const struct virtio_net_tx_header *offload_header(const struct pbuf *frame,
+                                                         struct virtio_net_tx_header *header)
+{
+	if (!(frame->flags & (PBUF_CSUM_PARTIAL | PBUF_GSO_TCP4 | PBUF_GSO_TCP6)))
+		return NULL;
+	*header = (struct virtio_net_tx_header){
+		.flags = VIRTIO_NET_NEEDS_CSUM,
+		.csum_start = frame->csum_start,
+		.csum_offset = frame->csum_offset,
+	};
+	if (frame->flags & (PBUF_GSO_TCP4 | PBUF_GSO_TCP6)) {
+		header->gso_type =
+		        frame->flags & PBUF_GSO_TCP4 ? VIRTIO_NET_GSO_TCP4 : VIRTIO_NET_GSO_TCP6;
+		if (frame->flags & PBUF_GSO_ECN)
+			header->gso_type |= VIRTIO_NET_GSO_ECN;
+		header->gso_size = frame->gso_size;
+		header->header_length = frame->header_length;
+	}
+	return header;
+}
+
+static int device_transmit(struct netif *netif, struct pbuf *frame)
+{
+	struct net_device *device = netif->driver;
+	struct virtio_net_segment segments[VIRTIO_NET_SEGMENTS_MAX];
+	struct virtio_net_tx_header header;
+	uint32_t count = frame_segments(frame, segments);
+	if (count == 0) {
+		frame = flatten(device, frame);
+		if (!frame) {
+			device->tx_unsendable++;
+			return -ENOBUFS;
+		}
+		count = frame_segments(frame, segments);
+	}
+	uint32_t bytes = frame->packet_length;
+	bool room =
+	        pbuf_headroom(frame) >= VIRTIO_NET_HEADER_BYTES && !((uintptr_t)frame->data & 1);
+	int error = virtio_net_transmit(&device->virtio, QUEUE, segments, count,
+	                                offload_header(frame, &header),
+	                                room ? frame->data - VIRTIO_NET_HEADER_BYTES : NULL, frame);
+	if (error) {
+		device->transmit_blocked = true;
+		pbuf_free(frame);
+		return -ENOBUFS;
+	}
+	device->unpublished = true;
+	trace(TRACE_TX, bytes, QUEUE);
+	return 0;
+}
+
+static uint32_t device_transmit_space(struct netif *netif)
+{
+	struct net_device *device = netif->driver;
+	uint32_t space = virtio_net_tx_space(&device->virtio, QUEUE, TX_SEGMENTS_USUAL);
+	if (__builtin_expect(space == 0, 0)) {
+		virtio_net_reclaim(&device->virtio, QUEUE, transmitted, device);
+		space = virtio_net_tx_space(&device->virtio, QUEUE, TX_SEGMENTS_USUAL);
+		if (space == 0)
+			device->transmit_blocked = true;
+	}
+	return space;
+}
+
+static void publish(struct net_device *device)
+{
+	device->unpublished = false;
+	if (virtio_net_publish_and_kick(&device->virtio, QUEUE))
+		trace(TRACE_KICK, QUEUE, 0);
+}
+
+static void device_flush(struct netif *netif)
+{
+	struct net_device *device = netif->driver;
+	if (device->unpublished)
+		publish(device);
+}
+
+/* ---- the turn ---- */
+
+static void collect(struct loop *loop, struct loop_hook *hook)
+{
+	(void)loop;
+	struct net_device *device = container_of(hook, struct net_device, collect);
+	reclaim(device);
+	if (receive(device) == 0) {
+		if (device->quiet_turns < UINT32_MAX)
+			device->quiet_turns++;
+		return;
+	}
+	device->quiet_turns = 0;
+	if (device->rx_armed) {
+		virtio_net_rx_disarm(&device->virtio, QUEUE);
+		device->rx_armed = false;
+	}
+}
+
+static void flush(struct loop *loop, struct loop_hook *hook)
+{
+	(void)loop;
+	struct net_device *device = container_of(hook, struct net_device, flush);
+	refill(device);
+	stack_flush(device->netif.stack);
+	if (device->unpublished)
+		publish(device);
+}
+
+/*
+ * Before the hart waits or runs a task. While packets keep coming the rings are polled (each turn,
+ * and every HART_BACKSTOP_NS under a computing task) and no interrupt is asked for; after a turn
+ * without one, the next packet interrupts.
+ */
+static bool prepare_wait(void *context)
+{
+	struct net_device *device = context;
+	if (device->quiet_turns == 0 || !device->virtio.transport->irq)
+		return false;
+	if (!device->rx_armed) {
+		if (!virtio_net_rx_arm(&device->virtio, QUEUE))
+			return false;
+		device->rx_armed = true;
+	}
+	if (__builtin_expect(device->transmit_blocked || device->completions_wanted, 0) &&
+	    !virtio_net_tx_arm(&device->virtio, QUEUE))
+		return false;
+	return true;
+}
+
+static void interrupted(void *context)
+{
+	struct net_device *device = context;
+	uint32_t reasons = virtio_net_interrupt(&device->virtio);
+	device->rx_armed = false;
+	trace(TRACE_INTERRUPT, device->virtio.transport->irq, reasons);
+	if (reasons & VIRTIO_INTERRUPT_CONFIG)
+		device->netif.up = device->virtio.link_up;
+}
+
+/* ---- start ---- */
+
+static void read_configuration(const char *command_line, struct virtio_net_config *config)
+{
+	bool mergeable = boot_flag(command_line, "mrg_rxbuf", true);
+	*config = VIRTIO_NET_CONFIG_DEFAULT;
+	config->ring_size =
+	        (uint16_t)boot_number(command_line, "ring_size", config->ring_size, 16, 1024);
+	config->event_idx = boot_flag(command_line, "event_idx", true);
+	config->indirect = boot_flag(command_line, "indirect", true);
+	config->mergeable_buffers = mergeable;
+	config->tx_checksum = boot_flag(command_line, "csum", true);
+	config->tx_segmentation = config->tx_checksum && boot_flag(command_line, "tso", true);
+	config->rx_checksum = boot_flag(command_line, "guest_csum", true);
+	config->rx_segmentation =
+	        config->rx_checksum && mergeable && boot_flag(command_line, "guest_tso", true);
+	config->header_in_headroom = boot_flag(command_line, "header_in_headroom", true);
+	config->coalesce_kicks = boot_flag(command_line, "kick_coalesce", true);
+	config->tx_interrupts_off = !boot_flag(command_line, "tx_irq", false);
+}
+
+static void fill_netif(struct net_device *device)
+{
+	struct netif *netif = &device->netif;
+	const struct virtio_net *virtio = &device->virtio;
+	memcpy(netif->name, "net0", 5);
+	memcpy(netif->mac.byte, virtio->mac, sizeof(netif->mac.byte));
+	if (!virtio->has_mac) {
+		random_bytes(netif->mac.byte, sizeof(netif->mac.byte));
+		netif->mac.byte[0] =
+		        (uint8_t)((netif->mac.byte[0] & 0xfe) | 2); /* local, unicast */
+	}
+	netif->mtu = virtio->mtu;
+	netif->offloads = (virtio->features & VIRTIO_NET_F_CSUM ? NETIF_TX_CSUM : 0) |
+	                  (virtio->features & VIRTIO_NET_F_HOST_TSO4 ? NETIF_TX_TSO4 : 0) |
+	                  (virtio->features & VIRTIO_NET_F_HOST_TSO6 ? NETIF_TX_TSO6 : 0) |
+	                  (virtio->features & VIRTIO_NET_F_HOST_ECN ? NETIF_TX_TSO_ECN : 0);
+	netif->transmit = device_transmit;
+	netif->transmit_space = device_transmit_space;
+	netif->flush = device_flush;
+	netif->driver = device;
+	netif->up = virtio->link_up;
+}
+
+static void drop(void *context, void *cookie)
+{
+	(void)context;
+	pbuf_free(cookie);
+}
+
+int net_device_start(struct net_device *device, struct virtio_transport *transport,
+                     struct hart *hart, struct stack *stack, const char *command_line)
+{
+	struct virtio_net_config config;
+	read_configuration(command_line, &config);
+	device->hart = hart;
+	device->pool = stack_pool(stack);
+	device->rx_budget =
+	        (uint32_t)boot_number(command_line, "rx_budget", RX_BUDGET_DEFAULT, 1, 4096);
+	struct pbuf *sample = pbuf_alloc(device->pool, PBUF_PAGE, RX_HEADROOM);
+	if (!sample)
+		return -ENOMEM;
+	config.rx_buffer_bytes = pbuf_tailroom(sample);
+	pbuf_free(sample);
+	int error = virtio_net_init(&device->virtio, transport, &config);
+	if (error)
+		return error;
+	fill_netif(device);
+	if (transport->irq)
+		error = irq_register(transport->irq, interrupted, device);
+	if (!error)
+		error = stack_add_netif(stack, &device->netif);
+	if (error) {
+		virtio_net_fini(&device->virtio, drop, drop, NULL);
+		return error;
+	}
+	device->present = true;
+	device->capacity = UINT32_MAX;
+	refill(device);
+	publish(device);
+	device->collect.run = collect;
+	device->flush.run = flush;
+	device->idle.prepare_wait = prepare_wait;
+	device->idle.context = device;
+	loop_hook_add_collect(&hart->loop, &device->collect);
+	loop_hook_add_flush(&hart->loop, &device->flush);
+	hart_add_idle_hook(hart, &device->idle);
+	return 0;
+}

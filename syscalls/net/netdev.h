@@ -1,0 +1,37 @@
+/*
+ * The glue between a virtio-net device and the stack: buffers, notifications and the fixed points
+ * of the loop's turn at which the rings are looked at. One device, one queue pair, on the boot
+ * hart.
+ */
+#pragma once
+
+#include "core/boot.h"
+#include "core/hart.h"
+#include "tcpip/stack.h"
+#include "virtio/net.h"
+
+struct net_device {
+	struct virtio_net virtio;
+	struct netif netif;
+	struct pbuf_pool *pool;
+	struct hart *hart;
+	struct loop_hook collect, flush;
+	struct hart_idle_hook idle;
+	uint32_t rx_budget;      /* packets per turn */
+	uint32_t posted;         /* receive buffers that the device holds */
+	uint32_t capacity;       /* of the receive ring, learned when it is full */
+	uint32_t quiet_turns;    /* turns in a row that found no packet */
+	bool present;            /* a device was found and runs */
+	bool unpublished;        /* something was posted or transmitted since the last publish */
+	bool rx_armed;           /* an interrupt was asked for */
+	bool transmit_blocked;   /* the stack was told that there is no space */
+	bool completions_wanted; /* somebody waits for transmitted buffers (net_want_completions) */
+	uint64_t rx_no_buffer, rx_malformed, tx_copied, tx_unsendable;
+};
+
+/* Negotiates with the configuration that the boot arguments ask for, fills the receive ring and
+ * enters the loop. 0 or negative errno: the device is then not used. */
+int net_device_start(struct net_device *device, struct virtio_transport *transport,
+                     struct hart *hart, struct stack *stack, const char *command_line);
+/* The device in use, or NULL. */
+struct net_device *net_first_device(void);

@@ -1,0 +1,440 @@
+/* Sockets: what all protocols share, and the system calls that make them, name them and connect
+ * them. */
+#include "syscalls/net/socket.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "core/clock.h"
+#include "syscalls/process.h"
+#include "syscalls/syscall.h"
+
+struct list all_sockets = { { &all_sockets.head, &all_sockets.head } };
+static uint64_t next_inode = 1;
+
+void socket_init(struct socket *socket, const struct file_operations *file_operations,
+                 const struct socket_operations *operations, int domain, int type,
+                 uint32_t protocol)
+{
+	file_init(&socket->file, file_operations, socket, O_RDWR);
+	socket->operations = operations;
+	socket->domain = (uint16_t)domain;
+	socket->type = (uint8_t)type;
+	socket->protocol = protocol;
+	socket->shut = 0;
+	socket->inode = next_inode++;
+	memset(&socket->options, 0, sizeof(socket->options));
+	socket->options.receive_buffer = SOCKET_BUFFER_MAX;
+	socket->options.send_buffer = SOCKET_BUFFER_MAX;
+	socket->options.receive_lowat = 1;
+	socket->options.linger_s = -1;
+	socket->options.incoming_cpu = -1;
+	socket->options.ttl = -1;
+	socket->options.mtu_discover = IP_PMTUDISC_WANT;
+	socket->options.multicast_ttl = 1;
+	socket->options.multicast_loop = true;
+	socket->options.multicast_all = true;
+	list_push_back(&all_sockets, &socket->all_link);
+}
+
+void socket_fini(struct socket *socket)
+{
+	list_remove(&socket->all_link);
+}
+
+struct socket *socket_from_file(struct file *file)
+{
+	return file->operations->ioctl == socket_ioctl ? socket_of(file) : NULL;
+}
+
+struct socket *socket_lookup(struct thread *thread, uint64_t descriptor, int *error)
+{
+	struct file *file = thread_file(thread, descriptor);
+	if (!file) {
+		*error = -EBADF;
+		return NULL;
+	}
+	struct socket *socket = socket_from_file(file);
+	if (!socket)
+		*error = -ENOTSOCK;
+	return socket;
+}
+
+int socket_status(struct file *file, struct file_status *out)
+{
+	memset(out, 0, sizeof(*out));
+	out->device = 8;
+	out->inode = socket_of(file)->inode;
+	out->mode = 0140777;
+	out->links = 1;
+	out->block_bytes = PAGE_SIZE;
+	return 0;
+}
+
+uint64_t socket_timeout_ns(struct file *file, bool write)
+{
+	const struct socket_options *options = &socket_of(file)->options;
+	uint64_t timeout = write ? options->send_timeout_ns : options->receive_timeout_ns;
+	return timeout ? timeout : LOOP_NEVER;
+}
+
+uint64_t socket_deadline_ns(const struct socket *socket, bool send)
+{
+	const struct socket_options *options = &socket->options;
+	uint64_t timeout = send ? options->send_timeout_ns : options->receive_timeout_ns;
+	return timeout ? clock_read_ns() + timeout : LOOP_NEVER;
+}
+
+/* ---- names ---- */
+
+int socket_name_from_user(struct socket_name *name, struct user_addr from, uint64_t length)
+{
+	int32_t bytes = (int32_t)length;
+	if (bytes < 0 || bytes > SOCKADDR_MAX_BYTES)
+		return -EINVAL;
+	name->length = (uint32_t)bytes;
+	name->family = AF_UNSPEC;
+	return bytes ? copy_from_user(name->bytes, from, (size_t)bytes) : 0;
+}
+
+int socket_name_to_user(const struct socket_name *name, struct user_addr to,
+                        struct user_addr length_at)
+{
+	int32_t room;
+	if (copy_from_user(&room, length_at, sizeof(room)))
+		return -EFAULT;
+	if (room < 0)
+		return -EINVAL;
+	size_t bytes = (uint32_t)room < name->length ? (uint32_t)room : name->length;
+	if (bytes && copy_to_user(to, name->bytes, bytes))
+		return -EFAULT;
+	return copy_to_user(length_at, &name->length, sizeof(name->length));
+}
+
+int inet_name_parse(const struct socket_name *name, struct endpoint *out)
+{
+	if (name->length < sizeof(struct sockaddr_in))
+		return -EINVAL;
+	if (name->family != AF_INET)
+		return -EAFNOSUPPORT;
+	const struct sockaddr_in *in = &name->inet;
+	out->address = ipv4(in->address[0], in->address[1], in->address[2], in->address[3]);
+	out->port = (uint16_t)(in->port[0] << 8 | in->port[1]);
+	return 0;
+}
+
+int inet_bind_name_parse(struct thread *thread, const struct socket_name *name,
+                         struct endpoint *out)
+{
+	struct socket_name copy = *name;
+	if (copy.length < sizeof(struct sockaddr_in))
+		return -EINVAL;
+	if (copy.family == AF_UNSPEC && memcmp(copy.inet.address, "\0\0\0\0", 4) == 0)
+		copy.family = AF_INET;
+	int error = inet_name_parse(&copy, out);
+	const uint64_t cap_net_bind_service = 1ull << 10;
+	if (!error && out->port && out->port < 1024 &&
+	    !(thread->process->credentials.capabilities & cap_net_bind_service))
+		error = -EACCES;
+	return error;
+}
+
+void inet_name_make(struct socket_name *name, struct endpoint endpoint)
+{
+	name->length = sizeof(struct sockaddr_in);
+	struct sockaddr_in *in = &name->inet;
+	in->family = AF_INET;
+	in->port[0] = (uint8_t)(endpoint.port >> 8);
+	in->port[1] = (uint8_t)endpoint.port;
+	for (int i = 0; i < 4; i++)
+		in->address[i] = (uint8_t)(endpoint.address.value >> (24 - 8 * i));
+	memset(in->zero, 0, sizeof(in->zero));
+}
+
+/* ---- making ---- */
+
+static int inet_create(int type, int protocol, struct socket **out)
+{
+	if (protocol < 0 || protocol >= IPPROTO_MAX)
+		return -EINVAL;
+	if (type == SOCK_STREAM)
+		return protocol == 0 || protocol == IPPROTO_TCP ? tcp_socket_create(out)
+		                                                : -EPROTONOSUPPORT;
+	if (type == SOCK_DGRAM && (protocol == 0 || protocol == IPPROTO_UDP))
+		return udp_socket_create(out);
+	return type == SOCK_DGRAM || type == SOCK_RAW ? -EPROTONOSUPPORT : -ESOCKTNOSUPPORT;
+}
+
+static int local_create(int type, int protocol, struct socket **out)
+{
+	if (protocol && protocol != AF_UNIX)
+		return -EPROTONOSUPPORT;
+	if (type == SOCK_RAW)
+		type = SOCK_DGRAM;
+	if (type != SOCK_STREAM && type != SOCK_DGRAM && type != SOCK_SEQPACKET)
+		return -ESOCKTNOSUPPORT;
+	return unix_socket_create(type, out);
+}
+
+static int type_check(int domain, int type)
+{
+	if (type & ~SOCK_TYPE_MASK & ~(SOCK_CLOEXEC | SOCK_NONBLOCK))
+		return -EINVAL;
+	if (domain < 0 || domain >= AF_MAX)
+		return -EAFNOSUPPORT;
+	return (type & SOCK_TYPE_MASK) >= SOCK_MAX ? -EINVAL : 0;
+}
+
+static int install(struct thread *thread, struct socket *socket, int type_flags)
+{
+	if (type_flags & SOCK_NONBLOCK)
+		socket->file.flags |= O_NONBLOCK;
+	int descriptor = file_install(thread, &socket->file, 0, type_flags & SOCK_CLOEXEC);
+	if (descriptor < 0)
+		file_put(&socket->file);
+	return descriptor;
+}
+
+long sys_socket(struct thread *thread, const uint64_t *argument)
+{
+	int domain = (int)argument[0], type = (int)argument[1], protocol = (int)argument[2];
+	int error = type_check(domain, type);
+	if (error)
+		return error;
+	struct socket *socket;
+	switch (domain) {
+	case AF_INET:
+		error = inet_create(type & SOCK_TYPE_MASK, protocol, &socket);
+		break;
+	case AF_UNIX:
+		error = local_create(type & SOCK_TYPE_MASK, protocol, &socket);
+		break;
+	default:
+		error = -EAFNOSUPPORT;
+		break;
+	}
+	return error ? error : install(thread, socket, type);
+}
+
+long sys_socketpair(struct thread *thread, const uint64_t *argument)
+{
+	int domain = (int)argument[0], type = (int)argument[1], protocol = (int)argument[2];
+	int error = type_check(domain, type);
+	if (error)
+		return error;
+	if (domain != AF_UNIX)
+		return domain == AF_INET ? -EOPNOTSUPP : -EAFNOSUPPORT;
+	struct socket *pair[2];
+	error = local_create(type & SOCK_TYPE_MASK, protocol, &pair[0]);
+	if (error)
+		return error;
+	error = local_create(type & SOCK_TYPE_MASK, protocol, &pair[1]);
+	if (error) {
+		file_put(&pair[0]->file);
+		return error;
+	}
+	unix_socket_join(thread, pair[0], pair[1]);
+	int32_t descriptors[2];
+	descriptors[0] = install(thread, pair[0], type);
+	if (descriptors[0] < 0) {
+		file_put(&pair[1]->file);
+		return descriptors[0];
+	}
+	descriptors[1] = install(thread, pair[1], type);
+	if (descriptors[1] < 0) {
+		file_close(thread, descriptors[0]);
+		return descriptors[1];
+	}
+	if (copy_to_user(user(argument[3]), descriptors, sizeof(descriptors))) {
+		file_close(thread, descriptors[0]);
+		file_close(thread, descriptors[1]);
+		return -EFAULT;
+	}
+	return 0;
+}
+
+/* ---- naming ---- */
+
+long sys_bind(struct thread *thread, const uint64_t *argument)
+{
+	int error = 0;
+	struct socket *socket = socket_lookup(thread, argument[0], &error);
+	if (!socket)
+		return error;
+	struct socket_name name;
+	error = socket_name_from_user(&name, user(argument[1]), argument[2]);
+	return error ? error : socket->operations->bind(thread, socket, &name);
+}
+
+long sys_listen(struct thread *thread, const uint64_t *argument)
+{
+	int error = 0;
+	struct socket *socket = socket_lookup(thread, argument[0], &error);
+	if (!socket)
+		return error;
+	if (!socket->operations->listen)
+		return -EOPNOTSUPP;
+	uint32_t backlog = (uint32_t)argument[1];
+	return socket->operations->listen(socket, backlog > SOMAXCONN ? SOMAXCONN : (int)backlog);
+}
+
+static long name_call(struct thread *thread, const uint64_t *argument, int peer)
+{
+	int error = 0;
+	struct socket *socket = socket_lookup(thread, argument[0], &error);
+	if (!socket)
+		return error;
+	struct socket_name name;
+	error = socket->operations->name(socket, peer, &name);
+	return error ? error : socket_name_to_user(&name, user(argument[1]), user(argument[2]));
+}
+
+long sys_getsockname(struct thread *thread, const uint64_t *argument)
+{
+	return name_call(thread, argument, 0);
+}
+
+long sys_getpeername(struct thread *thread, const uint64_t *argument)
+{
+	return name_call(thread, argument, 1);
+}
+
+/* ---- connecting ---- */
+
+enum { CONNECT_VERDICT, CONNECT_AGAIN, CONNECT_NAME }; /* io_request.extra */
+
+static long connect_attempt(struct thread *thread, struct io_request *request)
+{
+	struct socket *socket = socket_of(request->file);
+	if (request->extra[CONNECT_AGAIN]) {
+		const struct socket_name *name = (void *)request->extra[CONNECT_NAME];
+		return socket->operations->connect(thread, socket, name);
+	}
+	return socket->operations->connect_result(socket);
+}
+
+/* A wait that timed out reports that the handshake goes on. */
+static long connect_finish(struct thread *thread, struct io_request *request, long result)
+{
+	(void)thread;
+	heap_free((void *)request->extra[CONNECT_NAME]);
+	return result == -EAGAIN ? (int64_t)request->extra[CONNECT_VERDICT] : result;
+}
+
+long sys_connect(struct thread *thread, const uint64_t *argument)
+{
+	int error = 0;
+	struct socket *socket = socket_lookup(thread, argument[0], &error);
+	if (!socket)
+		return error;
+	struct socket_name name;
+	error = socket_name_from_user(&name, user(argument[1]), argument[2]);
+	if (error)
+		return error;
+	if (name.length < sizeof(name.family))
+		return -EINVAL;
+	error = socket->operations->connect(thread, socket, &name);
+	bool under_way = error == -EINPROGRESS || error == -EALREADY;
+	if ((!under_way && error != -EAGAIN) || (socket->file.flags & O_NONBLOCK))
+		return error;
+	struct socket_name *copy = NULL;
+	if (!under_way) {
+		copy = heap_alloc(sizeof(*copy));
+		if (!copy)
+			return -ENOMEM;
+		*copy = name;
+	}
+	struct io_request request = {
+		.file = &socket->file,
+		.attempt = connect_attempt,
+		.finish = connect_finish,
+		.deadline_ns = socket_deadline_ns(socket, true),
+		.events = POLLOUT,
+	};
+	uio_init_kernel(&request.uio, NULL, 0);
+	request.extra[CONNECT_VERDICT] = (uint64_t)(int64_t)error;
+	request.extra[CONNECT_AGAIN] = !under_way;
+	request.extra[CONNECT_NAME] = (uint64_t)(uintptr_t)copy;
+	return io_run(thread, &request);
+}
+
+/* ---- accepting ---- */
+
+enum { ACCEPT_NAME, ACCEPT_LENGTH, ACCEPT_FLAGS };
+
+static bool descriptors_exhausted(const struct thread *thread)
+{
+	const struct process *process = thread->process;
+	return process->files->lowest_free >= process->limits[LIMIT_NOFILE].soft;
+}
+
+static long accept_attempt(struct thread *thread, struct io_request *request)
+{
+	struct socket *listener = socket_of(request->file);
+	if (descriptors_exhausted(thread))
+		return -EMFILE;
+	struct socket *socket;
+	int error = listener->operations->accept(listener, &socket);
+	if (error)
+		return error;
+	if (request->extra[ACCEPT_NAME]) {
+		struct socket_name name;
+		error = socket->operations->name(socket, 2, &name);
+		if (!error)
+			error = socket_name_to_user(&name, user(request->extra[ACCEPT_NAME]),
+			                            user(request->extra[ACCEPT_LENGTH]));
+		if (error) {
+			file_put(&socket->file);
+			return error;
+		}
+	}
+	return install(thread, socket, (int)request->extra[ACCEPT_FLAGS]);
+}
+
+static long accept_call(struct thread *thread, const uint64_t *argument, uint64_t flags)
+{
+	if (flags & ~(uint64_t)(SOCK_CLOEXEC | SOCK_NONBLOCK))
+		return -EINVAL;
+	int error = 0;
+	struct socket *socket = socket_lookup(thread, argument[0], &error);
+	if (!socket)
+		return error;
+	if (!socket->operations->accept)
+		return -EOPNOTSUPP;
+	struct io_request request = {
+		.file = &socket->file,
+		.attempt = accept_attempt,
+		.deadline_ns = socket_deadline_ns(socket, false),
+		.events = POLLIN,
+		.nonblocking = socket->file.flags & O_NONBLOCK,
+	};
+	uio_init_kernel(&request.uio, NULL, 0);
+	request.extra[ACCEPT_NAME] = argument[1];
+	request.extra[ACCEPT_LENGTH] = argument[2];
+	request.extra[ACCEPT_FLAGS] = flags;
+	return io_run(thread, &request);
+}
+
+long sys_accept(struct thread *thread, const uint64_t *argument)
+{
+	return accept_call(thread, argument, 0);
+}
+
+long sys_accept4(struct thread *thread, const uint64_t *argument)
+{
+	return accept_call(thread, argument, (uint32_t)argument[3]);
+}
+
+/* ---- ending ---- */
+
+long sys_shutdown(struct thread *thread, const uint64_t *argument)
+{
+	int error = 0;
+	struct socket *socket = socket_lookup(thread, argument[0], &error);
+	if (!socket)
+		return error;
+	int how = (int)argument[1];
+	if (how < SHUT_RD || how > SHUT_RDWR)
+		return -EINVAL;
+	return socket->operations->shutdown(socket, how != SHUT_WR, how != SHUT_RD);
+}

@@ -1,0 +1,184 @@
+/*
+ * Sockets behind the descriptor: what the system calls share, and what each protocol provides.
+ *
+ * A socket is its own open file (the file is embedded and comes first) and dies with the last
+ * reference to it. No operation blocks: one that cannot go on returns -EAGAIN and the calls park on
+ * socket->file.waiters through io_run.
+ */
+#pragma once
+
+#include "core/user.h"
+#include "syscalls/file.h"
+#include "syscalls/net/abi.h"
+#include "tcpip/stack.h"
+
+struct socket;
+struct control_writer;
+struct send_control;
+
+/* A struct sockaddr in kernel memory; `length` counts the valid bytes, family included; 0: no name.
+ */
+struct socket_name {
+	uint32_t length;
+	union {
+		uint16_t family;
+		struct sockaddr_in inet;
+		struct sockaddr_un local;
+		uint8_t bytes[SOCKADDR_MAX_BYTES];
+	};
+};
+
+/* One sendmsg or recvmsg, for one attempt. */
+struct message {
+	struct uio *uio;
+	uint32_t flags;     /* MSG_* of the call; MSG_DONTWAIT also stands for O_NONBLOCK */
+	uint32_t out_flags; /* receive: MSG_TRUNC, MSG_EOR, MSG_ERRQUEUE, MSG_OOB for msg_flags */
+	struct socket_name *name; /* send: destination, length 0 when none; receive: filled with the
+	                             source; may be NULL */
+	struct send_control *sent;      /* send: parsed control messages, or NULL */
+	struct control_writer *control; /* receive: where control messages go, or NULL */
+};
+
+struct socket_operations {
+	int (*bind)(struct thread *thread, struct socket *socket, const struct socket_name *name);
+	int (*listen)(struct socket *socket, int backlog);
+	/* One attempt: 0 connected; -EINPROGRESS or -EALREADY: under way, ask connect_result when
+	 * file.waiters tells; -EAGAIN: call again when file.waiters tells (AF_UNIX, full backlog).
+	 */
+	int (*connect)(struct thread *thread, struct socket *socket,
+	               const struct socket_name *name);
+	int (*connect_result)(struct socket *socket); /* 0, -EAGAIN: not yet, or the error */
+	int (*accept)(struct socket *listener,
+	              struct socket **out); /* -EAGAIN, -EINVAL (not listening) */
+	/* peer 1: -ENOTCONN unless connected now; 2: also the peer of a connection that was reset
+	 * since (accept) */
+	int (*name)(struct socket *socket, int peer, struct socket_name *out);
+	/* One attempt each: bytes (whole datagrams), or negative errno. */
+	long (*send)(struct thread *thread, struct socket *socket, struct message *message);
+	long (*receive)(struct thread *thread, struct socket *socket, struct message *message);
+	int (*shutdown)(struct socket *socket, bool receive, bool send);
+	int (*take_error)(struct socket *socket); /* SO_ERROR: positive, cleared */
+	bool (*is_listening)(struct socket *socket);
+	/* Level and name that the common code does not know, and those that it tells the protocol
+	 * of (SOL_SOCKET: after storing). -ENOPROTOOPT. `value` is in kernel memory; get sets
+	 * *length. */
+	int (*set_option)(struct socket *socket, int level, int name, const void *value,
+	                  uint32_t length);
+	int (*get_option)(struct socket *socket, int level, int name, void *value,
+	                  uint32_t *length);
+	long (*ioctl)(struct socket *socket, uint32_t command,
+	              uint64_t argument); /* -ENOTTY; may be NULL */
+	/* "  key value" text for dumps and /proc/net. */
+	int (*describe)(struct socket *socket, char *out, size_t room);
+};
+
+enum socket_shut { SOCKET_SHUT_RECEIVE = 1, SOCKET_SHUT_SEND = 2 };
+
+/* Values of options as getsockopt reports them. Accepted sockets inherit them. */
+struct socket_options {
+	uint64_t receive_timeout_ns, send_timeout_ns; /* 0: none */
+	uint32_t receive_buffer,
+	        send_buffer; /* doubled, as SO_RCVBUF reads back; TCP keeps its own */
+	uint32_t receive_lowat;
+	uint32_t priority, mark;
+	int32_t linger_s; /* -1: off */
+	int32_t incoming_cpu;
+	int32_t ttl; /* IP_TTL; -1: default */
+	char device[16];
+	uint8_t tos, mtu_discover, multicast_ttl, min_ttl;
+	bool reuse_address, reuse_port, keepalive, broadcast, oob_inline, dont_route, debug,
+	        no_check;
+	bool timestamp, timestamp_ns, pass_credentials;
+	bool packet_information, receive_errors, receive_ttl, receive_tos, free_bind, transparent,
+	        multicast_loop, multicast_all, bind_no_port, receive_options;
+};
+
+struct socket {
+	struct file file; /* keep first */
+	const struct socket_operations *operations;
+	struct list_node all_link; /* all_sockets */
+	uint16_t domain;
+	uint8_t type;
+	uint8_t shut; /* enum socket_shut, where the protocol does not keep it itself */
+	uint32_t protocol;
+	uint64_t inode; /* of fstat and /proc/net; also SO_COOKIE */
+	struct socket_options options;
+};
+
+extern struct list all_sockets;
+
+static inline struct socket *socket_of(struct file *file)
+{
+	return (struct socket *)file;
+}
+
+/* Fills the common part and enters it in the list of all sockets. */
+void socket_init(struct socket *socket, const struct file_operations *file_operations,
+                 const struct socket_operations *operations, int domain, int type,
+                 uint32_t protocol);
+/* Leaves the list; the memory is the protocol's to free. */
+void socket_fini(struct socket *socket);
+/* The socket behind a descriptor (borrowed): NULL and *error = -EBADF or -ENOTSOCK. */
+struct socket *socket_lookup(struct thread *thread, uint64_t descriptor, int *error);
+struct socket *socket_from_file(struct file *file); /* NULL: not a socket */
+
+/* Constructors. -ENOBUFS, -ENOMEM, -EAFNOSUPPORT (no stack). */
+int tcp_socket_create(struct socket **out);
+int udp_socket_create(struct socket **out);
+int unix_socket_create(int type, struct socket **out);
+/* Connects two fresh sockets of one type to each other (socketpair). */
+void unix_socket_join(struct thread *thread, struct socket *a, struct socket *b);
+
+/* Common file operations. */
+long socket_ioctl(struct file *file, uint32_t command, uint64_t argument);
+int socket_status(struct file *file, struct file_status *out);
+uint64_t socket_timeout_ns(struct file *file, bool write);
+/* SO_RCVTIMEO or SO_SNDTIMEO as a deadline for io_run. */
+uint64_t socket_deadline_ns(const struct socket *socket, bool send);
+/* POLLRDNORM and POLLWRNORM follow POLLIN and POLLOUT. */
+static inline uint32_t socket_poll_bits(uint32_t readiness)
+{
+	return readiness | (readiness & (POLLIN | POLLOUT)) << 6;
+}
+
+/* Addresses. -EINVAL (length), -EFAULT. */
+int socket_name_from_user(struct socket_name *name, struct user_addr from, uint64_t length);
+/* Linux's move_addr_to_user: truncates to *length in user memory, then stores the full length
+ * there. */
+int socket_name_to_user(const struct socket_name *name, struct user_addr to,
+                        struct user_addr length_at);
+/* -EINVAL (short), -EAFNOSUPPORT. */
+int inet_name_parse(const struct socket_name *name, struct endpoint *out);
+/* For bind: AF_UNSPEC with address 0 is AF_INET; -EACCES for a port below 1024 without the
+ * capability. */
+int inet_bind_name_parse(struct thread *thread, const struct socket_name *name,
+                         struct endpoint *out);
+void inet_name_make(struct socket_name *name, struct endpoint endpoint);
+
+/* IPPROTO_IP options common to TCP and UDP; `socket->options` holds them. */
+int ip_set_option(struct socket *socket, int name, const void *value, uint32_t length);
+int ip_get_option(struct socket *socket, int name, void *value, uint32_t *length);
+/* SIOCGIF*: any socket will do. -ENOTTY when the command is not one of them. */
+long interface_ioctl(uint32_t command, uint64_t argument);
+uint32_t interface_index(const struct netif *netif); /* 1: loopback, 2: the device, 0: none */
+
+/* Kernel memory limits of socket buffers, /proc/sys/net/core/{r,w}mem_max. */
+#define SOCKET_BUFFER_MAX         212992u
+#define SOCKET_SEND_BUFFER_MIN    4608u
+#define SOCKET_RECEIVE_BUFFER_MIN 2304u
+
+/* An int option; Linux demands 4 bytes (more are ignored). -EINVAL. */
+static inline int option_int(const void *value, uint32_t length, int32_t *out)
+{
+	if (length < sizeof(int32_t))
+		return -22;
+	__builtin_memcpy(out, value, sizeof(int32_t));
+	return 0;
+}
+static inline int option_put_int(void *value, uint32_t *length, int32_t number)
+{
+	if (*length > sizeof(number))
+		*length = sizeof(number);
+	__builtin_memcpy(value, &number, *length);
+	return 0;
+}

@@ -1,0 +1,408 @@
+/* getsockopt and setsockopt: the calls, and SOL_SOCKET. */
+#include <errno.h>
+#include <string.h>
+
+#include "core/memory.h"
+#include "syscalls/net.h"
+#include "syscalls/net/socket.h"
+#include "syscalls/process.h"
+#include "syscalls/syscall.h"
+
+#define OPTION_BYTES_MAX 4096u
+#define JIFFY_US         4000 /* CONFIG_HZ=250: timeouts are rounded up to it */
+
+static bool has_capability(unsigned number)
+{
+	return current_thread()->process->credentials.capabilities >> number & 1;
+}
+enum { CAP_NET_ADMIN = 12 };
+
+/* ---- setting ---- */
+
+static uint32_t buffer_size(int32_t value, bool forced, uint32_t least)
+{
+	if (value < 0)
+		value = forced ? 0 : INT32_MAX;
+	uint32_t bytes = (uint32_t)value;
+	if (!forced && bytes > SOCKET_BUFFER_MAX)
+		bytes = SOCKET_BUFFER_MAX;
+	if (bytes > INT32_MAX / 2)
+		bytes = INT32_MAX / 2;
+	bytes *= 2;
+	return bytes < least ? least : bytes;
+}
+
+static int set_timeout(uint64_t *timeout_ns, const void *value, uint32_t length)
+{
+	struct user_timeval time;
+	if (length < sizeof(time))
+		return -EINVAL;
+	memcpy(&time, value, sizeof(time));
+	if (time.microseconds < 0 || time.microseconds >= 1000000)
+		return -EDOM;
+	if (time.seconds < 0) {
+		*timeout_ns = 1; /* Linux: expires at once */
+		return 0;
+	}
+	const int64_t for_ever_s = 1ll << 31;
+	uint64_t jiffies = (uint64_t)(time.microseconds + JIFFY_US - 1) / JIFFY_US;
+	*timeout_ns = time.seconds >= for_ever_s
+	                      ? 0
+	                      : (uint64_t)time.seconds * 1000000000 + jiffies * JIFFY_US * 1000;
+	return 0;
+}
+
+static int set_linger(struct socket_options *options, const void *value, uint32_t length)
+{
+	int32_t linger[2];
+	if (length < sizeof(linger))
+		return -EINVAL;
+	memcpy(linger, value, sizeof(linger));
+	options->linger_s = !linger[0] ? -1 : linger[1] < 0 ? INT32_MAX : linger[1];
+	return 0;
+}
+
+static int set_device(struct socket_options *options, const void *value, uint32_t length)
+{
+	char name[sizeof(options->device)] = "";
+	if (length > sizeof(name) - 1)
+		length = sizeof(name) - 1;
+	memcpy(name, value, length);
+	struct stack *stack = net_stack(this_hart());
+	struct netif *netif = stack ? stack_first_netif(stack) : NULL;
+	bool known =
+	        !name[0] || strcmp(name, "lo") == 0 || (netif && strcmp(name, netif->name) == 0);
+	if (!known)
+		return -ENODEV;
+	memcpy(options->device, name, sizeof(name));
+	return 0;
+}
+
+static int set_flag(struct socket *socket, int name, int32_t value)
+{
+	struct socket_options *options = &socket->options;
+	bool on = value != 0;
+	switch (name) {
+	case SO_DEBUG:
+		if (on && !has_capability(CAP_NET_ADMIN))
+			return -EACCES;
+		options->debug = on;
+		return 0;
+	case SO_REUSEADDR:
+		options->reuse_address = on;
+		return 0;
+	case SO_REUSEPORT:
+		if (on && socket->domain != AF_INET)
+			return -EOPNOTSUPP;
+		options->reuse_port = on;
+		return 0;
+	case SO_DONTROUTE:
+		options->dont_route = on;
+		return 0;
+	case SO_BROADCAST:
+		options->broadcast = on;
+		return 0;
+	case SO_KEEPALIVE:
+		options->keepalive = on;
+		return 0;
+	case SO_OOBINLINE:
+		options->oob_inline = on;
+		return 0;
+	case SO_NO_CHECK:
+		options->no_check = on;
+		return 0;
+	case SO_PASSCRED:
+		options->pass_credentials = on;
+		return 0;
+	case SO_TIMESTAMP:
+		options->timestamp = on;
+		if (on)
+			options->timestamp_ns = false;
+		return 0;
+	case SO_TIMESTAMPNS:
+		options->timestamp_ns = on;
+		if (on)
+			options->timestamp = false;
+		return 0;
+	default:
+		return -ENOPROTOOPT;
+	}
+}
+
+static int set_number(struct socket *socket, int name, int32_t value)
+{
+	struct socket_options *options = &socket->options;
+	bool forced = name == SO_SNDBUFFORCE || name == SO_RCVBUFFORCE;
+	if ((forced || name == SO_MARK) && !has_capability(CAP_NET_ADMIN))
+		return -EPERM;
+	switch (name) {
+	case SO_SNDBUF:
+	case SO_SNDBUFFORCE:
+		options->send_buffer = buffer_size(value, forced, SOCKET_SEND_BUFFER_MIN);
+		return 0;
+	case SO_RCVBUF:
+	case SO_RCVBUFFORCE:
+		options->receive_buffer = buffer_size(value, forced, SOCKET_RECEIVE_BUFFER_MIN);
+		return 0;
+	case SO_RCVLOWAT:
+		options->receive_lowat = value < 0 ? INT32_MAX : value == 0 ? 1 : (uint32_t)value;
+		return 0;
+	case SO_PRIORITY:
+		if ((value < 0 || value > 6) && !has_capability(CAP_NET_ADMIN))
+			return -EPERM;
+		options->priority = (uint32_t)value;
+		return 0;
+	case SO_MARK:
+		options->mark = (uint32_t)value;
+		return 0;
+	case SO_INCOMING_CPU:
+		options->incoming_cpu = value;
+		return 0;
+	default:
+		return set_flag(socket, name, value);
+	}
+}
+
+static int socket_set_common(struct socket *socket, int name, const void *value, uint32_t length)
+{
+	struct socket_options *options = &socket->options;
+	if (name == SO_BINDTODEVICE)
+		return set_device(options, value, length);
+	int32_t number;
+	int error = option_int(value, length, &number);
+	if (error)
+		return error;
+	switch (name) {
+	case SO_LINGER:
+		error = set_linger(options, value, length);
+		break;
+	case SO_RCVTIMEO:
+		return set_timeout(&options->receive_timeout_ns, value, length);
+	case SO_SNDTIMEO:
+		return set_timeout(&options->send_timeout_ns, value, length);
+	default:
+		error = set_number(socket, name, number);
+		break;
+	}
+	if (error || !socket->operations->set_option)
+		return error;
+	error = socket->operations->set_option(socket, SOL_SOCKET, name, value, length);
+	return error == -ENOPROTOOPT ? 0 : error;
+}
+
+long sys_setsockopt(struct thread *thread, const uint64_t *argument)
+{
+	int error = 0;
+	struct socket *socket = socket_lookup(thread, argument[0], &error);
+	if (!socket)
+		return error;
+	int level = (int)argument[1], name = (int)argument[2];
+	if ((int32_t)argument[4] < 0)
+		return -EINVAL;
+	uint32_t length = (uint32_t)argument[4];
+	if (length > OPTION_BYTES_MAX)
+		length = OPTION_BYTES_MAX;
+	uint8_t value[64];
+	uint32_t kept = length < sizeof(value) ? length : (uint32_t)sizeof(value);
+	if (copy_from_user(value, user(argument[3]), kept))
+		return -EFAULT;
+	if (level == SOL_SOCKET)
+		return socket_set_common(socket, name, value, kept);
+	if (!socket->operations->set_option || socket->domain == AF_UNIX)
+		return socket->type == SOCK_STREAM ? -ENOPROTOOPT : -EOPNOTSUPP;
+	return socket->operations->set_option(socket, level, name, value, kept);
+}
+
+/* ---- getting ---- */
+
+static int get_timeout(uint64_t timeout_ns, void *value, uint32_t *length)
+{
+	struct user_timeval time = { (int64_t)(timeout_ns / 1000000000),
+		                     (int64_t)(timeout_ns % 1000000000 / 1000) };
+	if (*length > sizeof(time))
+		*length = sizeof(time);
+	memcpy(value, &time, *length);
+	return 0;
+}
+
+static int get_linger(const struct socket_options *options, void *value, uint32_t *length)
+{
+	int32_t linger[2] = { options->linger_s >= 0,
+		              options->linger_s >= 0 ? options->linger_s : 0 };
+	if (*length > sizeof(linger))
+		*length = sizeof(linger);
+	memcpy(value, linger, *length);
+	return 0;
+}
+
+static int get_peer_name(struct socket *socket, void *value, uint32_t *length)
+{
+	struct socket_name name;
+	int error = socket->operations->name(socket, 1, &name);
+	if (error)
+		return error;
+	if (name.length < *length)
+		return -EINVAL;
+	memcpy(value, name.bytes, *length);
+	return 0;
+}
+
+static int get_device(const struct socket_options *options, void *value, uint32_t *length)
+{
+	uint32_t bytes = options->device[0] ? (uint32_t)strlen(options->device) + 1 : 0;
+	if (bytes && *length < sizeof(options->device))
+		return -EINVAL;
+	memcpy(value, options->device, bytes);
+	*length = bytes;
+	return 0;
+}
+
+/* False: not a flag that getsockopt knows. */
+static bool get_flag(const struct socket_options *options, int name, int32_t *out)
+{
+	switch (name) {
+	case SO_DEBUG:
+		*out = options->debug;
+		return true;
+	case SO_REUSEADDR:
+		*out = options->reuse_address;
+		return true;
+	case SO_REUSEPORT:
+		*out = options->reuse_port;
+		return true;
+	case SO_DONTROUTE:
+		*out = options->dont_route;
+		return true;
+	case SO_BROADCAST:
+		*out = options->broadcast;
+		return true;
+	case SO_KEEPALIVE:
+		*out = options->keepalive;
+		return true;
+	case SO_OOBINLINE:
+		*out = options->oob_inline;
+		return true;
+	case SO_NO_CHECK:
+		*out = options->no_check;
+		return true;
+	case SO_PASSCRED:
+		*out = options->pass_credentials;
+		return true;
+	case SO_TIMESTAMP:
+		*out = options->timestamp;
+		return true;
+	case SO_TIMESTAMPNS:
+		*out = options->timestamp_ns;
+		return true;
+	default:
+		return false;
+	}
+}
+
+static int get_number(struct socket *socket, int name, int32_t *out)
+{
+	const struct socket_options *options = &socket->options;
+	switch (name) {
+	case SO_TYPE:
+		*out = socket->type;
+		return 0;
+	case SO_DOMAIN:
+		*out = socket->domain;
+		return 0;
+	case SO_PROTOCOL:
+		*out = (int32_t)socket->protocol;
+		return 0;
+	case SO_ERROR:
+		*out = socket->operations->take_error(socket);
+		return 0;
+	case SO_ACCEPTCONN:
+		*out = socket->operations->is_listening(socket);
+		return 0;
+	case SO_SNDBUF:
+		*out = (int32_t)options->send_buffer;
+		return 0;
+	case SO_RCVBUF:
+		*out = (int32_t)options->receive_buffer;
+		return 0;
+	case SO_RCVLOWAT:
+		*out = (int32_t)options->receive_lowat;
+		return 0;
+	case SO_SNDLOWAT:
+		*out = 1;
+		return 0;
+	case SO_PRIORITY:
+		*out = (int32_t)options->priority;
+		return 0;
+	case SO_MARK:
+		*out = (int32_t)options->mark;
+		return 0;
+	case SO_INCOMING_CPU:
+		*out = options->incoming_cpu >= 0 ? options->incoming_cpu
+		                                  : (int32_t)this_hart()->index;
+		return 0;
+	case SO_INCOMING_NAPI_ID:
+		*out = 0;
+		return 0;
+	default:
+		return get_flag(options, name, out) ? 0 : -ENOPROTOOPT;
+	}
+}
+
+static int socket_get_common(struct socket *socket, int name, void *value, uint32_t *length)
+{
+	switch (name) {
+	case SO_LINGER:
+		return get_linger(&socket->options, value, length);
+	case SO_RCVTIMEO:
+		return get_timeout(socket->options.receive_timeout_ns, value, length);
+	case SO_SNDTIMEO:
+		return get_timeout(socket->options.send_timeout_ns, value, length);
+	case SO_PEERNAME:
+		return get_peer_name(socket, value, length);
+	case SO_BINDTODEVICE:
+		return get_device(&socket->options, value, length);
+	case SO_COOKIE:
+		if (*length < sizeof(socket->inode))
+			return -EINVAL;
+		*length = sizeof(socket->inode);
+		memcpy(value, &socket->inode, sizeof(socket->inode));
+		return 0;
+	default:
+		break;
+	}
+	if (socket->operations->get_option) {
+		int error = socket->operations->get_option(socket, SOL_SOCKET, name, value, length);
+		if (error != -ENOPROTOOPT)
+			return error;
+	}
+	int32_t number;
+	int error = get_number(socket, name, &number);
+	return error ? error : option_put_int(value, length, number);
+}
+
+long sys_getsockopt(struct thread *thread, const uint64_t *argument)
+{
+	int error = 0;
+	struct socket *socket = socket_lookup(thread, argument[0], &error);
+	if (!socket)
+		return error;
+	int level = (int)argument[1], name = (int)argument[2];
+	int32_t room;
+	if (copy_from_user(&room, user(argument[4]), sizeof(room)))
+		return -EFAULT;
+	if (room < 0)
+		return -EINVAL;
+	uint8_t value[512];
+	uint32_t length = (uint32_t)room < sizeof(value) ? (uint32_t)room : (uint32_t)sizeof(value);
+	if (level == SOL_SOCKET)
+		error = socket_get_common(socket, name, value, &length);
+	else if (!socket->operations->get_option || socket->domain == AF_UNIX)
+		error = -EOPNOTSUPP;
+	else
+		error = socket->operations->get_option(socket, level, name, value, &length);
+	if (error)
+		return error;
+	if (copy_to_user(user(argument[3]), value, length))
+		return -EFAULT;
+	return copy_to_user(user(argument[4]), &length, sizeof(length));
+}

@@ -1,0 +1,272 @@
+/* sendto, sendmsg, sendmmsg. A call is tried at once with everything on the stack; only one that
+ * must wait is copied. */
+#include <errno.h>
+#include <string.h>
+
+#include "core/memory.h"
+#include "syscalls/files/io.h"
+#include "syscalls/net/control.h"
+#include "syscalls/net/message.h"
+#include "syscalls/signal.h"
+#include "syscalls/syscall.h"
+
+/* What a waiting sendmsg keeps beside its io_request. */
+struct send_context {
+	struct socket_name name;
+	struct send_control control;
+	bool has_control;
+};
+
+enum { SEND_CONTEXT };
+
+static void raise_pipe(struct thread *thread, const struct socket *socket, uint32_t flags)
+{
+	if (socket->type == SOCK_STREAM && !(flags & MSG_NOSIGNAL))
+		signal_send_pipe(thread);
+}
+
+static long send_attempt(struct thread *thread, struct io_request *request)
+{
+	struct socket *socket = socket_of(request->file);
+	struct send_context *context = (void *)request->extra[SEND_CONTEXT];
+	struct message message = {
+		.uio = &request->uio,
+		.flags = request->flags,
+		.name = &context->name,
+		.sent = context->has_control ? &context->control : NULL,
+	};
+	return socket->operations->send(thread, socket, &message);
+}
+
+static long send_finish(struct thread *thread, struct io_request *request, long result)
+{
+	struct send_context *context = (void *)request->extra[SEND_CONTEXT];
+	if (result == -EPIPE)
+		raise_pipe(thread, socket_of(request->file), request->flags);
+	if (context->has_control)
+		control_release(&context->control);
+	heap_free(context);
+	return result;
+}
+
+/* Goes on with a message of which `done` bytes are sent. Takes the control messages over and
+ * consumes the uio. */
+static long send_wait(struct thread *thread, struct socket *socket, struct message *message,
+                      long done)
+{
+	struct send_context *context = heap_alloc(sizeof(*context));
+	if (!context) {
+		if (message->sent)
+			control_release(message->sent);
+		uio_fini(message->uio);
+		return done ? done : -ENOBUFS;
+	}
+	context->name.length = 0;
+	if (message->name)
+		context->name = *message->name;
+	context->has_control = message->sent != NULL;
+	if (message->sent)
+		context->control = *message->sent;
+	struct io_request request = {
+		.file = &socket->file,
+		.attempt = send_attempt,
+		.finish = send_finish,
+		.uio = *message->uio,
+		.deadline_ns = socket_deadline_ns(socket, true),
+		.events = POLLOUT,
+		.flags = message->flags,
+		.all = socket->type == SOCK_STREAM,
+		.total = (uint64_t)done,
+	};
+	uio_moved(&request.uio);
+	request.extra[SEND_CONTEXT] = (uint64_t)(uintptr_t)context;
+	return io_continue(thread, &request);
+}
+
+/* One message; releases its control messages and consumes the uio. */
+static long send_one(struct thread *thread, struct socket *socket, struct message *message)
+{
+	if (socket->file.flags & O_NONBLOCK)
+		message->flags |= MSG_DONTWAIT;
+	long result = socket->operations->send(thread, socket, message);
+	bool partial = result >= 0 && socket->type == SOCK_STREAM && message->uio->remaining;
+	if ((result == -EAGAIN || partial) && !(message->flags & MSG_DONTWAIT))
+		return send_wait(thread, socket, message, partial ? result : 0);
+	if (result == -EPIPE)
+		raise_pipe(thread, socket, message->flags);
+	if (message->sent)
+		control_release(message->sent);
+	uio_fini(message->uio);
+	return result;
+}
+
+long sys_sendto(struct thread *thread, const uint64_t *argument)
+{
+	int error = 0;
+	struct socket *socket = socket_lookup(thread, argument[0], &error);
+	if (!socket)
+		return error;
+	struct socket_name name;
+	struct uio uio;
+	struct message message = { .uio = &uio, .flags = (uint32_t)argument[3] };
+	if (argument[4]) {
+		error = socket_name_from_user(&name, user(argument[4]), argument[5]);
+		if (error)
+			return error;
+		message.name = &name;
+	}
+	uio_init_single(&uio, user(argument[1]), argument[2]);
+	return send_one(thread, socket, &message);
+}
+
+/* ---- message headers ---- */
+
+int message_header_read(struct user_addr at, struct user_message_header *header, struct uio *uio)
+{
+	if (copy_from_user(header, at, sizeof(*header)))
+		return -EFAULT;
+	if (header->name_length < 0)
+		return -EINVAL;
+	if (!header->name)
+		header->name_length = 0;
+	if (header->name_length > SOCKADDR_MAX_BYTES)
+		header->name_length = SOCKADDR_MAX_BYTES;
+	if (header->vector_count > UIO_MAXIOV)
+		return -EMSGSIZE;
+	return uio_init_vector(uio, user(header->vector), header->vector_count);
+}
+
+/* Everything of a sendmsg in kernel memory. On success the caller owes uio_fini and control_release
+ * (send_one does both). */
+static int message_prepare(struct thread *thread, struct socket *socket, struct user_addr at,
+                           struct message *message, struct send_control *control)
+{
+	struct user_message_header header;
+	int error = message_header_read(at, &header, message->uio);
+	if (error)
+		return error;
+	error = socket_name_from_user(message->name, user(header.name),
+	                              (uint32_t)header.name_length);
+	if (!error && header.control_length) {
+		error = control_parse(thread, socket, user(header.control), header.control_length,
+		                      control);
+		if (!error)
+			message->sent = control;
+	}
+	if (error)
+		uio_fini(message->uio);
+	return error;
+}
+
+long sys_sendmsg(struct thread *thread, const uint64_t *argument)
+{
+	int error = 0;
+	struct socket *socket = socket_lookup(thread, argument[0], &error);
+	if (!socket)
+		return error;
+	struct socket_name name;
+	struct send_control control;
+	struct uio uio;
+	struct message message = { .uio = &uio, .flags = (uint32_t)argument[2], .name = &name };
+	error = message_prepare(thread, socket, user(argument[1]), &message, &control);
+	return error ? error : send_one(thread, socket, &message);
+}
+
+/* ---- many messages ---- */
+
+enum { MANY_VECTOR, MANY_COUNT, MANY_DONE, MANY_PARTIAL };
+
+static void uio_skip(struct uio *uio, uint64_t bytes)
+{
+	while (bytes) {
+		uint64_t here = uio->vector[uio->index].length - uio->offset;
+		uint64_t step = here < bytes ? here : bytes;
+		uio->offset += step;
+		uio->remaining -= step;
+		uio->done += step;
+		bytes -= step;
+		if (step == here && bytes) {
+			uio->index++;
+			uio->offset = 0;
+		}
+	}
+}
+
+/* The message at MANY_DONE, of which MANY_PARTIAL bytes are sent already. */
+static long send_many_one(struct thread *thread, struct io_request *request)
+{
+	struct socket *socket = socket_of(request->file);
+	uint64_t at = request->extra[MANY_VECTOR] +
+	              request->extra[MANY_DONE] * sizeof(struct user_mmsghdr);
+	uint64_t before = request->extra[MANY_PARTIAL];
+	struct socket_name name;
+	struct send_control control;
+	struct uio uio;
+	struct message message = { .uio = &uio, .flags = request->flags, .name = &name };
+	int error = message_prepare(thread, socket, user(at), &message, &control);
+	if (error)
+		return error;
+	if (before > uio.remaining)
+		before = uio.remaining;
+	uio_skip(&uio, before);
+	long result = socket->operations->send(thread, socket, &message);
+	bool unfinished = socket->type == SOCK_STREAM && uio.remaining && !request->nonblocking;
+	if (message.sent)
+		control_release(message.sent);
+	uio_fini(&uio);
+	if (result >= 0 && unfinished) {
+		request->extra[MANY_PARTIAL] += (uint64_t)result;
+		return -EAGAIN;
+	}
+	if (result < 0)
+		return result;
+	uint32_t length = (uint32_t)(before + (uint64_t)result);
+	request->extra[MANY_PARTIAL] = 0;
+	return copy_to_user(user(at + offsetof(struct user_mmsghdr, length)), &length,
+	                    sizeof(length));
+}
+
+static long send_many_attempt(struct thread *thread, struct io_request *request)
+{
+	while (request->extra[MANY_DONE] < request->extra[MANY_COUNT]) {
+		long result = send_many_one(thread, request);
+		if (result)
+			return result;
+		request->extra[MANY_DONE]++;
+	}
+	return 0;
+}
+
+static long send_many_finish(struct thread *thread, struct io_request *request, long result)
+{
+	if (request->extra[MANY_DONE])
+		return (long)request->extra[MANY_DONE];
+	if (result == -EPIPE)
+		raise_pipe(thread, socket_of(request->file), request->flags);
+	return result;
+}
+
+long sys_sendmmsg(struct thread *thread, const uint64_t *argument)
+{
+	int error = 0;
+	struct socket *socket = socket_lookup(thread, argument[0], &error);
+	if (!socket)
+		return error;
+	uint32_t count = (uint32_t)argument[2];
+	uint32_t flags = (uint32_t)argument[3];
+	if (socket->file.flags & O_NONBLOCK)
+		flags |= MSG_DONTWAIT;
+	struct io_request request = {
+		.file = &socket->file,
+		.attempt = send_many_attempt,
+		.finish = send_many_finish,
+		.deadline_ns = socket_deadline_ns(socket, true),
+		.events = POLLOUT,
+		.flags = flags,
+		.nonblocking = flags & MSG_DONTWAIT,
+	};
+	uio_init_kernel(&request.uio, NULL, 0);
+	request.extra[MANY_VECTOR] = argument[1];
+	request.extra[MANY_COUNT] = count > UIO_MAXIOV ? UIO_MAXIOV : count;
+	return io_run(thread, &request);
+}

@@ -1,0 +1,463 @@
+/* AF_INET stream sockets: a connection or listener of tcpip behind a descriptor. */
+#include <errno.h>
+#include <string.h>
+
+#include "core/console.h"
+#include "core/memory.h"
+#include "syscalls/net.h"
+#include "syscalls/net/control.h"
+#include "syscalls/net/socket_tcp.h"
+
+static const struct file_operations tcp_file_operations;
+static const struct socket_operations tcp_socket_operations;
+
+static void tcp_socket_event(void *context, uint32_t readiness)
+{
+	struct tcp_socket *tcp = context;
+	file_notify(&tcp->socket.file, socket_poll_bits(readiness));
+}
+
+static struct tcp_socket *tcp_socket_alloc(void)
+{
+	struct tcp_socket *tcp = heap_alloc(sizeof(*tcp));
+	if (!tcp)
+		return NULL;
+	tcp->connection = NULL;
+	tcp->fastopen_queue = 0;
+	tcp->progress = TCP_SOCKET_IDLE;
+	socket_init(&tcp->socket, &tcp_file_operations, &tcp_socket_operations, AF_INET,
+	            SOCK_STREAM, IPPROTO_TCP);
+	return tcp;
+}
+
+int tcp_socket_create(struct socket **out)
+{
+	struct stack *stack = net_stack(this_hart());
+	if (!stack)
+		return -EAFNOSUPPORT;
+	struct tcp_socket *tcp = tcp_socket_alloc();
+	if (!tcp)
+		return -ENOBUFS;
+	int error = tcp_open(stack, &tcp->connection, tcp_socket_event, tcp);
+	if (error) {
+		socket_fini(&tcp->socket);
+		heap_free(tcp);
+		return error;
+	}
+	*out = &tcp->socket;
+	return 0;
+}
+
+static void tcp_release(struct file *file)
+{
+	struct tcp_socket *tcp = tcp_socket_of(socket_of(file));
+	if (tcp->connection)
+		tcp_close(tcp->connection);
+	socket_fini(&tcp->socket);
+	heap_free(tcp);
+}
+
+/* ---- connecting ---- */
+
+static int tcp_socket_bind(struct thread *thread, struct socket *socket,
+                           const struct socket_name *name)
+{
+	struct endpoint local;
+	int error = inet_bind_name_parse(thread, name, &local);
+	if (error)
+		return error;
+	const struct socket_options *options = &socket->options;
+	return tcp_bind(tcp_socket_of(socket)->connection, local, options->reuse_address,
+	                options->reuse_port);
+}
+
+static int tcp_socket_listen(struct socket *socket, int backlog)
+{
+	struct tcp_socket *tcp = tcp_socket_of(socket);
+	enum tcp_state state = tcp_get_state(tcp->connection);
+	if (tcp->progress != TCP_SOCKET_IDLE || (state != TCP_CLOSED && state != TCP_LISTEN))
+		return -EINVAL;
+	return tcp_listen(tcp->connection, backlog);
+}
+
+/* AF_UNSPEC: back to a fresh socket, options kept. */
+static int tcp_socket_disconnect(struct tcp_socket *tcp)
+{
+	struct tcp_connection *fresh;
+	int error = tcp_open(net_stack(this_hart()), &fresh, tcp_socket_event, tcp);
+	if (error)
+		return error;
+	for (int option = 0; option <= TCP_OPTION_OOB_INLINE; option++) {
+		int64_t value = tcp_get_option(tcp->connection, (enum tcp_option)option);
+		bool sized =
+		        option == TCP_OPTION_RECEIVE_BUFFER || option == TCP_OPTION_SEND_BUFFER;
+		if (!sized && value != tcp_get_option(fresh, (enum tcp_option)option))
+			tcp_set_option(fresh, (enum tcp_option)option, value);
+	}
+	tcp_abort(tcp->connection);
+	tcp_close(tcp->connection);
+	tcp->connection = fresh;
+	tcp->progress = TCP_SOCKET_IDLE;
+	return 0;
+}
+
+/* The handshake is over one way or the other, or still goes on (-EAGAIN). */
+static int tcp_socket_connect_result(struct socket *socket)
+{
+	struct tcp_socket *tcp = tcp_socket_of(socket);
+	switch (tcp_get_state(tcp->connection)) {
+	case TCP_SYN_SENT:
+	case TCP_SYN_RECEIVED:
+		return -EAGAIN;
+	case TCP_CLOSED: {
+		int error = tcp_take_error(tcp->connection);
+		tcp->progress = TCP_SOCKET_IDLE;
+		return error ? -error : -ECONNABORTED;
+	}
+	default:
+		tcp->progress = TCP_SOCKET_CONNECTED;
+		return 0;
+	}
+}
+
+static int tcp_socket_connect(struct thread *thread, struct socket *socket,
+                              const struct socket_name *name)
+{
+	(void)thread;
+	struct tcp_socket *tcp = tcp_socket_of(socket);
+	if (name->family == AF_UNSPEC)
+		return tcp_socket_disconnect(tcp);
+	if (tcp->progress == TCP_SOCKET_CONNECTED || tcp_get_state(tcp->connection) == TCP_LISTEN)
+		return -EISCONN;
+	if (tcp->progress == TCP_SOCKET_CONNECTING) {
+		int result = tcp_socket_connect_result(socket);
+		return result == -EAGAIN ? -EALREADY : result;
+	}
+	struct endpoint remote;
+	int error = inet_name_parse(name, &remote);
+	if (error)
+		return error;
+	error = tcp_connect(tcp->connection, remote);
+	if (error)
+		return error;
+	tcp->progress = TCP_SOCKET_CONNECTING;
+	return -EINPROGRESS;
+}
+
+static int tcp_socket_accept(struct socket *listener, struct socket **out)
+{
+	struct tcp_socket *from = tcp_socket_of(listener);
+	if (tcp_get_state(from->connection) != TCP_LISTEN)
+		return -EINVAL;
+	if (!(tcp_readiness(from->connection) & NET_READABLE)) {
+		int error = tcp_take_error(from->connection);
+		return error ? -error : -EAGAIN;
+	}
+	struct tcp_socket *tcp = tcp_socket_alloc();
+	if (!tcp)
+		return -ENOMEM;
+	tcp->connection = tcp_accept(from->connection);
+	if (!tcp->connection) {
+		socket_fini(&tcp->socket);
+		heap_free(tcp);
+		return -EAGAIN;
+	}
+	tcp_set_event(tcp->connection, tcp_socket_event, tcp);
+	tcp->progress = TCP_SOCKET_CONNECTED;
+	tcp->socket.options = listener->options;
+	*out = &tcp->socket;
+	return 0;
+}
+
+static int tcp_socket_name(struct socket *socket, int peer, struct socket_name *out)
+{
+	const struct tcp_connection *connection = tcp_socket_of(socket)->connection;
+	if (!peer) {
+		inet_name_make(out, tcp_local(connection));
+		return 0;
+	}
+	enum tcp_state state = tcp_get_state(connection);
+	struct endpoint remote = tcp_remote(connection);
+	bool gone = state == TCP_CLOSED || state == TCP_SYN_SENT || state == TCP_LISTEN;
+	if (peer == 1 && (gone || remote.port == 0))
+		return -ENOTCONN;
+	inet_name_make(out, remote);
+	return 0;
+}
+
+static int tcp_socket_shutdown(struct socket *socket, bool receive, bool send)
+{
+	struct tcp_socket *tcp = tcp_socket_of(socket);
+	int error = tcp_shutdown(tcp->connection, receive, send);
+	if (!error && tcp_get_state(tcp->connection) == TCP_CLOSED)
+		tcp->progress = TCP_SOCKET_IDLE;
+	return error;
+}
+
+/* ---- sending ---- */
+
+/* What Linux answers where the library says that there is no connection. */
+static long send_error(const struct tcp_socket *tcp, int64_t error)
+{
+	if (error == -ENOBUFS)
+		return -EAGAIN; /* memory will come back: NET_WRITABLE follows */
+	if (error != -ENOTCONN)
+		return error;
+	enum tcp_state state = tcp_get_state(tcp->connection);
+	return state == TCP_SYN_SENT || state == TCP_SYN_RECEIVED ? -EAGAIN : -EPIPE;
+}
+
+static long tcp_send_bytes(struct tcp_socket *tcp, struct uio *uio, bool more)
+{
+	struct tcp_connection *connection = tcp->connection;
+	long sent = 0;
+	do {
+		uint8_t *room;
+		uint64_t want = uio->remaining;
+		int64_t got = tcp_send_reserve(connection, want ? want : 1, &room);
+		if (__builtin_expect(got <= 0, 0)) {
+			if (sent || (want == 0 && got == -EAGAIN))
+				return sent;
+			return send_error(tcp, got);
+		}
+		size_t copied = uio_copy_in(uio, room, (size_t)got);
+		tcp_send_commit(connection, (uint32_t)copied, more);
+		sent += (long)copied;
+		if (__builtin_expect(copied < (size_t)got, 0))
+			return sent || want == 0 ? sent : -EFAULT;
+	} while (uio->remaining);
+	return sent;
+}
+
+static long tcp_write(struct file *file, struct uio *uio, uint64_t offset)
+{
+	(void)offset;
+	return tcp_send_bytes(tcp_socket_of(socket_of(file)), uio, false);
+}
+
+static long tcp_socket_send(struct thread *thread, struct socket *socket, struct message *message)
+{
+	(void)thread;
+	if (message->flags & MSG_FASTOPEN)
+		return -EOPNOTSUPP;
+	if (message->flags & MSG_OOB)
+		return -EOPNOTSUPP;
+	return tcp_send_bytes(tcp_socket_of(socket), message->uio, message->flags & MSG_MORE);
+}
+
+/* ---- receiving ---- */
+
+/* Nothing is there to copy: the end of the stream, an error, or not yet. */
+static long receive_nothing(struct tcp_socket *tcp)
+{
+	const uint8_t *bytes;
+	int64_t result = tcp_receive_peek(tcp->connection, 0, &bytes);
+	if (result == -ENOTCONN) {
+		enum tcp_state state = tcp_get_state(tcp->connection);
+		if (state == TCP_SYN_SENT || state == TCP_SYN_RECEIVED)
+			return -EAGAIN;
+	}
+	return result > 0 ? 0 : (long)result;
+}
+
+static long receive_bytes(struct tcp_socket *tcp, struct uio *uio, uint64_t available)
+{
+	struct tcp_connection *connection = tcp->connection;
+	long received = 0;
+	while (uio->remaining && available) {
+		const uint8_t *bytes;
+		int64_t got = tcp_receive_peek(connection, 0, &bytes);
+		if (got <= 0)
+			break;
+		size_t step = (size_t)got < uio->remaining ? (size_t)got : (size_t)uio->remaining;
+		size_t copied = uio_copy_out(uio, bytes, step);
+		tcp_receive_consume(connection, copied);
+		available -= copied;
+		received += (long)copied;
+		if (__builtin_expect(copied < step, 0))
+			return received ? received : -EFAULT;
+	}
+	return received;
+}
+
+static long receive_peeked(struct tcp_socket *tcp, struct uio *uio, uint64_t available)
+{
+	uint64_t offset = uio->done;
+	long received = 0;
+	if (offset >= available) {
+		const uint32_t over = NET_READ_HANGUP | NET_ERROR | NET_HANGUP;
+		return tcp_readiness(tcp->connection) & over ? 0 : -EAGAIN;
+	}
+	while (uio->remaining && offset < available) {
+		const uint8_t *bytes;
+		int64_t got = tcp_receive_peek(tcp->connection, offset, &bytes);
+		if (got <= 0)
+			break;
+		size_t step = (size_t)got < uio->remaining ? (size_t)got : (size_t)uio->remaining;
+		size_t copied = uio_copy_out(uio, bytes, step);
+		offset += copied;
+		received += (long)copied;
+		if (copied < step)
+			return received ? received : -EFAULT;
+	}
+	return received;
+}
+
+static long receive_discarded(struct tcp_socket *tcp, struct uio *uio, uint64_t available)
+{
+	uint64_t bytes = uio->remaining < available ? uio->remaining : available;
+	tcp_receive_consume(tcp->connection, bytes);
+	uio->remaining -= bytes;
+	return (long)bytes;
+}
+
+/* True when a blocking call must wait for more: SO_RCVLOWAT (socket(7)). */
+static bool below_lowat(const struct tcp_socket *tcp, const struct uio *uio, uint64_t available)
+{
+	uint64_t want = tcp->socket.options.receive_lowat;
+	if (want <= 1)
+		return false;
+	if (want > uio->remaining)
+		want = uio->remaining;
+	return available < want &&
+	       !(tcp_readiness(tcp->connection) & (NET_READ_HANGUP | NET_ERROR | NET_HANGUP));
+}
+
+static long tcp_read(struct file *file, struct uio *uio, uint64_t offset)
+{
+	(void)offset;
+	struct tcp_socket *tcp = tcp_socket_of(socket_of(file));
+	if (uio->remaining == 0)
+		return 0;
+	uint64_t available = tcp_receive_available(tcp->connection);
+	if (available == 0)
+		return receive_nothing(tcp);
+	if (!(file->flags & O_NONBLOCK) && below_lowat(tcp, uio, available))
+		return -EAGAIN;
+	return receive_bytes(tcp, uio, available);
+}
+
+static long receive_urgent(struct tcp_socket *tcp, struct message *message)
+{
+	int byte = tcp_receive_urgent(tcp->connection, message->flags & MSG_PEEK);
+	if (byte < 0)
+		return byte;
+	message->out_flags |= MSG_OOB;
+	if (message->uio->remaining == 0) {
+		message->out_flags |= MSG_TRUNC;
+		return 0;
+	}
+	uint8_t value = (uint8_t)byte;
+	return message->flags & MSG_TRUNC || uio_copy_out(message->uio, &value, 1) == 1 ? 1
+	                                                                                : -EFAULT;
+}
+
+static long tcp_socket_receive(struct thread *thread, struct socket *socket,
+                               struct message *message)
+{
+	(void)thread;
+	struct tcp_socket *tcp = tcp_socket_of(socket);
+	struct uio *uio = message->uio;
+	if (message->flags & MSG_ERRQUEUE)
+		return -EAGAIN;
+	if (message->flags & MSG_OOB)
+		return receive_urgent(tcp, message);
+	uint64_t available = tcp_receive_available(tcp->connection);
+	if (available == 0)
+		return receive_nothing(tcp);
+	if (!(message->flags & MSG_DONTWAIT) && below_lowat(tcp, uio, available))
+		return -EAGAIN;
+	if (message->flags & MSG_PEEK)
+		return receive_peeked(tcp, uio, available);
+	if (message->flags & MSG_TRUNC)
+		return receive_discarded(tcp, uio, available);
+	return receive_bytes(tcp, uio, available);
+}
+
+/* ---- the rest ---- */
+
+static uint32_t tcp_poll(struct file *file)
+{
+	return socket_poll_bits(tcp_readiness(tcp_socket_of(socket_of(file))->connection));
+}
+
+static int tcp_socket_take_error(struct socket *socket)
+{
+	return tcp_take_error(tcp_socket_of(socket)->connection);
+}
+
+static bool tcp_socket_is_listening(struct socket *socket)
+{
+	return tcp_get_state(tcp_socket_of(socket)->connection) == TCP_LISTEN;
+}
+
+static long tcp_socket_ioctl(struct socket *socket, uint32_t command, uint64_t argument)
+{
+	const struct tcp_connection *connection = tcp_socket_of(socket)->connection;
+	uint64_t value;
+	bool listening = tcp_get_state(connection) == TCP_LISTEN;
+	switch (command) {
+	case FIONREAD:
+		value = tcp_receive_available(connection);
+		break;
+	case TIOCOUTQ:
+		value = tcp_send_queue_bytes(connection);
+		break;
+	case SIOCOUTQNSD: {
+		struct tcp_information information;
+		tcp_get_information(connection, &information);
+		value = information.notsent_bytes;
+		break;
+	}
+	case SIOCATMARK:
+		value = tcp_at_urgent_mark(connection);
+		listening = false;
+		break;
+	default:
+		return -ENOTTY;
+	}
+	if (listening)
+		return -EINVAL;
+	int32_t number = value > INT32_MAX ? INT32_MAX : (int32_t)value;
+	return copy_to_user(user(argument), &number, sizeof(number));
+}
+
+static int tcp_socket_describe(struct socket *socket, char *out, size_t room)
+{
+	struct tcp_information information;
+	const struct tcp_connection *connection = tcp_socket_of(socket)->connection;
+	tcp_get_information(connection, &information);
+	return format_string(out, room, "state %u cwnd %u wnd %u rtt %uus retrans %u unread %lu",
+	                     information.state, information.snd_cwnd, information.snd_wnd,
+	                     information.rtt_us, information.total_retrans,
+	                     (unsigned long)tcp_receive_available(connection));
+}
+
+static const struct file_operations tcp_file_operations = {
+	.kind = "tcp",
+	.read = tcp_read,
+	.write = tcp_write,
+	.poll = tcp_poll,
+	.ioctl = socket_ioctl,
+	.status = socket_status,
+	.timeout_ns = socket_timeout_ns,
+	.release = tcp_release,
+};
+
+static const struct socket_operations tcp_socket_operations = {
+	.bind = tcp_socket_bind,
+	.listen = tcp_socket_listen,
+	.connect = tcp_socket_connect,
+	.connect_result = tcp_socket_connect_result,
+	.accept = tcp_socket_accept,
+	.name = tcp_socket_name,
+	.send = tcp_socket_send,
+	.receive = tcp_socket_receive,
+	.shutdown = tcp_socket_shutdown,
+	.take_error = tcp_socket_take_error,
+	.is_listening = tcp_socket_is_listening,
+	.set_option = tcp_socket_set_option,
+	.get_option = tcp_socket_get_option,
+	.ioctl = tcp_socket_ioctl,
+	.describe = tcp_socket_describe,
+};

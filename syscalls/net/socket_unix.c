@@ -1,0 +1,368 @@
+/* AF_UNIX sockets: life, connecting, state. */
+#include "syscalls/net/socket_unix.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "core/console.h"
+#include "core/memory.h"
+#include "syscalls/thread.h"
+
+static const struct file_operations unix_file_operations;
+static const struct socket_operations unix_socket_operations;
+
+static const struct user_credentials nobody = { 0, UINT32_MAX, UINT32_MAX };
+
+static struct unix_socket *unix_alloc(int type)
+{
+	struct unix_socket *local = heap_alloc_zeroed(sizeof(*local));
+	struct unix_account *account = heap_alloc_zeroed(sizeof(*account));
+	if (!local || !account) {
+		heap_free(local);
+		heap_free(account);
+		return NULL;
+	}
+	account->refs = 1;
+	account->owner = local;
+	local->account = account;
+	list_node_init(&local->bound_link);
+	list_node_init(&local->peer_link);
+	list_node_init(&local->waiting_link);
+	list_node_init(&local->backlog_link);
+	list_init(&local->followers);
+	list_init(&local->queue);
+	list_init(&local->waiting);
+	list_init(&local->backlog);
+	local->peer_credentials = nobody;
+	socket_init(&local->socket, &unix_file_operations, &unix_socket_operations, AF_UNIX, type,
+	            0);
+	return local;
+}
+
+int unix_socket_create(int type, struct socket **out)
+{
+	struct unix_socket *local = unix_alloc(type);
+	if (!local)
+		return -ENOBUFS;
+	*out = &local->socket;
+	return 0;
+}
+
+static void connect_pair(struct unix_socket *a, struct unix_socket *b)
+{
+	a->peer = b;
+	b->peer = a;
+	a->connected = b->connected = true;
+	if (!unix_is_stream_like(a)) {
+		list_push_back(&b->followers, &a->peer_link);
+		list_push_back(&a->followers, &b->peer_link);
+	}
+}
+
+void unix_socket_join(struct thread *thread, struct socket *a, struct socket *b)
+{
+	struct unix_socket *one = unix_socket_of(a), *other = unix_socket_of(b);
+	connect_pair(one, other);
+	unix_credentials_of(thread, &one->peer_credentials);
+	other->peer_credentials = one->peer_credentials;
+}
+
+static void notify_all(struct unix_socket *local)
+{
+	file_notify(&local->socket.file,
+	            socket_poll_bits(POLLIN | POLLOUT) | POLLHUP | POLLRDHUP | POLLERR);
+}
+
+/* ---- the end ---- */
+
+static void leave_stream_peer(struct unix_socket *local)
+{
+	struct unix_socket *peer = local->peer;
+	if (!peer)
+		return;
+	peer->peer = NULL;
+	peer->socket.shut = SOCKET_SHUT_RECEIVE | SOCKET_SHUT_SEND;
+	if (!list_is_empty(&local->queue) || local->embryo)
+		peer->error = ECONNRESET;
+	notify_all(peer);
+}
+
+static void leave_datagram_peers(struct unix_socket *local)
+{
+	list_remove(&local->peer_link);
+	struct list_node *node;
+	while ((node = list_pop_front(&local->followers))) {
+		struct unix_socket *follower = list_entry(node, struct unix_socket, peer_link);
+		follower->peer = NULL;
+		follower->connected = false;
+		follower->peer_died = true;
+		notify_all(follower);
+	}
+}
+
+static void unix_release(struct file *file)
+{
+	struct unix_socket *local = unix_socket_of(socket_of(file));
+	unix_unbind(local);
+	if (unix_is_stream_like(local))
+		leave_stream_peer(local);
+	else
+		leave_datagram_peers(local);
+	struct list_node *node;
+	while ((node = list_pop_front(&local->backlog)))
+		file_put(&list_entry(node, struct unix_socket, backlog_link)->socket.file);
+	while ((node = list_pop_front(&local->queue)))
+		unix_message_free(list_entry(node, struct unix_message, link));
+	unix_tell_waiting(local);
+	list_remove(&local->waiting_link);
+	local->account->owner = NULL;
+	unix_account_put(local->account);
+	unix_name_put(local->name);
+	unix_name_put(local->peer_name);
+	socket_fini(&local->socket);
+	heap_free(local);
+}
+
+/* ---- connecting ---- */
+
+static int unix_listen(struct socket *socket, int backlog)
+{
+	struct unix_socket *local = unix_socket_of(socket);
+	if (!unix_is_stream_like(local))
+		return -EOPNOTSUPP;
+	if (!local->name || local->connected)
+		return -EINVAL;
+	local->listening = true;
+	local->backlog_max = (uint32_t)backlog;
+	unix_credentials_of(current_thread(), &local->credentials);
+	unix_tell_waiting(local);
+	return 0;
+}
+
+static int connect_datagram(struct thread *thread, struct unix_socket *local,
+                            const struct socket_name *name)
+{
+	struct unix_socket *peer = NULL;
+	if (name->family != AF_UNSPEC) {
+		int error = unix_find(thread, name, &peer);
+		if (error)
+			return error;
+		if (peer->socket.type != SOCK_DGRAM)
+			return -EPROTOTYPE;
+		if (peer->peer && peer->peer != local)
+			return -EPERM;
+	}
+	list_remove(&local->peer_link);
+	local->peer = peer;
+	local->connected = peer != NULL;
+	local->peer_died = false;
+	unix_name_put(local->peer_name);
+	local->peer_name = NULL;
+	if (peer) {
+		list_push_back(&peer->followers, &local->peer_link);
+		local->peer_name = unix_name_get(peer->name);
+	}
+	return 0;
+}
+
+static int connect_stream(struct thread *thread, struct unix_socket *local,
+                          const struct socket_name *name)
+{
+	struct unix_socket *listener;
+	int error = unix_find(thread, name, &listener);
+	if (error)
+		return error;
+	if (listener->socket.type != local->socket.type)
+		return -EPROTOTYPE;
+	if (!listener->listening || (listener->socket.shut & SOCKET_SHUT_RECEIVE))
+		return -ECONNREFUSED;
+	if (listener->backlog_count > listener->backlog_max) {
+		unix_wait_for_room(local, listener);
+		return -EAGAIN;
+	}
+	if (local->connected)
+		return -EISCONN;
+	if (local->listening)
+		return -EINVAL;
+	struct unix_socket *server = unix_alloc(local->socket.type);
+	if (!server)
+		return -ENOMEM;
+	connect_pair(local, server);
+	server->embryo = true;
+	server->socket.options.pass_credentials = listener->socket.options.pass_credentials;
+	server->name = unix_name_get(listener->name);
+	local->peer_name = unix_name_get(listener->name);
+	server->peer_name = unix_name_get(local->name);
+	local->peer_credentials = listener->credentials;
+	unix_credentials_of(thread, &server->peer_credentials);
+	list_push_back(&listener->backlog, &server->backlog_link);
+	listener->backlog_count++;
+	file_notify(&listener->socket.file, socket_poll_bits(POLLIN));
+	return 0;
+}
+
+static int unix_connect(struct thread *thread, struct socket *socket,
+                        const struct socket_name *name)
+{
+	struct unix_socket *local = unix_socket_of(socket);
+	if (!unix_is_stream_like(local))
+		return connect_datagram(thread, local, name);
+	return connect_stream(thread, local, name);
+}
+
+static int unix_connect_result(struct socket *socket)
+{
+	(void)socket;
+	return 0;
+}
+
+static int unix_accept(struct socket *socket, struct socket **out)
+{
+	struct unix_socket *local = unix_socket_of(socket);
+	if (!unix_is_stream_like(local))
+		return -EOPNOTSUPP;
+	if (!local->listening)
+		return -EINVAL;
+	struct list_node *node = list_pop_front(&local->backlog);
+	if (!node)
+		return socket->shut & SOCKET_SHUT_RECEIVE ? -EINVAL : -EAGAIN;
+	struct unix_socket *server = list_entry(node, struct unix_socket, backlog_link);
+	server->embryo = false;
+	local->backlog_count--;
+	unix_tell_waiting(local);
+	*out = &server->socket;
+	return 0;
+}
+
+static int unix_name(struct socket *socket, int peer, struct socket_name *out)
+{
+	struct unix_socket *local = unix_socket_of(socket);
+	if (peer && !local->connected)
+		return -ENOTCONN;
+	unix_name_copy(peer ? local->peer_name : local->name, out);
+	return 0;
+}
+
+static int unix_shutdown(struct socket *socket, bool receive, bool send)
+{
+	struct unix_socket *local = unix_socket_of(socket);
+	struct unix_socket *peer = local->peer;
+	socket->shut |= (receive ? SOCKET_SHUT_RECEIVE : 0) | (send ? SOCKET_SHUT_SEND : 0);
+	if (peer && unix_is_stream_like(local)) {
+		peer->socket.shut |=
+		        (receive ? SOCKET_SHUT_SEND : 0) | (send ? SOCKET_SHUT_RECEIVE : 0);
+		notify_all(peer);
+	}
+	notify_all(local);
+	return 0;
+}
+
+/* ---- state ---- */
+
+static uint32_t unix_poll(struct file *file)
+{
+	struct unix_socket *local = unix_socket_of(socket_of(file));
+	uint32_t bits = local->error ? POLLERR : 0;
+	if (local->socket.shut == (SOCKET_SHUT_RECEIVE | SOCKET_SHUT_SEND))
+		bits |= POLLHUP;
+	if (local->socket.shut & SOCKET_SHUT_RECEIVE)
+		bits |= POLLRDHUP | POLLIN;
+	if (!list_is_empty(&local->queue) || !list_is_empty(&local->backlog))
+		bits |= POLLIN;
+	if (unix_is_stream_like(local) && !local->connected && !local->listening)
+		bits |= POLLHUP;
+	struct unix_socket *peer = local->peer;
+	bool blocked = !unix_is_stream_like(local) && peer && peer != local &&
+	               peer->peer != local && unix_queue_is_full(peer);
+	if (blocked)
+		unix_wait_for_room(local, peer);
+	if (!local->listening && !blocked && unix_is_writable(local))
+		bits |= POLLOUT | POLLWRBAND;
+	return socket_poll_bits(bits);
+}
+
+static int unix_take_error(struct socket *socket)
+{
+	struct unix_socket *local = unix_socket_of(socket);
+	int error = local->error;
+	local->error = 0;
+	return error;
+}
+
+static bool unix_is_listening(struct socket *socket)
+{
+	return unix_socket_of(socket)->listening;
+}
+
+static long unix_ioctl(struct socket *socket, uint32_t command, uint64_t argument)
+{
+	struct unix_socket *local = unix_socket_of(socket);
+	uint64_t value;
+	if (command == TIOCOUTQ) {
+		value = local->account->charged;
+	} else if (command != FIONREAD) {
+		return -ENOTTY;
+	} else if (local->listening) {
+		return -EINVAL;
+	} else if (unix_is_stream_like(local)) {
+		value = local->queue_bytes;
+	} else {
+		struct list_node *node = list_first(&local->queue);
+		value = node ? list_entry(node, struct unix_message, link)->length : 0;
+	}
+	int32_t number = (int32_t)value;
+	return copy_to_user(user(argument), &number, sizeof(number));
+}
+
+static int unix_get_option(struct socket *socket, int level, int name, void *value,
+                           uint32_t *length)
+{
+	const struct unix_socket *local = unix_socket_of(socket);
+	if (level != SOL_SOCKET || name != SO_PEERCRED)
+		return -ENOPROTOOPT;
+	if (*length > sizeof(local->peer_credentials))
+		*length = sizeof(local->peer_credentials);
+	memcpy(value, &local->peer_credentials, *length);
+	return 0;
+}
+
+static int unix_describe(struct socket *socket, char *out, size_t room)
+{
+	const struct unix_socket *local = unix_socket_of(socket);
+	const struct unix_name *name = local->name;
+	bool abstract = name && !name->address.path[0];
+	return format_string(out, room, "%s%s%s queued %lu in %u",
+	                     local->listening   ? "listening "
+	                     : local->connected ? "connected "
+	                                        : "",
+	                     abstract ? "@" : "", name ? name->address.path + abstract : "unnamed",
+	                     (unsigned long)local->queue_bytes, local->queue_count);
+}
+
+static const struct file_operations unix_file_operations = {
+	.kind = "unix",
+	.read = unix_read,
+	.write = unix_write,
+	.poll = unix_poll,
+	.ioctl = socket_ioctl,
+	.status = socket_status,
+	.timeout_ns = socket_timeout_ns,
+	.release = unix_release,
+};
+
+static const struct socket_operations unix_socket_operations = {
+	.bind = unix_bind,
+	.listen = unix_listen,
+	.connect = unix_connect,
+	.connect_result = unix_connect_result,
+	.accept = unix_accept,
+	.name = unix_name,
+	.send = unix_send,
+	.receive = unix_receive,
+	.shutdown = unix_shutdown,
+	.take_error = unix_take_error,
+	.is_listening = unix_is_listening,
+	.get_option = unix_get_option,
+	.ioctl = unix_ioctl,
+	.describe = unix_describe,
+};

@@ -1,0 +1,98 @@
+/*
+ * AF_UNIX sockets, within net/ (unix(7)).
+ *
+ * Messages queue at the receiver; each is charged to its sender's account until it is read, which
+ * is what SO_SNDBUF bounds. An account outlives its socket while messages of it wait somewhere.
+ */
+#pragma once
+
+#include "syscalls/net/control.h"
+#include "syscalls/net/socket.h"
+
+struct unix_socket;
+
+struct unix_account {
+	uint32_t refs;
+	uint64_t charged;
+	struct unix_socket *owner; /* NULL once closed */
+};
+
+struct unix_name { /* counted: bound sockets, their children, and messages share it */
+	uint32_t refs;
+	uint32_t length; /* family included */
+	struct sockaddr_un address;
+};
+
+struct unix_message {
+	struct list_node link;
+	struct unix_account *account;
+	struct unix_name *sender; /* or NULL */
+	struct file_rights *rights;
+	struct user_credentials credentials;
+	uint32_t charge;
+	uint32_t length, offset; /* offset: bytes read already (streams) */
+	uint8_t data[];
+};
+
+struct unix_socket {
+	struct socket socket; /* keep first */
+	struct unix_account *account;
+	struct unix_name *name, *peer_name;
+	struct path_node *node;      /* bound to a path: holds a reference */
+	struct list_node bound_link; /* unix_bound, while it has an abstract name */
+	struct unix_socket *peer; /* streams: the other end; datagrams: the default destination */
+	struct list followers;    /* datagrams: sockets whose peer is this one, by peer_link */
+	struct list_node peer_link;
+	struct list queue; /* struct unix_message */
+	uint32_t queue_count;
+	uint64_t queue_bytes;
+	struct list
+	        waiting; /* sockets to be told when queue or backlog has room, by waiting_link */
+	struct list_node waiting_link;
+	struct list backlog; /* listener: connections to accept, by backlog_link */
+	struct list_node backlog_link;
+	uint32_t backlog_count, backlog_max;
+	struct user_credentials credentials, peer_credentials;
+	int error; /* SO_ERROR */
+	bool listening, connected, embryo, peer_died;
+};
+
+#define UNIX_DATAGRAM_QUEUE_MAX 10 /* net.unix.max_dgram_qlen */
+
+static inline struct unix_socket *unix_socket_of(struct socket *socket)
+{
+	return (struct unix_socket *)socket;
+}
+static inline bool unix_is_stream_like(const struct unix_socket *local)
+{
+	return local->socket.type != SOCK_DGRAM;
+}
+static inline bool unix_queue_is_full(const struct unix_socket *local)
+{
+	return local->queue_count > UNIX_DATAGRAM_QUEUE_MAX;
+}
+static inline bool unix_is_writable(const struct unix_socket *local)
+{
+	return local->account->charged * 4 <= local->socket.options.send_buffer;
+}
+
+/* unix_name.c */
+struct unix_name *unix_name_get(struct unix_name *name);
+void unix_name_put(struct unix_name *name);
+int unix_bind(struct thread *thread, struct socket *socket, const struct socket_name *name);
+/* The socket of that name: -ECONNREFUSED, -EINVAL, -ENOENT, -EACCES... Borrowed. */
+int unix_find(struct thread *thread, const struct socket_name *name, struct unix_socket **out);
+void unix_unbind(struct unix_socket *local);
+void unix_name_copy(const struct unix_name *name, struct socket_name *out);
+
+/* unix_data.c */
+long unix_send(struct thread *thread, struct socket *socket, struct message *message);
+long unix_receive(struct thread *thread, struct socket *socket, struct message *message);
+long unix_read(struct file *file, struct uio *uio, uint64_t offset);
+long unix_write(struct file *file, struct uio *uio, uint64_t offset);
+void unix_message_free(struct unix_message *message);
+void unix_account_put(struct unix_account *account);
+/* Hear, as POLLOUT on `local`, when `busy` has room. */
+void unix_wait_for_room(struct unix_socket *local, struct unix_socket *busy);
+void unix_tell_waiting(struct unix_socket *local);
+void unix_credentials_of(struct thread *thread, struct user_credentials *out);

@@ -1,0 +1,372 @@
+/* Messages of AF_UNIX sockets: sending, receiving, and what they carry. */
+#include <errno.h>
+#include <string.h>
+
+#include "core/memory.h"
+#include "syscalls/net/socket_unix.h"
+#include "syscalls/process.h"
+
+#define CHUNK_BYTES_MAX 32768u
+
+void unix_account_put(struct unix_account *account)
+{
+	if (--account->refs == 0)
+		heap_free(account);
+}
+
+void unix_message_free(struct unix_message *message)
+{
+	struct unix_account *account = message->account;
+	account->charged -= message->charge;
+	if (account->owner && unix_is_writable(account->owner))
+		file_notify(&account->owner->socket.file, socket_poll_bits(POLLOUT));
+	unix_account_put(account);
+	unix_name_put(message->sender);
+	file_rights_free(message->rights);
+	heap_free(message);
+}
+
+void unix_wait_for_room(struct unix_socket *local, struct unix_socket *busy)
+{
+	list_remove(&local->waiting_link);
+	list_push_back(&busy->waiting, &local->waiting_link);
+}
+
+void unix_tell_waiting(struct unix_socket *local)
+{
+	struct list_node *node;
+	while ((node = list_pop_front(&local->waiting))) {
+		struct unix_socket *waiter = list_entry(node, struct unix_socket, waiting_link);
+		file_notify(&waiter->socket.file, socket_poll_bits(POLLOUT));
+	}
+}
+
+void unix_credentials_of(struct thread *thread, struct user_credentials *out)
+{
+	out->pid = thread->process->pid;
+	out->uid = thread->process->credentials.euid;
+	out->gid = thread->process->credentials.egid;
+}
+
+/* ---- sending ---- */
+
+/* What a message costs its sender: Linux's truesize, so that as many fit. */
+static uint32_t charge_of(uint64_t bytes)
+{
+	return (uint32_t)((bytes + 320 + 511) / 512 * 512 + 256);
+}
+
+static struct unix_message *message_create(struct thread *thread, struct unix_socket *local,
+                                           uint32_t bytes)
+{
+	struct unix_message *message = heap_alloc(sizeof(*message) + bytes);
+	if (!message)
+		return NULL;
+	message->account = local->account;
+	message->account->refs++;
+	message->sender = unix_name_get(local->name);
+	message->rights = NULL;
+	message->charge = charge_of(bytes);
+	message->account->charged += message->charge;
+	message->length = bytes;
+	message->offset = 0;
+	unix_credentials_of(thread, &message->credentials);
+	return message;
+}
+
+/* What sendmsg's control messages say goes with this message. A copy of the files: the call may
+ * have to be tried again. */
+static bool message_attach(struct unix_message *message, const struct send_control *control)
+{
+	if (!control)
+		return true;
+	if (control->has_credentials)
+		message->credentials = control->credentials;
+	if (control->rights)
+		message->rights = file_rights_copy(control->rights);
+	return !control->rights || message->rights;
+}
+
+static void message_deliver(struct unix_socket *to, struct unix_message *message)
+{
+	list_push_back(&to->queue, &message->link);
+	to->queue_count++;
+	to->queue_bytes += message->length;
+	file_notify(&to->socket.file, socket_poll_bits(POLLIN));
+}
+
+/* Datagrams and packets: the whole, or nothing. */
+static long send_whole(struct thread *thread, struct unix_socket *local, struct unix_socket *to,
+                       struct message *message)
+{
+	uint64_t bytes = message->uio->remaining;
+	if (bytes + 32 > local->socket.options.send_buffer)
+		return -EMSGSIZE;
+	if (local->account->charged >= local->socket.options.send_buffer)
+		return -EAGAIN;
+	if (to != local && to->peer != local && unix_queue_is_full(to)) {
+		unix_wait_for_room(local, to);
+		return -EAGAIN;
+	}
+	struct unix_message *sent = message_create(thread, local, (uint32_t)bytes);
+	if (!sent)
+		return -ENOBUFS;
+	bool attached = message_attach(sent, message->sent);
+	if (!attached || uio_copy_in(message->uio, sent->data, bytes) < bytes) {
+		unix_message_free(sent);
+		return attached ? -EFAULT : -ENOMEM;
+	}
+	message_deliver(to, sent);
+	return (long)bytes;
+}
+
+static long send_datagram(struct thread *thread, struct unix_socket *local, struct message *message)
+{
+	struct unix_socket *to = local->peer;
+	if (message->name && message->name->length) {
+		int error = unix_find(thread, message->name, &to);
+		if (error)
+			return error;
+		if (to->socket.type != SOCK_DGRAM)
+			return -EPROTOTYPE;
+		if (to->peer && to->peer != local)
+			return -EPERM; /* it listens to another one only */
+	} else if (!to) {
+		bool died = local->peer_died;
+		local->peer_died = false;
+		return died ? -ECONNREFUSED : -ENOTCONN;
+	}
+	if ((local->socket.shut & SOCKET_SHUT_SEND) || (to->socket.shut & SOCKET_SHUT_RECEIVE))
+		return -EPIPE;
+	return send_whole(thread, local, to, message);
+}
+
+static int stream_check(const struct unix_socket *local, const struct message *message)
+{
+	if (message->name && message->name->length)
+		return local->connected ? -EISCONN : -EOPNOTSUPP;
+	if (!local->connected)
+		return -ENOTCONN;
+	if ((local->socket.shut & SOCKET_SHUT_SEND) || !local->peer ||
+	    (local->peer->socket.shut & SOCKET_SHUT_RECEIVE))
+		return -EPIPE;
+	return 0;
+}
+
+static long send_stream(struct thread *thread, struct unix_socket *local, struct message *message)
+{
+	struct uio *uio = message->uio;
+	const struct send_control *control = message->sent;
+	long sent = 0;
+	while (uio->remaining) {
+		if (local->account->charged >= local->socket.options.send_buffer)
+			return sent ? sent : -EAGAIN;
+		uint32_t bytes = uio->remaining < CHUNK_BYTES_MAX ? (uint32_t)uio->remaining
+		                                                  : CHUNK_BYTES_MAX;
+		struct unix_message *chunk = message_create(thread, local, bytes);
+		if (!chunk)
+			return sent ? sent : -ENOBUFS;
+		/* The files go with the first byte of the call. */
+		bool attached = message_attach(chunk, uio->done == 0 ? control : NULL);
+		size_t copied = attached ? uio_copy_in(uio, chunk->data, bytes) : 0;
+		if (copied == 0) {
+			unix_message_free(chunk);
+			return sent ? sent : attached ? -EFAULT : -ENOMEM;
+		}
+		chunk->length = (uint32_t)copied;
+		message_deliver(local->peer, chunk);
+		sent += (long)copied;
+		if (copied < bytes)
+			break;
+	}
+	return sent;
+}
+
+long unix_send(struct thread *thread, struct socket *socket, struct message *message)
+{
+	struct unix_socket *local = unix_socket_of(socket);
+	if (message->flags & MSG_OOB)
+		return -EOPNOTSUPP;
+	if (socket->type == SOCK_DGRAM)
+		return send_datagram(thread, local, message);
+	int error = stream_check(local, message);
+	if (error)
+		return error;
+	return socket->type == SOCK_STREAM ? send_stream(thread, local, message)
+	                                   : send_whole(thread, local, local->peer, message);
+}
+
+long unix_write(struct file *file, struct uio *uio, uint64_t offset)
+{
+	(void)offset;
+	struct message message = { .uio = uio };
+	return unix_send(current_thread(), socket_of(file), &message);
+}
+
+/* ---- receiving ---- */
+
+static void message_remove(struct unix_socket *local, struct unix_message *message)
+{
+	list_remove(&message->link);
+	local->queue_count--;
+	local->queue_bytes -= message->length - message->offset;
+	unix_message_free(message);
+	if (!unix_queue_is_full(local))
+		unix_tell_waiting(local);
+}
+
+/* Credentials and files for recvmsg. Files that were handed out (not peeked at) leave the message.
+ */
+static void put_control(struct thread *thread, struct unix_socket *local, struct unix_message *from,
+                        struct message *message)
+{
+	struct control_writer *writer = message->control;
+	if (writer && local->socket.options.pass_credentials)
+		control_put(writer, SOL_SOCKET, SCM_CREDENTIALS, &from->credentials,
+		            sizeof(from->credentials));
+	if (!from->rights)
+		return;
+	if (writer)
+		control_put_rights(thread, writer, from->rights, message->flags & MSG_CMSG_CLOEXEC);
+	if (!(message->flags & MSG_PEEK)) {
+		file_rights_free(from->rights);
+		from->rights = NULL;
+	}
+}
+
+static long receive_nothing(struct unix_socket *local, uint32_t flags)
+{
+	int error = local->error;
+	local->error = 0;
+	if (error)
+		return -error;
+	if (local->socket.shut & SOCKET_SHUT_RECEIVE) {
+		/* Datagram sockets that do not wait say EAGAIN (as Linux's do). */
+		return local->socket.type == SOCK_DGRAM && (flags & MSG_DONTWAIT) ? -EAGAIN : 0;
+	}
+	return -EAGAIN;
+}
+
+static long receive_whole(struct thread *thread, struct unix_socket *local, struct message *message)
+{
+	struct list_node *node = list_first(&local->queue);
+	if (!node)
+		return receive_nothing(local, message->flags);
+	struct unix_message *from = list_entry(node, struct unix_message, link);
+	struct uio *uio = message->uio;
+	uint64_t step = from->length < uio->remaining ? from->length : uio->remaining;
+	bool faulted = uio_copy_out(uio, from->data, step) < step;
+	long result = (long)step;
+	if (step < from->length) {
+		message->out_flags |= MSG_TRUNC;
+		if (message->flags & MSG_TRUNC)
+			result = from->length;
+	}
+	if (message->name && from->sender)
+		unix_name_copy(from->sender, message->name);
+	if (!faulted)
+		put_control(thread, local, from, message);
+	if (!(message->flags & MSG_PEEK))
+		message_remove(local, from);
+	return faulted ? -EFAULT : result;
+}
+
+static bool same_writer(const struct unix_message *a, const struct unix_message *b)
+{
+	return a->credentials.pid == b->credentials.pid &&
+	       a->credentials.uid == b->credentials.uid && a->credentials.gid == b->credentials.gid;
+}
+
+static long receive_peeked(struct thread *thread, struct unix_socket *local,
+                           struct message *message)
+{
+	uint64_t skip = message->uio->done; /* MSG_WAITALL: what earlier attempts have seen */
+	long received = 0;
+	list_for_each(node, &local->queue)
+	{
+		struct unix_message *from = list_entry(node, struct unix_message, link);
+		uint64_t left = from->length - from->offset;
+		if (skip >= left) {
+			skip -= left;
+			continue;
+		}
+		uint64_t step = left - skip;
+		if (step > message->uio->remaining)
+			step = message->uio->remaining;
+		size_t copied = uio_copy_out(message->uio, from->data + from->offset + skip, step);
+		skip = 0;
+		if (received == 0)
+			put_control(thread, local, from, message);
+		received += (long)copied;
+		if (copied < step)
+			return received ? received : -EFAULT;
+		if (!message->uio->remaining || from->rights)
+			return received;
+	}
+	return received ? received : receive_nothing(local, message->flags);
+}
+
+static long receive_stream(struct thread *thread, struct unix_socket *local,
+                           struct message *message)
+{
+	struct uio *uio = message->uio;
+	long received = 0;
+	struct list_node *node;
+	struct unix_message first = { .length = 0 };
+	while (uio->remaining && (node = list_first(&local->queue))) {
+		struct unix_message *from = list_entry(node, struct unix_message, link);
+		bool checked = local->socket.options.pass_credentials && message->control;
+		if (received && checked && !same_writer(from, &first))
+			break;
+		first.credentials = from->credentials;
+		uint64_t step = from->length - from->offset;
+		if (step > uio->remaining)
+			step = uio->remaining;
+		size_t copied = uio_copy_out(uio, from->data + from->offset, step);
+		bool had_rights = from->rights != NULL;
+		if (copied && (received == 0 || had_rights)) {
+			if (message->name && received == 0)
+				unix_name_copy(from->sender, message->name);
+			put_control(thread, local, from, message);
+		}
+		received += (long)copied;
+		from->offset += (uint32_t)copied;
+		local->queue_bytes -= copied;
+		if (from->offset == from->length)
+			message_remove(local, from);
+		if (copied < step)
+			return received ? received : -EFAULT;
+		if (had_rights)
+			break;
+	}
+	if (received)
+		return received;
+	return list_is_empty(&local->queue) ? receive_nothing(local, message->flags) : 0;
+}
+
+long unix_receive(struct thread *thread, struct socket *socket, struct message *message)
+{
+	struct unix_socket *local = unix_socket_of(socket);
+	if (message->flags & MSG_OOB)
+		return -EOPNOTSUPP;
+	if (message->flags & MSG_ERRQUEUE)
+		return -EAGAIN;
+	if (socket->type == SOCK_DGRAM)
+		return receive_whole(thread, local, message);
+	if (!local->connected)
+		return socket->type == SOCK_STREAM ? -EINVAL : -ENOTCONN;
+	if (socket->type == SOCK_SEQPACKET)
+		return receive_whole(thread, local, message);
+	return message->flags & MSG_PEEK ? receive_peeked(thread, local, message)
+	                                 : receive_stream(thread, local, message);
+}
+
+long unix_read(struct file *file, struct uio *uio, uint64_t offset)
+{
+	(void)offset;
+	if (uio->remaining == 0)
+		return 0;
+	struct message message = { .uio = uio,
+		                   .flags = file->flags & O_NONBLOCK ? MSG_DONTWAIT : 0 };
+	return unix_receive(current_thread(), socket_of(file), &message);
+}
