@@ -15,13 +15,17 @@ def _kernel_binary_impl(ctx):
     script = ctx.file.linker_script
     arguments = ctx.actions.args()
     arguments.add("--script", script)
+    inputs = archives + [script, ctx.file._linker]
+    if ctx.file.symbols:
+        arguments.add("--symbols", ctx.file.symbols)
+        inputs.append(ctx.file.symbols)
     arguments.add("--elf", elf)
     arguments.add("--image", image)
     arguments.add_all(archives)
     ctx.actions.run(
         executable = "/usr/bin/python3",
-        arguments = [ctx.file._linker.path, arguments],
-        inputs = archives + [script, ctx.file._linker],
+        arguments = ["-B", ctx.file._linker.path, arguments],
+        inputs = inputs,
         outputs = [elf, image],
         mnemonic = "KernelLink",
         progress_message = "Linking the kernel %s" % elf.short_path,
@@ -36,6 +40,10 @@ into NAME.elf and NAME.image, the same as a flat file.""",
     attrs = {
         "deps": attr.label_list(providers = [CcInfo], cfg = kernel_transition),
         "linker_script": attr.label(allow_single_file = True, mandatory = True),
+        "symbols": attr.label(
+            allow_single_file = True,
+            doc = "A Python program that turns the output of nm -n into the assembly of a symbol table.",
+        ),
         "_linker": attr.label(default = "//tools:link_kernel.py", allow_single_file = True),
         "_allowlist_function_transition": attr.label(
             default = "@bazel_tools//tools/allowlists/function_transition_allowlist",
