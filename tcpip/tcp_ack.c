@@ -1,0 +1,221 @@
+/* Acknowledgements: what they free, measure and change (RFC 9293 §3.10.7.4 fifth, RFC 5681, 6298,
+ * 6675). */
+#include "tcpip/tcp_internal.h"
+
+/* Linux's sk_stream_is_writeable: a third of the buffer is free. */
+bool tcp_is_writable(const struct tcp_connection *c)
+{
+	uint32_t queued = tcp_unacked(c);
+	if (c->starved || queued + queued / 2 > c->send_buffer)
+		return false;
+	return !c->notsent_lowat || tcp_unsent(c) < c->notsent_lowat;
+}
+
+static void unit_free(struct tcp_connection *c, struct tcp_unit *unit)
+{
+	struct pbuf *buffer = unit->buffer;
+	list_remove(&unit->link);
+	if (c->send_next == unit)
+		c->send_next = NULL;
+	if (unit->foreign)
+		tcp_free(c->tcp, unit, sizeof(*unit));
+	pbuf_free(buffer);
+}
+
+static void release_acknowledged(struct tcp_connection *c)
+{
+	struct list_node *first;
+	while ((first = list_first(&c->send_queue)) != NULL) {
+		struct tcp_unit *unit = list_entry(first, struct tcp_unit, link);
+		int32_t acked = seq_diff(c->snd_una, unit->sequence);
+		if (acked <= 0)
+			return;
+		if ((uint32_t)acked < unit->length) {
+			unit->payload += acked;
+			unit->length -= (uint32_t)acked;
+			unit->capacity -= (uint32_t)acked;
+			unit->sequence = c->snd_una;
+			return;
+		}
+		unit_free(c, unit);
+	}
+}
+
+/* RFC 6298 §2 with Linux's granularity: the variance term counts for at least 200 ms. */
+void tcp_rtt_sample(struct tcp_connection *c, uint64_t rtt_us)
+{
+	uint32_t r = rtt_us > 60000000 ? 60000000 : (uint32_t)rtt_us;
+	if (r == 0)
+		r = 1;
+	c->min_rtt_us = min_u32(c->min_rtt_us, r);
+	if (c->srtt_us8 == 0) {
+		c->srtt_us8 = r * 8;
+		c->rttvar_us4 = r * 2;
+	} else {
+		int32_t error = (int32_t)r - (int32_t)(c->srtt_us8 / 8);
+		c->srtt_us8 = (uint32_t)((int32_t)c->srtt_us8 + error);
+		uint32_t deviation = (uint32_t)(error < 0 ? -error : error);
+		c->rttvar_us4 = c->rttvar_us4 - c->rttvar_us4 / 4 + deviation;
+	}
+	uint32_t rto = c->srtt_us8 / 8 + max_u32(c->rttvar_us4, TCP_RTO_MIN_US);
+	c->rto_us = min_u32(rto, TCP_RTO_MAX_US);
+}
+
+/* Once per round trip. */
+static void round_trip_over(struct tcp_connection *c)
+{
+	uint64_t rtt_us = (tcp_now(c->tcp) - c->rtt_started_ns) / 1000;
+	c->rtt_timing = false;
+	tcp_rtt_sample(c, rtt_us);
+	uint32_t delivered = (uint32_t)c->bytes_acked - c->delivery_rate_mark;
+	c->delivery_rate_mark = (uint32_t)c->bytes_acked;
+	c->delivery_rate = (uint64_t)delivered * 1000000 / (rtt_us ? rtt_us : 1);
+}
+
+/* Linux's tcp_sndbuf_expand: twice the congestion window, in its unit of account. */
+static void send_buffer_grow(struct tcp_connection *c)
+{
+	if (c->send_locked)
+		return;
+	uint64_t wanted = 2ull * c->cwnd / c->snd_mss * TCP_SNDBUF_PER_SEGMENT;
+	if (wanted > c->tcp->send_max)
+		wanted = c->tcp->send_max;
+	if (wanted > c->send_buffer)
+		c->send_buffer = (uint32_t)wanted;
+}
+
+void tcp_ack_advance(struct tcp_connection *c, struct tcp_seq ack, uint32_t timestamp_echo)
+{
+	uint32_t bytes = ack.value - c->snd_una.value, flight = tcp_flight(c);
+	bool was_writable = tcp_is_writable(c);
+	c->snd_una = ack;
+	c->bytes_acked += bytes;
+	release_acknowledged(c);
+	if (c->rtt_timing && seq_le(c->rtt_sequence, ack))
+		round_trip_over(c);
+	else if (!c->rtt_timing && c->timestamps && timestamp_echo)
+		tcp_rtt_sample(c, (tcp_now_ms(c->tcp) + c->timestamp_offset - timestamp_echo) *
+		                          1000ull);
+	c->retransmits = c->backoff = c->probes = 0;
+	c->first_retransmit_ns = 0;
+	c->soft_error = 0;
+	if (seq_lt(c->small_sequence, ack))
+		c->small_sequence = ack;
+	if (c->scoreboard) {
+		tcp_interval_trim(c->scoreboard, ack);
+		if (!c->scoreboard->count && !tcp_in_recovery(c)) {
+			tcp_scoreboard_clear(c);
+			c->congestion_state = TCP_CA_OPEN;
+			c->odd &= (uint8_t)~TCP_ODD_RECOVERY;
+		}
+	}
+	if (tcp_in_recovery(c)) {
+		tcp_recovery_acked(c, bytes);
+	} else {
+		c->duplicate_acks = 0;
+		c->recover = c->high_retransmitted = c->lost_edge = ack;
+		if (!c->scoreboard) {
+			c->congestion_state = TCP_CA_OPEN;
+			c->odd &= (uint8_t)~TCP_ODD_RECOVERY;
+		}
+		/* RFC 7661's point: a window that was not used says nothing about the path. */
+		if (c->cwnd_limited || (c->cwnd < c->ssthresh && flight > c->cwnd / 2)) {
+			c->congestion->acknowledged(c, bytes);
+			send_buffer_grow(c);
+		}
+	}
+	c->persist = false;
+	c->retransmit_ns = LOOP_NEVER;
+	if (tcp_flight(c))
+		tcp_retransmit_timer_start(c);
+	if (!was_writable && tcp_is_writable(c))
+		tcp_notify(c, NET_WRITABLE);
+	if (tcp_unsent(c) || (c->fin_queued && !c->fin_sent))
+		tcp_output_schedule(c);
+}
+
+/* RFC 9293 §3.10.7.4: only a segment newer than the one that last set it changes the window. True
+ * when it did. */
+static bool update_window(struct tcp_connection *c, const struct tcp_segment *segment,
+                          bool advanced)
+{
+	uint32_t window = (uint32_t)segment->window << c->snd_wscale;
+	if (!(advanced || seq_lt(c->snd_wl1, segment->sequence) ||
+	      (seq_eq(c->snd_wl1, segment->sequence) &&
+	       (seq_lt(c->snd_wl2, segment->acknowledgment) ||
+	        (seq_eq(c->snd_wl2, segment->acknowledgment) && window > c->snd_wnd)))))
+		return false;
+	bool changed = window != c->snd_wnd;
+	c->snd_wl1 = segment->sequence;
+	c->snd_wl2 = segment->acknowledgment;
+	c->snd_wnd = window;
+	c->max_snd_wnd = max_u32(c->max_snd_wnd, window);
+	if (window)
+		c->odd &= (uint8_t)~TCP_ODD_WINDOW;
+	else
+		c->odd |= TCP_ODD_WINDOW;
+	return changed;
+}
+
+/* An ACK that acknowledges nothing new while data is outstanding. */
+static void duplicate_ack(struct tcp_connection *c)
+{
+	if (c->duplicate_acks < UINT16_MAX)
+		c->duplicate_acks++;
+	if (!tcp_in_recovery(c))
+		c->congestion_state = TCP_CA_DISORDER;
+	c->odd |= TCP_ODD_RECOVERY;
+	tcp_output_schedule(c); /* limited transmit (RFC 3042): pipe shrank */
+}
+
+static void loss_check(struct tcp_connection *c)
+{
+	tcp_sack_mark_lost(c);
+	if (tcp_in_recovery(c)) {
+		tcp_output_schedule(c);
+		return;
+	}
+	/* RFC 6675 §5 (4.1) also lets three duplicate ACKs start it when SACK alone does not. */
+	if (c->sack && c->scoreboard && c->duplicate_acks >= TCP_DUPACK_THRESHOLD &&
+	    !seq_lt(c->snd_una, c->lost_edge))
+		c->lost_edge = seq_add(c->snd_una, min_u32(c->snd_mss, tcp_flight(c)));
+	/* RFC 6582 §3.2 (1): not again for a window that was repaired already. */
+	if (seq_lt(c->snd_una, c->lost_edge) && seq_le(c->recover, c->snd_una))
+		tcp_recovery_enter(c);
+}
+
+/* The window opened: probing ends. */
+static void window_opened(struct tcp_connection *c)
+{
+	if (c->persist) {
+		c->persist = false;
+		c->retransmit_ns = LOOP_NEVER;
+		c->backoff = 0;
+	}
+	tcp_output_schedule(c);
+}
+
+void tcp_ack_process(struct tcp_connection *c, struct tcp_segment *segment)
+{
+	struct tcp_seq ack = segment->acknowledgment;
+	uint32_t echo = segment->options.has_timestamp ? segment->options.timestamp_echo : 0;
+	bool old = seq_lt(ack, c->snd_una);
+	if (old)
+		ack = c->snd_una;
+	c->probes = 0;
+	bool advanced = seq_lt(c->snd_una, ack);
+	bool window_changed = !old && update_window(c, segment, advanced);
+	if (advanced)
+		tcp_ack_advance(c, ack, echo);
+	bool new_sack = tcp_sack_update(c, segment);
+	/* With SACK only new information counts (RFC 6675 §2); without, RFC 5681 §2's five
+	 * conditions. */
+	bool duplicate = !advanced && !old && !window_changed && tcp_flight(c) &&
+	                 !segment->length && !(segment->flags & TCP_FIN);
+	if (c->sack ? new_sack : duplicate)
+		duplicate_ack(c);
+	if (new_sack || c->duplicate_acks || c->scoreboard || tcp_in_recovery(c))
+		loss_check(c);
+	if (window_changed)
+		window_opened(c);
+}

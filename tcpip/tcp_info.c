@@ -1,0 +1,157 @@
+/* What one can ask about a connection: readiness, errors, addresses, TCP_INFO. */
+#include "tcpip/tcp_internal.h"
+
+/* Linux's tcp_stream_is_readable: the urgent byte itself does not count unless it is inline. */
+static bool is_readable(const struct tcp_connection *c)
+{
+	uint32_t unread = tcp_unread(c), least = c->receive_lowat;
+	if (unread && c->urgent_noted && !c->oob_inline &&
+	    seq_eq(c->urgent_sequence, c->rcv_copied))
+		unread--;
+	return unread >= min_u32(least, tcp_window_space(c)) && unread;
+}
+
+uint32_t tcp_readiness(const struct tcp_connection *c)
+{
+	uint32_t ready = 0;
+	enum tcp_state state = c->flow.state;
+	if (state == TCP_LISTEN)
+		return c->listening->accept_count ? NET_READABLE : 0;
+	bool closed = state == TCP_CLOSED;
+	bool receive_shut = c->receive_shut || c->fin_received || (closed && c->ever_connected);
+	bool send_shut = c->fin_queued || (closed && c->ever_connected);
+	if (closed || (receive_shut && send_shut))
+		ready |= NET_HANGUP;
+	if (receive_shut || (closed && c->error))
+		ready |= NET_READABLE | NET_READ_HANGUP;
+	if (state != TCP_SYN_SENT && state != TCP_SYN_RECEIVED) {
+		if (is_readable(c))
+			ready |= NET_READABLE;
+		if (send_shut || closed || tcp_is_writable(c))
+			ready |= NET_WRITABLE;
+		if (c->urgent_valid)
+			ready |= NET_URGENT;
+	}
+	if (c->error)
+		ready |= NET_ERROR;
+	return ready;
+}
+
+int tcp_take_error(struct tcp_connection *c)
+{
+	int error = c->error;
+	c->error = 0;
+	return error;
+}
+
+enum tcp_state tcp_get_state(const struct tcp_connection *c)
+{
+	return c->flow.state;
+}
+
+struct endpoint tcp_local(const struct tcp_connection *c)
+{
+	return (struct endpoint){ c->flow.local_address, c->flow.local_port };
+}
+
+struct endpoint tcp_remote(const struct tcp_connection *c)
+{
+	return (struct endpoint){ c->flow.remote_address, c->flow.remote_port };
+}
+
+uint64_t tcp_send_queue_bytes(const struct tcp_connection *c)
+{
+	return c->flow.state == TCP_LISTEN ? 0 : tcp_unacked(c);
+}
+
+/* Linux's numbers of the states (tcp_states.h). */
+static uint8_t linux_state(enum tcp_state state)
+{
+	static const uint8_t numbers[] = {
+		[TCP_CLOSED] = 7,       [TCP_LISTEN] = 10,     [TCP_SYN_SENT] = 2,
+		[TCP_SYN_RECEIVED] = 3, [TCP_ESTABLISHED] = 1, [TCP_FIN_WAIT_1] = 4,
+		[TCP_FIN_WAIT_2] = 5,   [TCP_CLOSE_WAIT] = 8,  [TCP_CLOSING] = 11,
+		[TCP_LAST_ACK] = 9,     [TCP_TIME_WAIT] = 6,
+	};
+	return numbers[state];
+}
+
+static uint32_t segments(uint32_t bytes, uint32_t mss)
+{
+	return (bytes + mss - 1) / mss;
+}
+
+static uint32_t ms_since(const struct tcp_connection *c, uint64_t then_ns)
+{
+	return then_ns ? (uint32_t)((tcp_now(c->tcp) - then_ns) / 1000000) : 0;
+}
+
+static void sender_information(const struct tcp_connection *c, struct tcp_information *out)
+{
+	uint32_t mss = c->snd_mss;
+	out->snd_mss = mss;
+	out->unacked = segments(tcp_flight(c), mss);
+	out->sacked = c->scoreboard ? segments(c->scoreboard->bytes, mss) : 0;
+	if (tcp_in_recovery(c) && seq_lt(c->snd_una, c->lost_edge)) {
+		uint32_t range = c->lost_edge.value - c->snd_una.value;
+		uint32_t held = c->scoreboard ? tcp_interval_bytes_in(c->scoreboard, c->snd_una,
+		                                                      c->lost_edge)
+		                              : 0;
+		out->lost = segments(range - held, mss);
+		out->retrans = segments(c->high_retransmitted.value - c->snd_una.value, mss);
+	}
+	out->snd_cwnd = c->cwnd / mss;
+	out->snd_ssthresh = c->ssthresh == UINT32_MAX ? INT32_MAX : c->ssthresh / mss;
+	out->rto_us = c->rto_us << min_u32(c->backoff, 6);
+	out->rtt_us = c->srtt_us8 / 8;
+	out->rttvar_us = c->rttvar_us4 / 4;
+	out->min_rtt_us = c->min_rtt_us;
+	out->reordering = TCP_DUPACK_THRESHOLD;
+	out->notsent_bytes = tcp_unsent(c);
+	out->snd_wnd = c->snd_wnd;
+	out->segs_out = c->segments_out;
+	out->data_segs_out = c->data_segments_out;
+	out->total_retrans = c->total_retransmits;
+	out->bytes_acked = c->bytes_acked;
+	out->bytes_sent = c->bytes_sent;
+	out->bytes_retrans = c->bytes_retransmitted;
+	out->delivery_rate = c->delivery_rate;
+	out->last_data_sent_ms = ms_since(c, c->last_sent_ns);
+}
+
+static void receiver_information(const struct tcp_connection *c, struct tcp_information *out)
+{
+	out->ato_us = (uint32_t)(TCP_DELAYED_ACK_NS / 1000);
+	out->rcv_mss = c->rcv_mss;
+	out->advmss = c->advertised_mss - (c->timestamps ? TCP_TIMESTAMP_BYTES : 0);
+	out->rcv_ssthresh = tcp_window_space(c);
+	out->rcv_rtt_us = c->receive_rtt_us;
+	out->rcv_space = c->space_bytes;
+	out->rcv_wnd = tcp_receive_window(c);
+	out->segs_in = c->segments_in;
+	out->data_segs_in = c->data_segments_in;
+	out->bytes_received = c->bytes_received;
+	out->last_data_recv_ms = ms_since(c, c->last_data_received_ns);
+	out->last_ack_recv_ms = ms_since(c, c->last_received_ns);
+}
+
+void tcp_get_information(const struct tcp_connection *c, struct tcp_information *out)
+{
+	memset(out, 0, sizeof(*out));
+	out->state = linux_state(c->flow.state);
+	if (c->flow.state == TCP_LISTEN) {
+		out->unacked = c->listening->accept_count;
+		out->sacked = c->listening->backlog;
+		return;
+	}
+	out->ca_state = c->congestion_state;
+	out->retransmits = c->retransmits;
+	out->probes = c->probes;
+	out->backoff = c->backoff;
+	out->options = (uint8_t)(c->timestamps | c->sack << 1 | c->window_scaling << 2);
+	out->snd_wscale = c->snd_wscale;
+	out->rcv_wscale = c->rcv_wscale;
+	out->pmtu = c->path_mtu;
+	sender_information(c, out);
+	receiver_information(c, out);
+}

@@ -1,0 +1,586 @@
+/*
+ * TCP's own structures and the calls between its files. Nothing here is for users of the library
+ * (they have tcp.h).
+ *
+ * Who is who: a `flow` is whatever a 4-tuple finds: a full connection, a request (half-open,
+ * passive) or a TIME_WAIT. One hash table holds all of them, so that one lookup per segment
+ * decides. Ports have a table of their own, with the listeners.
+ *
+ * Life of a connection: made by tcp_open or by the handshake of a request; `owned` while a user (or
+ * an accept queue) holds it; freed when it is neither owned nor in a protocol state, by
+ * tcp_connection_release alone. A function whose comment says "may free" returns false when the
+ * connection is gone or closed, and its caller stops.
+ */
+#pragma once
+
+#include <errno.h>
+
+#include "tcpip/internal.h"
+#include "tcpip/tcp.h"
+
+enum tcp_flags {
+	TCP_FIN = 0x01,
+	TCP_SYN = 0x02,
+	TCP_RST = 0x04,
+	TCP_PSH = 0x08,
+	TCP_ACK = 0x10,
+	TCP_URG = 0x20,
+	TCP_ECE = 0x40,
+	TCP_CWR = 0x80,
+};
+
+/* Limits and constants; Linux's name or the RFC in the comment. */
+#define TCP_HEADER_BYTES     20u
+#define TCP_MAX_HEADER_BYTES 60u
+#define TCP_TIMESTAMP_BYTES  12u  /* NOP NOP TS */
+#define TCP_DEFAULT_MSS      536u /* RFC 9293 §3.7.1 */
+#define TCP_MIN_MSS          48u  /* TCP_MIN_SND_MSS: a smaller offer is raised to it */
+#define TCP_MAX_PAYLOAD                                                                            \
+	65408u /* of one segment and of one unit: fits IP's 65535 with all headers */
+#define TCP_MAX_WSCALE              14u            /* RFC 7323 §2.3 */
+#define TCP_INITIAL_WINDOW_SEGMENTS 10u            /* RFC 6928 */
+#define TCP_RTO_INITIAL_US          1000000u       /* RFC 6298 (2.1) */
+#define TCP_RTO_MIN_US              200000u        /* TCP_RTO_MIN */
+#define TCP_RTO_MAX_US              120000000u     /* TCP_RTO_MAX */
+#define TCP_DELAYED_ACK_NS          40000000ull    /* TCP_DELACK_MIN */
+#define TCP_CORK_NS                 200000000ull   /* tcp(7): corked output waits at most 200 ms */
+#define TCP_RETRY_NS                10000000ull    /* memory was short: try again */
+#define TCP_TIME_WAIT_NS            60000000000ull /* TCP_TIMEWAIT_LEN */
+#define TCP_PAWS_IDLE_NS            (24ull * 24 * 3600 * 1000000000ull) /* RFC 7323 §5.5 */
+#define TCP_RETRIES                 15u                                 /* tcp_retries2 */
+#define TCP_ORPHAN_RETRIES          8u           /* tcp_orphan_retries' default */
+#define TCP_SYNACK_RETRIES          5u           /* tcp_synack_retries */
+#define TCP_MAX_REQUESTS            8192u        /* half-open: beyond, the oldest is dropped */
+#define TCP_MAX_BACKLOG             4096u        /* somaxconn */
+#define TCP_MAX_ORPHANS             8192u        /* tcp_max_orphans */
+#define TCP_CHALLENGE_PER_SECOND    1000u        /* tcp_challenge_ack_limit, RFC 5961 §7 */
+#define TCP_INVALID_ACK_INTERVAL_NS 500000000ull /* tcp_invalid_ratelimit */
+#define TCP_EPHEMERAL_FIRST         32768u       /* ip_local_port_range */
+#define TCP_EPHEMERAL_LAST          60999u
+#define TCP_DUPACK_THRESHOLD        3u    /* RFC 5681 */
+#define TCP_MAX_INTERVALS           128u  /* SACKed ranges that the scoreboard remembers */
+#define TCP_MAX_OUT_OF_ORDER        4096u /* segments in the reassembly queue of one connection */
+#define TCP_MAX_PIECES              16u   /* slices of one segment */
+#define TCP_FLUSH_BUDGET            512u  /* segments per tcp_flush */
+#define TCP_COPYBREAK                                                                              \
+	512u /* received payloads up to this are copied to the last buffer's tailroom */
+#define TCP_SNDBUF_PER_SEGMENT                                                                     \
+	4352u /* Linux's truesize of a full-sized segment, for SO_SNDBUF's arithmetic */
+
+struct tcp_hash_node {
+	struct tcp_hash_node *next;
+	uint32_t hash;
+};
+
+/* Chained hash table that grows by doubling, moving a few buckets with each insertion. */
+struct tcp_table {
+	struct tcp_hash_node **buckets, **old_buckets;
+	uint32_t mask, old_mask;
+	uint32_t moved; /* buckets of the old table that are empty already */
+	uint32_t count;
+};
+
+enum tcp_flow_kind { TCP_FLOW_CONNECTION, TCP_FLOW_REQUEST, TCP_FLOW_TIME_WAIT };
+
+struct tcp_flow {
+	struct tcp_hash_node node;
+	struct ipv4_address local_address, remote_address;
+	uint16_t local_port, remote_port;
+	uint8_t kind;  /* enum tcp_flow_kind */
+	uint8_t state; /* enum tcp_state */
+};
+
+/* A local port in use. Owned by the port table; lives while `users` > 0. */
+struct tcp_port {
+	struct tcp_hash_node node;
+	struct list bound;       /* connections that bound it by name, not listening (bind_link) */
+	struct list listeners;   /* bind_link */
+	uint32_t users;          /* everything that refers to it */
+	uint32_t children;       /* users that did not bind it: accepted, connected, TIME_WAIT */
+	uint32_t reuse_children; /* those of them with SO_REUSEADDR */
+	uint16_t number;
+};
+
+struct tcp_interval {
+	struct tcp_seq start, end;
+};
+
+/* Disjoint ranges in ascending order. */
+struct tcp_interval_set {
+	uint32_t count, bytes;
+	struct tcp_interval interval[TCP_MAX_INTERVALS];
+};
+
+struct tcp_options {
+	struct tcp_interval sack[4];
+	uint32_t timestamp_value, timestamp_echo;
+	uint16_t mss; /* 0: absent */
+	uint8_t sack_count;
+	uint8_t window_scale; /* valid with has_window_scale */
+	bool has_timestamp, has_window_scale, sack_permitted;
+};
+
+/* A received segment, parsed. Lives during the input call. */
+struct tcp_segment {
+	struct pbuf
+	        *packet; /* the payload once headers are pulled; NULL when it was taken or freed */
+	const struct ip_packet *ip;
+	struct tcp_seq sequence, acknowledgment;
+	uint32_t length; /* payload bytes (FIN and SYN not counted) */
+	uint16_t local_port, remote_port;
+	uint16_t window, urgent;
+	uint8_t flags, header_bytes;
+	struct tcp_options options; /* filled on the slow path only */
+};
+
+/* A piece of the send queue. For buffers of our own it lives at the start of the block, in front of
+ * the headroom; for buffers taken by reference it is allocated. The payload is described here and
+ * not by the pbuf's fields, for those belong to whoever transmits the buffer while its refs > 1. */
+struct tcp_unit {
+	struct list_node link;
+	struct pbuf *buffer;
+	uint8_t *payload;
+	uint32_t length;   /* bytes written */
+	uint32_t capacity; /* bytes that may be written; == length for foreign buffers */
+	struct tcp_seq sequence;
+	bool foreign;
+};
+
+/* What the receiver keeps while segments are missing; allocated with the first out-of-order
+ * segment, freed with the last. */
+struct tcp_reassembly {
+	struct list queue; /* packets by pbuf->link, ascending pbuf->sequence, not overlapping */
+	uint32_t count, bytes, true_bytes;
+	bool fin; /* a FIN at fin_sequence waits for the data before it */
+	struct tcp_seq fin_sequence;
+	uint8_t block_count; /* SACK blocks, most recent first (RFC 2018 §4) */
+	struct tcp_interval block[4];
+};
+
+struct tcp_congestion_ops {
+	const char *name;
+	void (*start)(struct tcp_connection *connection);
+	/* `bytes` newly acknowledged while not in recovery and cwnd was the limit. */
+	void (*acknowledged)(struct tcp_connection *connection, uint32_t bytes);
+	/* The slow start threshold after a loss. */
+	uint32_t (*threshold)(struct tcp_connection *connection);
+};
+extern const struct tcp_congestion_ops tcp_newreno;
+
+enum tcp_congestion_state { /* values of tcpi_ca_state */
+	                    TCP_CA_OPEN,
+	                    TCP_CA_DISORDER,
+	                    TCP_CA_CWR,
+	                    TCP_CA_RECOVERY,
+	                    TCP_CA_LOSS,
+};
+
+struct tcp_listener {
+	struct list accept_queue; /* connections by bind_link, oldest first */
+	struct list requests;     /* by listener_link */
+	uint32_t accept_count, request_count;
+	uint32_t backlog;
+};
+
+struct tcp_connection {
+	/* Lines 0 to 2: an ordinary segment touches these. */
+	struct tcp_flow flow;
+	struct tcp_seq rcv_nxt;
+	struct tcp_seq rcv_edge;   /* right edge of the window that we advertised: never retracts */
+	struct tcp_seq rcv_acked;  /* the acknowledgement last sent (RFC 7323's Last.ACK.sent) */
+	struct tcp_seq rcv_copied; /* first byte that the user has not consumed */
+	struct tcp_seq snd_una, snd_nxt;
+	struct tcp_seq write_seq; /* end of what the user wrote (FIN not counted) */
+	struct tcp_seq snd_wl1, snd_wl2;
+	uint32_t snd_wnd, max_snd_wnd;
+	uint32_t cwnd, ssthresh, cwnd_count; /* bytes */
+	uint16_t snd_mss, rcv_mss;
+	uint8_t snd_wscale, rcv_wscale;
+	/* Anything but 0 sends every segment to the slow path. */
+	uint8_t odd;
+	uint8_t congestion_state; /* enum tcp_congestion_state */
+	uint32_t timestamp_recent, timestamp_offset;
+	uint64_t retransmit_ns; /* RTO, or the persist timer when `persist` */
+	uint64_t delayed_ack_ns, retry_ns,
+	        keepalive_ns; /* keepalive_ns: FIN_WAIT_2 timeout for orphans */
+	struct pbuf *receive_head,
+	        *receive_tail;      /* unread in-order bytes: one chain through `next` */
+	uint32_t receive_true;      /* memory that the unread bytes hold captive */
+	uint32_t receive_buffer;    /* SO_RCVBUF: window space is half of it */
+	struct list send_queue;     /* struct tcp_unit by link */
+	struct tcp_unit *send_next; /* the unit that holds snd_nxt; NULL: nothing unsent */
+	struct list_node output_link;
+	struct tcp_stack *tcp;
+	tcp_event *event;
+	void *event_context;
+	struct tcp_reassembly *reassembly;
+	struct tcp_interval_set *scoreboard;
+	uint64_t last_received_ns, last_sent_ns; /* any segment; data */
+	uint64_t rtt_started_ns;
+	struct tcp_seq rtt_sequence; /* acknowledged: a round trip is over */
+	uint32_t srtt_us8, rttvar_us4, rto_us,
+	        min_rtt_us; /* srtt * 8, rttvar * 4 as RFC 6298's integers */
+
+	bool owned : 1, nodelay : 1, cork : 1, more : 1, timestamps : 1, sack : 1,
+	        window_scaling : 1;
+	bool ack_now : 1, fin_queued : 1, fin_sent : 1, fin_received : 1, receive_shut : 1;
+	bool syn_due : 1, persist : 1, rtt_timing : 1, cwnd_limited : 1, recovery_entered : 1;
+	bool receive_locked : 1, send_locked : 1, keepalive : 1, oob_inline : 1, quickack_off : 1;
+	bool pingpong : 1, reuse_address : 1, reuse_port : 1, port_bound : 1, starved : 1;
+	bool hashed : 1, ever_connected : 1, urgent_valid : 1, urgent_noted : 1, probe_due : 1;
+	bool keepalive_due : 1, orphan : 1;
+	uint8_t quick; /* ACKs that are still sent at once */
+	uint8_t retransmits, backoff, probes, keepalive_probes;
+	uint8_t tos, ttl;
+	uint8_t urgent_byte;
+	uint16_t peer_mss, user_mss, advertised_mss, path_mtu;
+	uint16_t error, soft_error;
+
+	/* Loss recovery (RFC 6675). */
+	uint32_t duplicate_acks;
+	struct tcp_seq recover, high_retransmitted, lost_edge;
+	struct tcp_seq
+	        small_sequence; /* end of the last segment that was not full (Minshall's Nagle) */
+	struct tcp_seq iss, irs, urgent_sequence;
+	const struct tcp_congestion_ops *congestion;
+
+	/* Receive autotuning (Linux's tcp_rcv_space_adjust). */
+	struct tcp_seq space_sequence;
+	uint32_t space_bytes;
+	uint64_t space_started_ns;
+	uint32_t receive_rtt_us;
+
+	struct loop_timer timer;
+	struct route_cache route;
+	struct tcp_port *port;
+	struct list_node bind_link; /* port's bound or listeners; in an accept queue: that queue */
+	struct list_node all_link;
+	struct tcp_listener *listening; /* state LISTEN */
+	struct tcp_connection *parent;  /* while in an accept queue */
+	uint64_t first_retransmit_ns; /* when the oldest unacknowledged byte was first retransmitted
+	                                 or probed */
+	uint64_t invalid_ack_ns;      /* last ACK in answer to an invalid segment */
+
+	uint32_t send_buffer;
+	uint32_t user_timeout_ms, window_clamp, notsent_lowat, receive_lowat;
+	int32_t linger_s;
+	uint16_t keepidle_s, keepintvl_s, linger2_s, defer_accept_s;
+	uint8_t keepcnt, syncnt;
+
+	uint32_t segments_in, segments_out, data_segments_in, data_segments_out, total_retransmits;
+	uint32_t delivery_rate_mark; /* low half of bytes_acked at the last round trip */
+	uint64_t bytes_acked, bytes_received, bytes_sent, bytes_retransmitted, delivery_rate;
+	uint64_t last_data_received_ns;
+};
+
+/* Why `odd` is not 0. */
+enum tcp_odd {
+	TCP_ODD_STATE = 1 << 0,      /* not ESTABLISHED */
+	TCP_ODD_REASSEMBLY = 1 << 1, /* segments are missing */
+	TCP_ODD_RECOVERY = 1 << 2,   /* duplicate ACKs, SACKed ranges, recovery */
+	TCP_ODD_URGENT = 1 << 3,
+	TCP_ODD_MEMORY = 1 << 4, /* the receive buffer holds too much memory */
+	TCP_ODD_WINDOW = 1 << 5, /* the peer's window is zero */
+};
+
+/* Half-open passive connection (SYN received, SYN-ACK sent). */
+struct tcp_request {
+	struct tcp_flow flow;
+	struct list_node timer_link;    /* stack's request queue of its number of retries */
+	struct list_node listener_link; /* the listener's requests */
+	struct tcp_connection *listener;
+	uint64_t deadline_ns, created_ns, ack_sent_ns;
+	struct tcp_seq iss, irs;
+	uint32_t timestamp_recent, timestamp_offset;
+	uint32_t receive_window;
+	uint16_t peer_mss, advertised_mss;
+	uint8_t retries, snd_wscale, rcv_wscale;
+	bool timestamps, sack, window_scaling, acked;
+};
+
+struct tcp_time_wait {
+	struct tcp_flow flow;
+	struct list_node link; /* stack's TIME_WAIT queue: constant interval, so FIFO order is
+	                          deadline order */
+	struct tcp_port *port;
+	uint64_t deadline_ns, ack_sent_ns, timestamp_noted_ns;
+	struct tcp_seq snd_nxt, rcv_nxt;
+	uint32_t receive_window; /* as it goes on the wire, scaled down */
+	uint32_t timestamp_recent, timestamp_offset;
+	bool timestamps, reuse_address;
+	uint8_t tos;
+};
+
+struct tcp_stack {
+	struct stack *stack;
+	struct loop *loop;
+	struct pbuf_pool *pool;
+	struct stack_statistics *counters;
+	struct tcp_table flows, ports;
+	struct list output;  /* connections with something to send (output_link) */
+	struct list blocked; /* those whose interface was full */
+	struct list all;     /* every connection */
+	struct list requests[TCP_SYNACK_RETRIES + 1];
+	struct list time_wait;
+	struct loop_timer request_timer, time_wait_timer;
+	uint32_t connection_count, request_count, time_wait_count, orphan_count;
+	uint32_t max_connections, max_time_wait;
+	uint32_t receive_default, receive_max, send_default, send_max;
+	uint64_t hash_key[2];
+	uint64_t secret[2]; /* SipHash key: initial sequence numbers, timestamps, ports */
+	uint32_t port_perturbation;
+	uint64_t challenge_second;
+	uint32_t challenge_count;
+	/* The last place tcp_receive_peek looked at: sequential peeks do not walk the chain again.
+	 */
+	const struct tcp_connection *cursor_connection;
+	struct pbuf *cursor;
+	uint64_t cursor_offset;
+};
+
+/* TCP headers are 4-aligned: received ones because the IP layer sees to it, ours because units and
+ * headroom are. */
+static inline uint32_t load_word(const uint8_t *p)
+{
+	uint32_t v;
+	memcpy(&v, __builtin_assume_aligned(p, 4), sizeof(v));
+	return v << 24 | (v & 0xff00) << 8 | (v >> 8 & 0xff00) | v >> 24;
+}
+static inline void store_word(uint8_t *p, uint32_t v)
+{
+	v = v << 24 | (v & 0xff00) << 8 | (v >> 8 & 0xff00) | v >> 24;
+	memcpy(__builtin_assume_aligned(p, 4), &v, sizeof(v));
+}
+static inline uint64_t tcp_now(const struct tcp_stack *tcp)
+{
+	return tcp->loop->now_ns;
+}
+static inline uint32_t tcp_now_ms(const struct tcp_stack *tcp)
+{
+	return (uint32_t)(tcp->loop->now_ns / 1000000);
+}
+static inline struct tcp_connection *tcp_flow_connection(struct tcp_flow *flow)
+{
+	return container_of(flow, struct tcp_connection, flow);
+}
+static inline uint32_t tcp_flight(const struct tcp_connection *c)
+{
+	return c->snd_nxt.value - c->snd_una.value;
+}
+/* The window that the peer may still fill. */
+static inline uint32_t tcp_receive_window(const struct tcp_connection *c)
+{
+	int32_t window = seq_diff(c->rcv_edge, c->rcv_nxt);
+	return window > 0 ? (uint32_t)window : 0;
+}
+static inline uint32_t tcp_unread(const struct tcp_connection *c)
+{
+	return c->rcv_nxt.value - c->rcv_copied.value - c->fin_received;
+}
+static inline uint32_t tcp_unacked(const struct tcp_connection *c)
+{
+	int32_t bytes = seq_diff(c->write_seq, c->snd_una);
+	return bytes > 0 ? (uint32_t)bytes : 0;
+}
+static inline uint32_t tcp_unsent(const struct tcp_connection *c)
+{
+	int32_t bytes = seq_diff(c->write_seq, c->snd_nxt);
+	return bytes > 0 ? (uint32_t)bytes : 0;
+}
+static inline bool tcp_is_synchronized(const struct tcp_connection *c)
+{
+	return c->flow.state >= TCP_ESTABLISHED;
+}
+static inline bool tcp_in_recovery(const struct tcp_connection *c)
+{
+	return c->congestion_state >= TCP_CA_RECOVERY;
+}
+static inline void tcp_notify(struct tcp_connection *c, uint32_t readiness)
+{
+	if (c->event)
+		c->event(c->event_context, readiness);
+}
+static inline uint32_t min_u32(uint32_t a, uint32_t b)
+{
+	return a < b ? a : b;
+}
+static inline uint32_t max_u32(uint32_t a, uint32_t b)
+{
+	return a > b ? a : b;
+}
+static inline uint64_t min_u64(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+/* tcp_table.c: hash tables, keyed hashes, ports */
+bool tcp_table_init(struct tcp_stack *tcp, struct tcp_table *table, uint32_t buckets);
+void tcp_table_fini(struct tcp_stack *tcp, struct tcp_table *table);
+void tcp_table_insert(struct tcp_stack *tcp, struct tcp_table *table, struct tcp_hash_node *node);
+void tcp_table_remove(struct tcp_table *table, struct tcp_hash_node *node);
+uint32_t tcp_flow_hash(const struct tcp_stack *tcp, struct ipv4_address local, uint16_t local_port,
+                       struct ipv4_address remote, uint16_t remote_port);
+struct tcp_flow *tcp_flow_find(struct tcp_stack *tcp, struct ipv4_address local,
+                               uint16_t local_port, struct ipv4_address remote,
+                               uint16_t remote_port);
+void tcp_flow_insert(struct tcp_stack *tcp, struct tcp_flow *flow);
+uint64_t tcp_keyed_hash(const struct tcp_stack *tcp, uint64_t a, uint64_t b); /* SipHash-2-4 */
+struct tcp_seq tcp_initial_sequence(const struct tcp_stack *tcp, const struct tcp_flow *flow);
+uint32_t tcp_timestamp_offset(const struct tcp_stack *tcp, const struct tcp_flow *flow);
+
+/* tcp_port.c */
+struct tcp_port *tcp_port_find(struct tcp_stack *tcp, uint16_t number);
+/* Finds or makes it and adds a user; NULL: no memory. */
+struct tcp_port *tcp_port_get(struct tcp_stack *tcp, uint16_t number);
+void tcp_port_put(struct tcp_stack *tcp, struct tcp_port *port);
+void tcp_port_add_child(struct tcp_port *port, bool reuse_address);
+void tcp_port_remove_child(struct tcp_port *port, bool reuse_address);
+/* 0, or a negative errno: a port (and its 4-tuple) for tcp_connect. */
+int tcp_port_choose(struct tcp_connection *c, struct endpoint remote);
+struct tcp_connection *tcp_listener_find(struct tcp_stack *tcp, struct ipv4_address local,
+                                         uint16_t port, uint32_t hash);
+
+/* tcp_connection.c */
+void *tcp_alloc(struct tcp_stack *tcp, size_t bytes);
+void tcp_free(struct tcp_stack *tcp, void *memory, size_t bytes);
+struct tcp_connection *tcp_connection_create(struct tcp_stack *tcp);
+void tcp_connection_hash(struct tcp_connection *c);
+void tcp_connection_unhash(struct tcp_connection *c);
+void tcp_connection_set_state(struct tcp_connection *c, enum tcp_state state);
+/* Enter CLOSED: queues, timers and table entries go; the user learns `error` (0: orderly). May
+ * free. */
+void tcp_connection_finish(struct tcp_connection *c, int error);
+/* RST to the peer, then finish. May free. */
+void tcp_connection_abort(struct tcp_connection *c, int error);
+/* Free if nobody needs it. */
+void tcp_connection_release(struct tcp_connection *c);
+void tcp_receive_purge(struct tcp_connection *c);
+void tcp_send_purge(struct tcp_connection *c);
+void tcp_reassembly_purge(struct tcp_connection *c);
+void tcp_scoreboard_clear(struct tcp_connection *c);
+/* ESTABLISHED: buffers, windows, RTT from the handshake. */
+void tcp_connection_established(struct tcp_connection *c);
+void tcp_update_mss(struct tcp_connection *c);
+bool tcp_update_route(struct tcp_connection *c);
+
+/* tcp_options.c */
+bool tcp_parse_options(const uint8_t *options, uint32_t length, struct tcp_options *out);
+struct tcp_syn_options {
+	uint16_t mss;
+	uint8_t window_scale;
+	bool sack, timestamps, window_scaling;
+	uint32_t timestamp_value, timestamp_echo;
+};
+/* Both return the bytes written, a multiple of 4. */
+uint32_t tcp_build_syn_options(uint8_t *at, const struct tcp_syn_options *options);
+uint32_t tcp_build_options(uint8_t *at, const struct tcp_connection *c, bool sack_blocks);
+
+/* tcp_output.c: what to send when */
+void tcp_output_schedule(struct tcp_connection *c);
+static inline void tcp_ack_schedule(struct tcp_connection *c)
+{
+	c->ack_now = true;
+	tcp_output_schedule(c);
+}
+
+/* tcp_segment.c: the only builder of segments */
+int tcp_send_segment(struct tcp_connection *c, struct tcp_seq sequence, uint32_t length,
+                     uint8_t flags);
+void tcp_send_reset(struct tcp_connection *c);
+void tcp_reply_reset(struct tcp_stack *tcp, const struct tcp_segment *segment);
+/* A segment without a connection: SYN-ACKs, TIME_WAIT's ACKs, RSTs. */
+struct tcp_bare_segment {
+	const struct tcp_flow *flow;
+	struct tcp_seq sequence, acknowledgment;
+	uint16_t window;
+	uint8_t flags, tos, option_bytes;
+	uint8_t options[40];
+};
+void tcp_send_bare(struct tcp_stack *tcp, const struct tcp_bare_segment *segment);
+/* The window for the segment being built, scaled for the wire; moves rcv_edge. */
+uint16_t tcp_select_window(struct tcp_connection *c);
+uint32_t tcp_window_space(const struct tcp_connection *c);
+uint32_t tcp_free_window(const struct tcp_connection *c);
+
+/* tcp_ack.c */
+/* The acknowledgement field, SACK blocks and window of a segment in a synchronized state. */
+void tcp_ack_process(struct tcp_connection *c, struct tcp_segment *segment);
+/* snd_una moves to `ack`: buffers freed, round trip measured, timers restarted. */
+void tcp_ack_advance(struct tcp_connection *c, struct tcp_seq ack, uint32_t timestamp_echo);
+void tcp_rtt_sample(struct tcp_connection *c, uint64_t rtt_us);
+bool tcp_is_writable(const struct tcp_connection *c);
+
+/* tcp_sack.c */
+void tcp_interval_insert(struct tcp_interval_set *set, struct tcp_seq start, struct tcp_seq end);
+void tcp_interval_trim(struct tcp_interval_set *set, struct tcp_seq below);
+uint32_t tcp_interval_bytes_in(const struct tcp_interval_set *set, struct tcp_seq start,
+                               struct tcp_seq end);
+/* Takes the blocks over into the scoreboard; true when they told something new. */
+bool tcp_sack_update(struct tcp_connection *c, const struct tcp_segment *segment);
+void tcp_sack_mark_lost(struct tcp_connection *c);
+uint32_t tcp_pipe(const struct tcp_connection *c);
+/* The next range to retransmit. False: none. */
+bool tcp_next_lost(const struct tcp_connection *c, struct tcp_seq *start, uint32_t *length);
+
+/* tcp_congestion.c */
+void tcp_recovery_enter(struct tcp_connection *c);
+void tcp_loss_enter(struct tcp_connection *c);
+void tcp_recovery_acked(struct tcp_connection *c, uint32_t bytes);
+void tcp_congestion_idle(struct tcp_connection *c);
+
+/* tcp_input.c, tcp_states.c */
+/* The slow path: every state but LISTEN. The options are parsed, the header is pulled (packet NULL:
+ * no payload). What a handler takes it sets to NULL; tcp_input frees the rest. */
+void tcp_segment_arrives(struct tcp_connection *c, struct tcp_segment *segment);
+void tcp_syn_sent_arrives(struct tcp_connection *c, struct tcp_segment *segment);
+/* From the ACK field on (RFC 9293 §3.10.7.4, fifth): also the entry of a new child with the
+ * handshake's last segment. */
+void tcp_segment_accepted(struct tcp_connection *c, struct tcp_segment *segment);
+void tcp_challenge_ack(struct tcp_connection *c);
+void tcp_invalid_ack(struct tcp_connection *c);
+/* In-order payload was linked: when is it acknowledged? Tells the user. */
+void tcp_data_received(struct tcp_connection *c, uint32_t bytes, uint32_t gso_size);
+
+/* tcp_receive.c */
+/* Link in-order payload; takes the reference. `packet` holds exactly `length` bytes. */
+void tcp_receive_append(struct tcp_connection *c, struct pbuf *packet, uint32_t length);
+/* Payload that passed the window check, wherever it lies; takes the packet. True when a FIN became
+ * in order. */
+bool tcp_receive_payload(struct tcp_connection *c, struct tcp_segment *segment, bool fin);
+/* The user took bytes: is the buffer what limits the sender (Linux's tcp_rcv_space_adjust)? */
+void tcp_receive_grow(struct tcp_connection *c);
+void tcp_receive_rtt(struct tcp_connection *c, uint32_t timestamp_echo);
+/* A FIN at fin_sequence was told by a segment out of order, and everything before it is there now.
+ */
+uint32_t tcp_piece_true_size(const struct pbuf *piece);
+
+/* tcp_timer.c */
+void tcp_timer_fired(struct loop *loop, struct loop_watcher *watcher, uint32_t events);
+/* The timer fires no later than the connection's earliest deadline. */
+void tcp_timer_update(struct tcp_connection *c, uint64_t deadline_ns);
+void tcp_retransmit_timer_start(struct tcp_connection *c);
+void tcp_keepalive_restart(struct tcp_connection *c);
+
+/* tcp_listen.c */
+void tcp_listen_segment(struct tcp_connection *listener, struct tcp_segment *segment,
+                        struct tcp_seq least_iss, bool has_least_iss);
+void tcp_request_segment(struct tcp_request *request, struct tcp_segment *segment);
+void tcp_request_free(struct tcp_stack *tcp, struct tcp_request *request);
+void tcp_request_timer_fired(struct loop *loop, struct loop_watcher *watcher, uint32_t events);
+/* Requests are forgotten; what waits to be accepted is reset, or (`silently`) only let go. */
+void tcp_listener_close(struct tcp_connection *listener, bool silently);
+void tcp_choose_window(struct tcp_stack *tcp, uint32_t receive_buffer, uint32_t window_clamp,
+                       uint32_t mss, bool scaling, uint32_t *window, uint8_t *wscale);
+
+/* tcp_time_wait.c */
+/* The connection's last state: a TIME_WAIT takes its place in the tables; then it is finished. May
+ * free. */
+void tcp_time_wait_enter(struct tcp_connection *c);
+void tcp_time_wait_segment(struct tcp_stack *tcp, struct tcp_time_wait *tw,
+                           struct tcp_segment *segment);
+void tcp_time_wait_free(struct tcp_stack *tcp, struct tcp_time_wait *tw);
+bool tcp_time_wait_reusable(const struct tcp_stack *tcp, const struct tcp_time_wait *tw);
+void tcp_time_wait_timer_fired(struct loop *loop, struct loop_watcher *watcher, uint32_t events);
+
+/* tcp_verify.c */
+const char *tcp_connection_verify(const struct tcp_connection *c);

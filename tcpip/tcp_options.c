@@ -1,0 +1,137 @@
+/* TCP options on the wire: parsing what a peer sent, and building ours in Linux's order. */
+#include "tcpip/tcp_internal.h"
+
+enum option_kind {
+	OPTION_END = 0,
+	OPTION_NOP = 1,
+	OPTION_MSS = 2,
+	OPTION_WINDOW_SCALE = 3,
+	OPTION_SACK_PERMITTED = 4,
+	OPTION_SACK = 5,
+	OPTION_TIMESTAMPS = 8,
+};
+
+static void parse_sack(const uint8_t *body, uint32_t bytes, struct tcp_options *out)
+{
+	for (uint32_t at = 0; at + 8 <= bytes && out->sack_count < 4; at += 8) {
+		struct tcp_interval *block = &out->sack[out->sack_count];
+		block->start = seq(load_be32(body + at));
+		block->end = seq(load_be32(body + at + 4));
+		if (seq_lt(block->start, block->end))
+			out->sack_count++;
+	}
+}
+
+static void parse_one(uint8_t kind, const uint8_t *body, uint32_t bytes, struct tcp_options *out)
+{
+	switch (kind) {
+	case OPTION_MSS:
+		if (bytes == 2)
+			out->mss = load_be16(body);
+		break;
+	case OPTION_WINDOW_SCALE: /* more than 14 counts as 14 (RFC 7323 §2.3) */
+		if (bytes == 1) {
+			out->has_window_scale = true;
+			out->window_scale = (uint8_t)min_u32(body[0], TCP_MAX_WSCALE);
+		}
+		break;
+	case OPTION_SACK_PERMITTED:
+		if (bytes == 0)
+			out->sack_permitted = true;
+		break;
+	case OPTION_SACK:
+		parse_sack(body, bytes, out);
+		break;
+	case OPTION_TIMESTAMPS:
+		if (bytes == 8) {
+			out->has_timestamp = true;
+			out->timestamp_value = load_be32(body);
+			out->timestamp_echo = load_be32(body + 4);
+		}
+		break;
+	}
+}
+
+/* False: malformed (a length that does not fit); what was found before it stays valid. */
+bool tcp_parse_options(const uint8_t *options, uint32_t length, struct tcp_options *out)
+{
+	memset(out, 0, sizeof(*out));
+	for (uint32_t at = 0; at < length;) {
+		uint8_t kind = options[at];
+		if (kind == OPTION_END)
+			return true;
+		if (kind == OPTION_NOP) {
+			at++;
+			continue;
+		}
+		if (at + 1 >= length)
+			return false;
+		uint32_t bytes = options[at + 1];
+		if (bytes < 2 || at + bytes > length)
+			return false;
+		parse_one(kind, options + at + 2, bytes - 2, out);
+		at += bytes;
+	}
+	return true;
+}
+
+static uint8_t *put_timestamps(uint8_t *at, uint32_t value, uint32_t echo)
+{
+	store_be32(at + 2, value);
+	store_be32(at + 6, echo);
+	at[0] = OPTION_TIMESTAMPS;
+	at[1] = 10;
+	return at + 10;
+}
+
+/* MSS, then SACK-permitted (or two NOPs in its place), timestamps, NOP, window scale. */
+uint32_t tcp_build_syn_options(uint8_t *start, const struct tcp_syn_options *options)
+{
+	uint8_t *at = start;
+	*at++ = OPTION_MSS;
+	*at++ = 4;
+	store_be16(at, options->mss);
+	at += 2;
+	if (options->timestamps) {
+		*at++ = options->sack ? OPTION_SACK_PERMITTED : OPTION_NOP;
+		*at++ = options->sack ? 2 : OPTION_NOP;
+		at = put_timestamps(at, options->timestamp_value, options->timestamp_echo);
+	} else if (options->sack) {
+		*at++ = OPTION_NOP;
+		*at++ = OPTION_NOP;
+		*at++ = OPTION_SACK_PERMITTED;
+		*at++ = 2;
+	}
+	if (options->window_scaling) {
+		*at++ = OPTION_NOP;
+		*at++ = OPTION_WINDOW_SCALE;
+		*at++ = 3;
+		*at++ = options->window_scale;
+	}
+	return (uint32_t)(at - start);
+}
+
+/* Options of a segment in a synchronized state. */
+uint32_t tcp_build_options(uint8_t *start, const struct tcp_connection *c, bool sack_blocks)
+{
+	uint8_t *at = start;
+	if (c->timestamps) {
+		store_be32(at, 0x0101080a); /* NOP NOP TS 10 */
+		store_be32(at + 4, tcp_now_ms(c->tcp) + c->timestamp_offset);
+		store_be32(at + 8, c->timestamp_recent);
+		at += TCP_TIMESTAMP_BYTES;
+	}
+	const struct tcp_reassembly *r = c->reassembly;
+	if (!sack_blocks || !c->sack || !r || !r->block_count)
+		return (uint32_t)(at - start);
+	uint32_t count = min_u32(r->block_count, c->timestamps ? 3 : 4);
+	*at++ = OPTION_NOP;
+	*at++ = OPTION_NOP;
+	*at++ = OPTION_SACK;
+	*at++ = (uint8_t)(2 + 8 * count);
+	for (uint32_t i = 0; i < count; i++, at += 8) {
+		store_be32(at, r->block[i].start.value);
+		store_be32(at + 4, r->block[i].end.value);
+	}
+	return (uint32_t)(at - start);
+}
