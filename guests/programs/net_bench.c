@@ -1,15 +1,19 @@
 /*
  * net_bench PORT: moves bytes over TCP and says how fast, with the bytes verified at both ends.
  *
- * Serves one client after the other; the client is perf/net_bench_client.py. All numbers big-endian.
+ * Serves one client after the other; the client is perf/net_bench_client.py. All numbers
+ * big-endian.
  *
- *   request   8 bytes: the count of payload bytes; its highest bit set asks for the reverse direction
- *   forward   client: payload, 8 bytes checksum.   server: 8 bytes checksum as received, 8 bytes nanoseconds
- *   reverse   server: payload, 8 bytes checksum, 8 bytes nanoseconds.   client: 8 bytes checksum as received
+ *   request   8 bytes: the count of payload bytes; its highest bit set asks for the reverse
+ * direction forward   client: payload, 8 bytes checksum.   server: 8 bytes checksum as received, 8
+ * bytes nanoseconds reverse   server: payload, 8 bytes checksum, 8 bytes nanoseconds.   client: 8
+ * bytes checksum as received
  *
- * The checksum is the sum, modulo 2^64, of the payload's little-endian 8-byte words, a last short one
- * filled up with zeros. The server prints one line a run and goes on; a wrong checksum is said and
- * counted, and the count is the exit status once the client has asked for 0 bytes.
+ * The checksum of a block of 4096 bytes is the sum, modulo 2^64, of its little-endian 8-byte words,
+ * a last short one filled up with zeros; that of the payload is sum(block i) * FACTOR^(blocks
+ * behind it), so that bytes in the wrong place are noticed. The server prints one line a run and
+ * goes on; a wrong checksum is said and counted, and the count is the exit status once the client
+ * has asked for 0 bytes.
  */
 #define _GNU_SOURCE
 #include <endian.h>
@@ -24,7 +28,9 @@
 #include <unistd.h>
 
 #define CHUNK_BYTES (128 * 1024)
-#define REVERSE (1ull << 63)
+#define BLOCK_WORDS (4096 / sizeof(uint64_t))
+#define FACTOR      0x9e3779b97f4a7c15ull
+#define REVERSE     (1ull << 63)
 
 static uint64_t chunk[CHUNK_BYTES / sizeof(uint64_t)];
 
@@ -65,22 +71,31 @@ static bool write_whole(int fd, const void *data, size_t length)
 	return true;
 }
 
-/* The checksum of the first `length` bytes of the chunk; clears the rest of the last word. */
-static uint64_t chunk_sum(size_t length)
+/* The checksum with the first `length` bytes of the chunk added; clears the rest of the last word.
+ */
+static uint64_t add_chunk(uint64_t checksum, size_t length)
 {
-	uint64_t sum = 0;
+	size_t words = (length + 7) / 8;
 
 	if (length % 8)
 		memset((char *)chunk + length, 0, 8 - length % 8);
-	for (size_t i = 0; i < (length + 7) / 8; i++)
-		sum += le64toh(chunk[i]);
-	return sum;
+	for (size_t start = 0; start < words; start += BLOCK_WORDS) {
+		size_t end = start + BLOCK_WORDS < words ? start + BLOCK_WORDS : words;
+		uint64_t sum = 0;
+
+		for (size_t i = start; i < end; i++)
+			sum += le64toh(chunk[i]);
+		checksum = checksum * FACTOR + sum;
+	}
+	return checksum;
 }
 
 static void report(const char *direction, uint64_t count, uint64_t ns, uint64_t sum, bool good)
 {
-	printf("net_bench: %s %llu bytes in %.3f s, %.1f Mbit/s, checksum %016llx %s\n", direction, (unsigned long long)count,
-	       (double)ns / 1e9, ns ? (double)count * 8e3 / (double)ns : 0.0, (unsigned long long)sum, good ? "good" : "WRONG");
+	printf("net_bench: %s %llu bytes in %.3f s, %.1f Mbit/s, checksum %016llx %s\n", direction,
+	       (unsigned long long)count, (double)ns / 1e9,
+	       ns ? (double)count * 8e3 / (double)ns : 0.0, (unsigned long long)sum,
+	       good ? "good" : "WRONG");
 	fflush(stdout);
 }
 
@@ -94,10 +109,11 @@ static bool receive(int fd, uint64_t count)
 	for (; left > 0; left -= part) {
 		part = left < CHUNK_BYTES ? left : CHUNK_BYTES;
 		if (read_whole(fd, chunk, part) != part) {
-			printf("net_bench: the client left with %llu bytes to come\n", (unsigned long long)left);
+			printf("net_bench: the client left with %llu bytes to come\n",
+			       (unsigned long long)left);
 			return false;
 		}
-		sum += chunk_sum(part);
+		sum = add_chunk(sum, part);
 	}
 	ns = now_ns() - start;
 	if (read_whole(fd, wire, 8) != 8)
@@ -112,19 +128,21 @@ static bool receive(int fd, uint64_t count)
 /* The client receives. True: it took all and computed the same checksum. */
 static bool transmit(int fd, uint64_t count)
 {
-	uint64_t left = count, sum = 0, start, ns, wire[2], full;
+	uint64_t left = count, sum = 0, start, ns, wire[2], full, power = 1;
 	size_t part;
 	bool good;
 
 	for (size_t i = 0; i < CHUNK_BYTES / 8; i++)
-		chunk[i] = htole64(i * 0x9e3779b97f4a7c15ull);
-	full = chunk_sum(CHUNK_BYTES);
+		chunk[i] = htole64(i * FACTOR);
+	full = add_chunk(0, CHUNK_BYTES);
+	for (size_t i = 0; i < CHUNK_BYTES / 8 / BLOCK_WORDS; i++)
+		power *= FACTOR;
 	start = now_ns();
 	for (; left > 0; left -= part) {
 		part = left < CHUNK_BYTES ? left : CHUNK_BYTES;
 		if (!write_whole(fd, chunk, part))
 			return false;
-		sum += part == CHUNK_BYTES ? full : chunk_sum(part);
+		sum = part == CHUNK_BYTES ? sum * power + full : add_chunk(sum, part);
 	}
 	ns = now_ns() - start;
 	wire[0] = htobe64(sum);
@@ -139,11 +157,12 @@ static bool transmit(int fd, uint64_t count)
 static int listen_on(uint16_t port)
 {
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(port)};
+	struct sockaddr_in address = { .sin_family = AF_INET, .sin_port = htons(port) };
 	int on = 1;
 
 	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-	if (fd < 0 || bind(fd, (struct sockaddr *)&address, sizeof address) < 0 || listen(fd, 16) < 0) {
+	if (fd < 0 || bind(fd, (struct sockaddr *)&address, sizeof address) < 0 ||
+	    listen(fd, 16) < 0) {
 		fprintf(stderr, "net_bench: port %u: %s\n", port, strerror(errno));
 		exit(1);
 	}
@@ -172,7 +191,8 @@ int main(int argc, char **argv)
 			request = be64toh(request);
 			if (request == 0)
 				return failures > 100 ? 100 : failures;
-			good = request & REVERSE ? transmit(fd, request & ~REVERSE) : receive(fd, request);
+			good = request & REVERSE ? transmit(fd, request & ~REVERSE)
+			                         : receive(fd, request);
 		}
 		failures += !good;
 		close(fd);

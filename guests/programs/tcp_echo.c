@@ -1,8 +1,8 @@
 /*
  * tcp_echo PORT: sends back what each client sends, many clients at once.
  *
- * One thread and one epoll. A client is read from only while nothing waits to be sent back to it, so
- * a client that does not read holds up itself alone.
+ * One thread and one epoll. A client is read from only while nothing waits to be sent back to it,
+ * so a client that does not read holds up itself alone.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -35,7 +35,7 @@ static void fail(const char *what)
 static int listen_on(uint16_t port)
 {
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(port)};
+	struct sockaddr_in address = { .sin_family = AF_INET, .sin_port = htons(port) };
 	int on = 1;
 
 	if (fd < 0)
@@ -60,7 +60,7 @@ static void accept_clients(int listener)
 
 	while ((fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC)) >= 0) {
 		struct client *client = malloc(sizeof *client);
-		struct epoll_event event = {.events = EPOLLIN, .data.ptr = client};
+		struct epoll_event event = { .events = EPOLLIN, .data.ptr = client };
 
 		if (!client) {
 			close(fd);
@@ -76,7 +76,7 @@ static void accept_clients(int listener)
 
 static void watch(struct client *client, uint32_t events)
 {
-	struct epoll_event event = {.events = events, .data.ptr = client};
+	struct epoll_event event = { .events = events, .data.ptr = client };
 
 	epoll_ctl(epoll_fd, EPOLL_CTL_MOD, client->fd, &event);
 }
@@ -85,7 +85,8 @@ static void watch(struct client *client, uint32_t events)
 static int send_back(struct client *client)
 {
 	while (client->sent < client->filled) {
-		ssize_t n = send(client->fd, client->buffer + client->sent, client->filled - client->sent, MSG_NOSIGNAL);
+		ssize_t n = send(client->fd, client->buffer + client->sent,
+		                 client->filled - client->sent, MSG_NOSIGNAL);
 
 		if (n < 0 && errno == EAGAIN) {
 			watch(client, EPOLLOUT);
@@ -130,7 +131,7 @@ static void serve(struct client *client, uint32_t events)
 
 int main(int argc, char **argv)
 {
-	struct epoll_event events[64], event = {.events = EPOLLIN};
+	struct epoll_event events[64], event = { .events = EPOLLIN };
 	int listener, n;
 
 	if (argc != 2) {

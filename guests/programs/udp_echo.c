@@ -9,7 +9,7 @@
 int main(int argc, char **argv)
 {
 	static char buffer[65536];
-	struct sockaddr_in address = {.sin_family = AF_INET}, from;
+	struct sockaddr_in address = { .sin_family = AF_INET }, from;
 	socklen_t length;
 	ssize_t n;
 	int fd;
