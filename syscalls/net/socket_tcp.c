@@ -220,11 +220,13 @@ static long tcp_send_bytes(struct tcp_socket *tcp, struct uio *uio, bool more)
 				return sent;
 			return send_error(tcp, got);
 		}
-		size_t copied = uio_copy_in(uio, room, (size_t)got);
-		tcp_send_commit(connection, (uint32_t)copied, more);
-		sent += (long)copied;
-		if (__builtin_expect(copied < (size_t)got, 0))
-			return sent || want == 0 ? sent : -EFAULT;
+		if (want == 0)
+			return 0;
+		/* As Linux: a piece that cannot be read whole is not sent at all. */
+		if (__builtin_expect(uio_copy_in(uio, room, (size_t)got) < (size_t)got, 0))
+			return sent ? sent : -EFAULT;
+		tcp_send_commit(connection, (uint32_t)got, more);
+		sent += got;
 	} while (uio->remaining);
 	return sent;
 }
@@ -270,12 +272,11 @@ static long receive_bytes(struct tcp_socket *tcp, struct uio *uio, uint64_t avai
 		if (got <= 0)
 			break;
 		size_t step = (size_t)got < uio->remaining ? (size_t)got : (size_t)uio->remaining;
-		size_t copied = uio_copy_out(uio, bytes, step);
-		tcp_receive_consume(connection, copied);
-		available -= copied;
-		received += (long)copied;
-		if (__builtin_expect(copied < step, 0))
+		if (__builtin_expect(uio_copy_out(uio, bytes, step) < step, 0))
 			return received ? received : -EFAULT;
+		tcp_receive_consume(connection, step);
+		available -= step;
+		received += (long)step;
 	}
 	return received;
 }
@@ -294,11 +295,10 @@ static long receive_peeked(struct tcp_socket *tcp, struct uio *uio, uint64_t ava
 		if (got <= 0)
 			break;
 		size_t step = (size_t)got < uio->remaining ? (size_t)got : (size_t)uio->remaining;
-		size_t copied = uio_copy_out(uio, bytes, step);
-		offset += copied;
-		received += (long)copied;
-		if (copied < step)
+		if (uio_copy_out(uio, bytes, step) < step)
 			return received ? received : -EFAULT;
+		offset += step;
+		received += (long)step;
 	}
 	return received;
 }

@@ -168,16 +168,12 @@ static long send_stream(struct thread *thread, struct unix_socket *local, struct
 			return sent ? sent : -ENOBUFS;
 		/* The files go with the first byte of the call. */
 		bool attached = message_attach(chunk, uio->done == 0 ? control : NULL);
-		size_t copied = attached ? uio_copy_in(uio, chunk->data, bytes) : 0;
-		if (copied == 0) {
+		if (!attached || uio_copy_in(uio, chunk->data, bytes) < bytes) {
 			unix_message_free(chunk);
 			return sent ? sent : attached ? -EFAULT : -ENOMEM;
 		}
-		chunk->length = (uint32_t)copied;
 		message_deliver(local->peer, chunk);
-		sent += (long)copied;
-		if (copied < bytes)
-			break;
+		sent += bytes;
 	}
 	return sent;
 }
@@ -293,13 +289,12 @@ static long receive_peeked(struct thread *thread, struct unix_socket *local,
 		uint64_t step = left - skip;
 		if (step > message->uio->remaining)
 			step = message->uio->remaining;
-		size_t copied = uio_copy_out(message->uio, from->data + from->offset + skip, step);
+		if (uio_copy_out(message->uio, from->data + from->offset + skip, step) < step)
+			return received ? received : -EFAULT;
 		skip = 0;
 		if (received == 0)
 			put_control(thread, local, from, message);
-		received += (long)copied;
-		if (copied < step)
-			return received ? received : -EFAULT;
+		received += (long)step;
 		if (!message->uio->remaining || from->rights)
 			return received;
 	}
@@ -322,20 +317,18 @@ static long receive_stream(struct thread *thread, struct unix_socket *local,
 		uint64_t step = from->length - from->offset;
 		if (step > uio->remaining)
 			step = uio->remaining;
-		size_t copied = uio_copy_out(uio, from->data + from->offset, step);
+		if (uio_copy_out(uio, from->data + from->offset, step) < step)
+			return received ? received : -EFAULT;
 		bool had_rights = from->rights != NULL;
-		if (copied && (received == 0 || had_rights)) {
-			if (message->name && received == 0)
-				unix_name_copy(from->sender, message->name);
+		if (received == 0 && message->name)
+			unix_name_copy(from->sender, message->name);
+		if (received == 0 || had_rights)
 			put_control(thread, local, from, message);
-		}
-		received += (long)copied;
-		from->offset += (uint32_t)copied;
-		local->queue_bytes -= copied;
+		received += (long)step;
+		from->offset += (uint32_t)step;
+		local->queue_bytes -= step;
 		if (from->offset == from->length)
 			message_remove(local, from);
-		if (copied < step)
-			return received ? received : -EFAULT;
 		if (had_rights)
 			break;
 	}

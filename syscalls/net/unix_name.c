@@ -81,6 +81,16 @@ static void path_text(const struct socket_name *name, char text[SUN_PATH_BYTES +
 	text[length] = 0;
 }
 
+/* Linux makes the node before it sees that the socket has a name already: the error tells. */
+static bool path_exists(struct thread *thread, const struct socket_name *name)
+{
+	char text[SUN_PATH_BYTES + 1];
+	void *object;
+	path_text(name, text);
+	int error = socket_node_find(thread, text, &object);
+	return error == 0 || error == -ECONNREFUSED;
+}
+
 /* bind with the family alone: five hexadecimal digits that nobody has. */
 static int bind_automatically(struct unix_socket *local)
 {
@@ -111,9 +121,9 @@ int unix_bind(struct thread *thread, struct socket *socket, const struct socket_
 	int error = name_check(name);
 	if (error)
 		return error;
-	if (local->name)
-		return -EINVAL;
 	bool abstract = name->local.path[0] == 0;
+	if (local->name)
+		return !abstract && path_exists(thread, name) ? -EADDRINUSE : -EINVAL;
 	if (abstract && find_abstract(name->local.path, name->length - PATH_OFFSET))
 		return -EADDRINUSE;
 	struct unix_name *bound = name_create(name);
