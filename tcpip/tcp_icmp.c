@@ -5,9 +5,10 @@
 enum { ICMP_UNREACHABLE = 3, ICMP_FRAGMENTATION_NEEDED = 4 };
 
 /* The path became narrower: what was too large is sent again in smaller segments. */
-static void path_shrank(struct tcp_connection *c)
+static void path_shrank(struct tcp_connection *c, uint32_t mtu)
 {
 	uint16_t before = c->snd_mss;
+	path_mtu_update(c->tcp->stack, c->flow.remote_address, mtu);
 	if (!tcp_is_synchronized(c) || !tcp_update_route(c) || c->snd_mss >= before)
 		return;
 	if (tcp_in_recovery(c) || !tcp_flight(c))
@@ -38,7 +39,7 @@ void tcp_icmp_error(struct stack *stack, const struct icmp_error *error)
 	if (seq_lt(error->sequence, c->snd_una) || seq_lt(c->snd_nxt, error->sequence))
 		return;
 	if (error->type == ICMP_UNREACHABLE && error->code == ICMP_FRAGMENTATION_NEEDED) {
-		path_shrank(c);
+		path_shrank(c, error->mtu);
 		return;
 	}
 	if (!error->error)

@@ -61,7 +61,7 @@ struct endpoint tcp_remote(const struct tcp_connection *c)
 
 uint64_t tcp_send_queue_bytes(const struct tcp_connection *c)
 {
-	return c->flow.state == TCP_LISTEN ? 0 : tcp_unacked(c);
+	return tcp_is_synchronized(c) ? tcp_unacked(c) : 0;
 }
 
 /* Linux's numbers of the states (tcp_states.h). */
