@@ -14,6 +14,7 @@
 #define SEGMENT_GNU_STACK   0x6474e551
 
 #define INTERPRETER_MAX     4096
+#define ALIGNMENT_MAX       (1ull << 30)
 #define HEADERS_MAX         (65536 / ELF_PROGRAM_HEADER_BYTES)
 
 struct file_header {
@@ -59,7 +60,7 @@ static bool add_segment(struct elf_image *out, const struct program_header *head
 	if (header->memory_bytes == 0)
 		return true;
 	if (out->segment_count == ELF_SEGMENTS_MAX || (alignment & (alignment - 1)) ||
-	    header->file_bytes > header->memory_bytes ||
+	    alignment > ALIGNMENT_MAX || header->file_bytes > header->memory_bytes ||
 	    !lies_within(header->offset, header->file_bytes, file_bytes) ||
 	    !lies_within(header->virtual_address, header->memory_bytes,
 	                 address_limit & ~PAGE_MASK) ||

@@ -20,7 +20,7 @@ enum elf_permission { ELF_EXECUTE = 1, ELF_WRITE = 2, ELF_READ = 4 }; /* p_flags
 struct elf_segment {
 	uint64_t offset, file_bytes;
 	uint64_t address, memory_bytes;
-	uint64_t alignment; /* a power of two, at least the page size */
+	uint64_t alignment; /* a power of two, at least the page size, at most 1 GiB */
 	uint32_t permission;
 };
 
