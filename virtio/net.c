@@ -201,12 +201,25 @@ bool virtio_net_fini(struct virtio_net *net, void (*drop_rx)(void *context, void
 	return true;
 }
 
+/* The interrupt has been had; which queue it was for, a wired one does not tell. */
+static void disarm_all(struct virtio_net *net)
+{
+	for (uint16_t i = 0; i < net->pair_count; i++) {
+		struct virtio_net_queue_pair *pair = &net->pairs[i];
+		ring_disarm(&pair->rx);
+		if (!pair->tx_interrupts)
+			ring_disarm(&pair->tx);
+	}
+}
+
 uint32_t virtio_net_interrupt(struct virtio_net *net)
 {
 	uint32_t reasons = net->transport->ops->read_interrupt(net->transport);
 	net->interrupts++;
 	if (!reasons)
 		net->interrupts_spurious++;
+	if (reasons & VIRTIO_INTERRUPT_QUEUE)
+		disarm_all(net);
 	if (reasons & VIRTIO_INTERRUPT_CONFIG) {
 		net->config_changes++;
 		read_config(net);

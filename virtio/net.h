@@ -181,7 +181,8 @@ bool virtio_net_fini(struct virtio_net *net, void (*drop_rx)(void *context, void
                      void (*drop_tx)(void *context, void *cookie), void *context);
 
 /* The device's interrupt (level-triggered): quietens it and says why (enum virtio_interrupt). On
- * CONFIG the link and mtu have been read anew. */
+ * QUEUE all queues are disarmed: poll, and arm again before sleeping. On CONFIG the link and mtu
+ * have been read anew. */
 uint32_t virtio_net_interrupt(struct virtio_net *net);
 
 /* ---- receive ---- */

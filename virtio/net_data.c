@@ -22,6 +22,7 @@ int virtio_net_post_rx(struct virtio_net *net, uint16_t pair, void *buffer, uint
 static void repost(struct virtio_ring *ring, struct virtio_ring_slot *slot)
 {
 	uint16_t id = (uint16_t)(slot - ring->slots);
+	slot->descriptors = 1;
 	ring_describe(ring, id, slot->buffer, slot->bytes, VIRTIO_DESCRIPTOR_WRITE, 0);
 	ring_offer(ring, id);
 }
@@ -47,6 +48,7 @@ static bool take_further_pieces(struct virtio_net_queue_pair *pair, uint16_t cou
 			good = false;
 			continue;
 		}
+		slot->descriptors = 0; /* so that it cannot be named again in this packet */
 		if (bytes > slot->bytes) {
 			pair->bad_length++;
 			good = false;
@@ -129,6 +131,7 @@ size_t virtio_net_receive(struct virtio_net *net, uint16_t pair_index, struct vi
 		out->packet_bytes = bytes - VIRTIO_NET_HEADER_BYTES;
 		if (__builtin_expect(count != 1, 0)) {
 			uint16_t ready = (uint16_t)(ring->used_seen - ring->used_next);
+			slot->descriptors = 0;
 			if (!take_merged(pair, count, ready, piece + 1, &out->packet_bytes)) {
 				repost(ring, slot);
 				continue;

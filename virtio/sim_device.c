@@ -176,32 +176,45 @@ bool sim_event_idx(const struct sim *sim)
 	return sim->accepted & VIRTIO_F_EVENT_IDX;
 }
 
-static void add_piece(struct sim_chain *chain, const struct virtio_descriptor *descriptor)
+/* A rule that the driver must keep, unless the device itself has made nonsense of the ring. */
+#define REQUIRE(condition)                                                                         \
+	do {                                                                                       \
+		bool kept = (condition);                                                           \
+		if (!kept && sim->liar)                                                            \
+			return false;                                                              \
+		CHECK(kept &&#condition);                                                          \
+	} while (0)
+
+static bool add_piece(const struct sim *sim, struct sim_chain *chain,
+                      const struct virtio_descriptor *descriptor)
 {
 	bool writable = descriptor->flags & VIRTIO_DESCRIPTOR_WRITE;
-	CHECK(chain->count < SIM_CHAIN_MAX);
-	CHECK(descriptor->bytes > 0);
+	REQUIRE(chain->count < SIM_CHAIN_MAX);
+	REQUIRE(descriptor->bytes > 0);
 	/* What the device reads stands before what it writes (§2.7.4.2). */
-	CHECK(!chain->count || writable || !chain->pieces[chain->count - 1].writable);
+	REQUIRE(!chain->count || writable || !chain->pieces[chain->count - 1].writable);
 	chain->pieces[chain->count].data = from_dma(descriptor->address);
 	chain->pieces[chain->count].bytes = descriptor->bytes;
 	chain->pieces[chain->count].writable = writable;
 	chain->count++;
+	return true;
 }
 
-static void walk_table(struct sim_chain *chain, const struct virtio_descriptor *holder)
+static bool walk_table(const struct sim *sim, struct sim_chain *chain,
+                       const struct virtio_descriptor *holder)
 {
 	const struct virtio_descriptor *table = from_dma(holder->address);
 	unsigned entries = holder->bytes / sizeof(*table), at = 0, steps = 0;
-	CHECK(entries && holder->bytes % sizeof(*table) == 0);
-	CHECK(!(holder->flags & (VIRTIO_DESCRIPTOR_NEXT | VIRTIO_DESCRIPTOR_WRITE)));
+	REQUIRE(entries && holder->bytes % sizeof(*table) == 0);
+	REQUIRE(!(holder->flags & (VIRTIO_DESCRIPTOR_NEXT | VIRTIO_DESCRIPTOR_WRITE)));
 	chain->indirect = true;
 	for (;;) {
-		CHECK(at < entries && steps++ < entries);
-		CHECK(!(table[at].flags & VIRTIO_DESCRIPTOR_INDIRECT));
-		add_piece(chain, &table[at]);
+		REQUIRE(at < entries && steps++ < entries);
+		REQUIRE(!(table[at].flags & VIRTIO_DESCRIPTOR_INDIRECT));
+		if (!add_piece(sim, chain, &table[at]))
+			return false;
 		if (!(table[at].flags & VIRTIO_DESCRIPTOR_NEXT))
-			return;
+			return true;
 		at = table[at].next;
 	}
 }
@@ -214,21 +227,21 @@ bool sim_pop(struct sim *sim, unsigned queue_index, struct sim_chain *chain)
 	uint16_t index = __atomic_load_n(&queue->available->index, __ATOMIC_ACQUIRE);
 	if (index == queue->avail_seen)
 		return false;
-	CHECK((uint16_t)(index - queue->avail_seen) <= queue->size);
+	REQUIRE((uint16_t)(index - queue->avail_seen) <= queue->size);
 	if (sim_event_idx(sim))
-		CHECK_EQ(queue->available->flags, 0);
+		REQUIRE(queue->available->flags == 0);
 	uint16_t id = queue->available->ring[queue->avail_seen & (queue->size - 1)];
 	queue->avail_seen++;
 	*chain = (struct sim_chain){ .id = id };
 	for (unsigned steps = 0;; steps++) {
-		CHECK(id < queue->size && steps < queue->size);
+		REQUIRE(id < queue->size && steps < queue->size);
 		const struct virtio_descriptor *descriptor = &queue->descriptors[id];
 		if (descriptor->flags & VIRTIO_DESCRIPTOR_INDIRECT) {
-			CHECK(sim->accepted & VIRTIO_F_INDIRECT_DESC);
-			walk_table(chain, descriptor);
-			return true;
+			REQUIRE(sim->accepted & VIRTIO_F_INDIRECT_DESC);
+			return walk_table(sim, chain, descriptor);
 		}
-		add_piece(chain, descriptor);
+		if (!add_piece(sim, chain, descriptor))
+			return false;
 		if (!(descriptor->flags & VIRTIO_DESCRIPTOR_NEXT))
 			return true;
 		id = descriptor->next;

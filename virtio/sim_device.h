@@ -38,6 +38,7 @@ struct sim {
 	void (*on_notify)(struct sim *sim, unsigned queue); /* answers at once; may be NULL */
 	/* How it misbehaves at set-up. */
 	bool refuses_features, never_resets, changes_config_while_read;
+	bool liar; /* completes what it never took: then the ring need not make sense to it */
 };
 
 /* One request of the driver's. */

@@ -1,0 +1,261 @@
+/* PCI enumeration, BAR placement and virtio's capabilities over plain memory: what a device or a
+ * bridge may get wrong, above all. */
+#include <errno.h>
+#include <string.h>
+
+#include "evloop/check.h"
+#include "virtio/pci.h"
+
+enum { ECAM_BYTES = 1 << 20, BAR_BYTES = 4096 };
+
+static _Alignas(4096) uint8_t ecam[ECAM_BYTES];
+static _Alignas(4096) uint8_t bar_memory[BAR_BYTES];
+static struct pci_host host;
+static struct pci_function functions[16];
+static unsigned function_count, stop_after;
+
+static void put(uint8_t *at, uint64_t value, unsigned bytes)
+{
+	memcpy(at, &value, bytes);
+}
+
+static uint8_t *config_of(unsigned device, unsigned function)
+{
+	return ecam + (device << 15 | function << 12);
+}
+
+static void clear(void)
+{
+	memset(ecam, 0xff, sizeof(ecam));
+	host = (struct pci_host){ .ecam = ecam, .ecam_bytes = sizeof(ecam) };
+	function_count = 0;
+	stop_after = 16;
+}
+
+/* A function without BARs or capabilities. */
+static uint8_t *make_function(unsigned device, unsigned function, uint16_t id, bool several)
+{
+	uint8_t *config = config_of(device, function);
+	memset(config, 0, 4096);
+	put(config, 0x1af4, 2);
+	put(config + 2, id, 2);
+	put(config + 0x0e, several ? 0x80 : 0, 1);
+	put(config + 0x3d, 1, 1);
+	return config;
+}
+
+static bool found(void *context, const struct pci_function *function)
+{
+	(void)context;
+	functions[function_count++] = *function;
+	return function_count < stop_after;
+}
+
+static void test_enumeration(void)
+{
+	clear();
+	make_function(0, 0, 0x1041, false);
+	make_function(0, 3, 0x1044, false); /* not looked at: function 0 says there is only one */
+	make_function(4, 0, 0x1041, true);
+	make_function(4, 5, 0x1000, false);
+	make_function(31, 0, 0x1044, false);
+	pci_enumerate(&host, found, NULL);
+	CHECK_EQ(function_count, 4);
+	CHECK_EQ(functions[1].device, 4);
+	CHECK_EQ(functions[2].function, 5);
+	CHECK_EQ(functions[2].device_id, 0x1000);
+	CHECK_EQ(functions[3].device, 31);
+	CHECK_EQ(functions[3].pin, 1);
+
+	function_count = 0;
+	stop_after = 2;
+	pci_enumerate(&host, found, NULL);
+	CHECK_EQ(function_count, 2);
+
+	/* A window shorter than the bus. */
+	function_count = 0;
+	stop_after = 16;
+	host.ecam_bytes = 4 << 15;
+	pci_enumerate(&host, found, NULL);
+	CHECK_EQ(function_count, 1);
+}
+
+/* In plain memory every bit of a BAR can be written, so that each is 16 bytes long. */
+static void test_bars(void)
+{
+	clear();
+	uint8_t *config = make_function(1, 0, 0x1041, false);
+	put(config + 0x10, 1, 4);    /* I/O */
+	put(config + 0x14, 0, 4);    /* 32 bits */
+	put(config + 0x18, 0x0c, 4); /* 64 bits, prefetchable */
+	put(config + 0x20, 0x04, 4); /* 64 bits */
+	host.windows[0] =
+	        (struct pci_window){ .bus_address = 0x40000004, .bytes = 64, .mapped = bar_memory };
+	host.windows[1] = (struct pci_window){ .bus_address = 0x400000000,
+		                               .bytes = 16,
+		                               .mapped = bar_memory + 1024,
+		                               .is_64bit = true };
+	host.window_count = 2;
+	pci_enumerate(&host, found, NULL);
+	struct pci_function function = functions[0];
+	CHECK_EQ(pci_assign_bars(&function), 0);
+	CHECK(!function.bars[0] && !function.bars[3] && !function.bars[5]);
+	CHECK(function.bars[1] == bar_memory + 12); /* aligned on the bus, not in the window */
+	CHECK(function.bars[2] == bar_memory + 1024);
+	CHECK(function.bars[4] == bar_memory + 12 + 16); /* the 64-bit window is full */
+	CHECK_EQ(function.bar_bytes[1], 16);
+	uint64_t bar = 0;
+	memcpy(&bar, config + 0x18, 8);
+	CHECK_EQ(bar, 0x400000000);
+	memcpy(&bar, config + 0x14, 4);
+	CHECK_EQ(bar & 0xffffffff, 0x40000010);
+	uint16_t command;
+	memcpy(&command, config + 4, 2);
+	CHECK_EQ(command, 6);
+
+	/* No room left for all: those that fit still work. */
+	host.windows[0].next = 40;
+	host.windows[1].next = 0;
+	put(config + 0x10, 1, 4);
+	put(config + 0x18, 0x0c, 4);
+	put(config + 0x20, 0x04, 4);
+	function = functions[0];
+	CHECK_EQ(pci_assign_bars(&function), -ENOSPC);
+	CHECK(function.bars[1] && function.bars[2] && !function.bars[4]);
+
+	put(config + 0x0e, 1, 1);
+	CHECK_EQ(pci_assign_bars(&function), -ENODEV); /* a bridge */
+}
+
+static uint8_t *add_capability(uint8_t *config, uint8_t at, uint8_t next, uint8_t type, uint8_t bar,
+                               uint32_t offset, uint32_t bytes)
+{
+	put(config + at, 9, 1);
+	put(config + at + 1, next, 1);
+	put(config + at + 2, 20, 1);
+	put(config + at + 3, type, 1);
+	put(config + at + 4, bar, 1);
+	put(config + at + 8, offset, 4);
+	put(config + at + 12, bytes, 4);
+	put(config + at + 16, 4, 4);
+	return config + at;
+}
+
+/* A virtio-net function with all structures in BAR 4. */
+static uint8_t *make_virtio(struct pci_function *function, uint16_t id)
+{
+	clear();
+	uint8_t *config = make_function(2, 0, id, false);
+	put(config + 0x06, 0x10, 2);
+	put(config + 0x34, 0x40, 1);
+	add_capability(config, 0x40, 0x54, 1, 4, 0, 0x38);
+	add_capability(config, 0x54, 0x68, 3, 4, 0x100, 1);
+	add_capability(config, 0x68, 0x7c, 4, 4, 0x200, 0x10);
+	add_capability(config, 0x7c, 0, 2, 4, 0x400, 0x100);
+	pci_enumerate(&host, found, NULL);
+	*function = functions[0];
+	function->bars[4] = bar_memory;
+	function->bar_bytes[4] = BAR_BYTES;
+	return config;
+}
+
+static int probe(const struct pci_function *function, struct virtio_transport *transport)
+{
+	*transport = (struct virtio_transport){ 0 };
+	return virtio_pci_probe(transport, function, 33);
+}
+
+static void test_probe(void)
+{
+	struct pci_function function;
+	struct virtio_transport transport;
+	make_virtio(&function, 0x1041);
+	CHECK_EQ(probe(&function, &transport), 0);
+	CHECK_EQ(transport.device_type, VIRTIO_DEVICE_NET);
+	CHECK_EQ(transport.irq, 33);
+	CHECK(transport.base == bar_memory);
+	CHECK(transport.isr == bar_memory + 0x100);
+	CHECK(transport.device_config == bar_memory + 0x200);
+	CHECK_EQ(transport.device_config_bytes, 0x10);
+	CHECK(transport.notify_base == bar_memory + 0x400);
+	CHECK_EQ(transport.notify_multiplier, 4);
+
+	make_virtio(&function, 0x1000); /* transitional */
+	CHECK_EQ(probe(&function, &transport), 0);
+	CHECK_EQ(transport.device_type, VIRTIO_DEVICE_NET);
+	make_virtio(&function, 0x1005);
+	CHECK_EQ(probe(&function, &transport), 0);
+	CHECK_EQ(transport.device_type, VIRTIO_DEVICE_RNG);
+	make_virtio(&function, 0x1044);
+	CHECK_EQ(probe(&function, &transport), 0);
+	CHECK_EQ(transport.device_type, VIRTIO_DEVICE_RNG);
+	make_virtio(&function, 0x1006); /* no type has this number */
+	CHECK_EQ(probe(&function, &transport), -ENODEV);
+	make_virtio(&function, 0x0fff);
+	CHECK_EQ(probe(&function, &transport), -ENODEV);
+	make_virtio(&function, 0x1041);
+	function.vendor = 0x8086;
+	CHECK_EQ(probe(&function, &transport), -ENODEV);
+}
+
+static void test_broken_capabilities(void)
+{
+	struct pci_function function;
+	struct virtio_transport transport;
+	uint8_t *config = make_virtio(&function, 0x1041);
+	put(config + 0x40 + 8, BAR_BYTES - 0x37, 4); /* ends behind its BAR */
+	CHECK_EQ(probe(&function, &transport), -ENODEV);
+	put(config + 0x40 + 8, 0xfffffffc, 4);
+	CHECK_EQ(probe(&function, &transport), -ENODEV);
+	put(config + 0x40 + 8, 0, 4);
+	put(config + 0x40 + 12, 0x10, 4); /* too short for the registers */
+	CHECK_EQ(probe(&function, &transport), -ENODEV);
+	put(config + 0x40 + 12, 0x38, 4);
+	put(config + 0x40 + 4, 200, 1); /* no such BAR */
+	CHECK_EQ(probe(&function, &transport), -ENODEV);
+	put(config + 0x40 + 4, 0, 1); /* an absent BAR */
+	CHECK_EQ(probe(&function, &transport), -ENODEV);
+	put(config + 0x40 + 4, 4, 1);
+	CHECK_EQ(probe(&function, &transport), 0);
+
+	put(config + 0x06, 0, 2); /* no capabilities at all */
+	CHECK_EQ(probe(&function, &transport), -ENODEV);
+	put(config + 0x06, 0x10, 2);
+	put(config + 0x7c + 1, 0x40, 1); /* a circle with everything in it */
+	CHECK_EQ(probe(&function, &transport), 0);
+	put(config + 0x54 + 1, 0x54, 1); /* a circle that leaves things out */
+	CHECK_EQ(probe(&function, &transport), -ENODEV);
+	put(config + 0x54 + 1, 0x10, 1); /* into the header */
+	CHECK_EQ(probe(&function, &transport), -ENODEV);
+
+	/* A first structure that cannot be used, then one that can. */
+	config = make_virtio(&function, 0x1041);
+	put(config + 0x7c + 1, 0x90, 1);
+	add_capability(config, 0x90, 0, 1, 4, 0x800, 0x38);
+	put(config + 0x40 + 4, 1, 1);
+	CHECK_EQ(probe(&function, &transport), 0);
+	CHECK(transport.base == bar_memory + 0x800);
+
+	/* A doorbell outside the notification structure. */
+	config = make_virtio(&function, 0x1041);
+	CHECK_EQ(probe(&function, &transport), 0);
+	struct virtio_queue_place place = { .size = 8 };
+	memset(bar_memory, 0, sizeof(bar_memory));
+	put(bar_memory + 0x1e, 0x40, 2);
+	CHECK_EQ(transport.ops->queue_setup(&transport, 0, &place), -EINVAL);
+	put(bar_memory + 0x1e, 0x3f, 2);
+	CHECK_EQ(transport.ops->queue_setup(&transport, 0, &place), 0);
+	CHECK((volatile uint8_t *)transport.doorbells[0] == bar_memory + 0x400 + 0xfc);
+	CHECK_EQ(bar_memory[0x1c], 1); /* enabled */
+	CHECK_EQ(transport.ops->queue_setup(&transport, 0, &place), -EBUSY);
+	CHECK_EQ(transport.ops->queue_max(&transport, 0), 0); /* num_queues is 0 */
+}
+
+int main(void)
+{
+	test_enumeration();
+	test_bars();
+	test_probe();
+	test_broken_capabilities();
+	return 0;
+}
