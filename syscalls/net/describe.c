@@ -26,7 +26,8 @@ static void describe_inet(emit_line *emit, void *context, uint8_t type)
 	list_for_each(node, &all_sockets)
 	{
 		struct socket *socket = list_entry(node, struct socket, all_link);
-		if (socket->domain != AF_INET || socket->type != type)
+		if (socket->domain != AF_INET || socket->type != type ||
+		    socket->protocol == IPPROTO_ICMP)
 			continue;
 		struct endpoint local, remote;
 		unsigned state;

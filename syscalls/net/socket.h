@@ -125,6 +125,7 @@ struct socket *socket_from_file(struct file *file); /* NULL: not a socket */
 /* Constructors. -ENOBUFS, -ENOMEM, -EAFNOSUPPORT (no stack). */
 int tcp_socket_create(struct socket **out);
 int udp_socket_create(struct socket **out);
+int ping_socket_create(struct socket **out);
 int unix_socket_create(int type, struct socket **out);
 /* Connects two fresh sockets of one type to each other (socketpair). */
 void unix_socket_join(struct thread *thread, struct socket *a, struct socket *b);

@@ -8,6 +8,7 @@
 #include "core/memory.h"
 #include "syscalls/net.h"
 #include "syscalls/net/control.h"
+#include "syscalls/net/datagram.h"
 
 #define UDP_LENGTH_MAX 65535u
 
@@ -107,15 +108,6 @@ static int udp_socket_shutdown(struct socket *socket, bool receive, bool send)
 
 /* ---- sending ---- */
 
-static bool fill_payload(struct pbuf *payload, struct uio *uio)
-{
-	for (struct pbuf *piece = payload; piece; piece = piece->next) {
-		if (uio_copy_in(uio, piece->data, piece->length) < piece->length)
-			return false;
-	}
-	return true;
-}
-
 static int destination(const struct udp_file_socket *udp, const struct socket_name *name,
                        struct endpoint *out)
 {
@@ -162,7 +154,7 @@ static long send_datagram(struct udp_file_socket *udp, struct uio *uio, uint32_t
 	struct pbuf *payload = udp_payload_alloc(udp->udp, (uint32_t)bytes);
 	if (!payload)
 		return -ENOBUFS;
-	if (!fill_payload(payload, uio)) {
+	if (!datagram_fill(payload, uio)) {
 		pbuf_free(payload);
 		return -EFAULT;
 	}
@@ -203,48 +195,6 @@ static long udp_socket_send(struct thread *thread, struct socket *socket, struct
 
 /* ---- receiving ---- */
 
-static void put_time(const struct socket_options *options, struct control_writer *writer,
-                     uint64_t wall_ns)
-{
-	int64_t stamp[2] = { (int64_t)(wall_ns / 1000000000), (int64_t)(wall_ns % 1000000000) };
-	if (options->timestamp) {
-		stamp[1] /= 1000;
-		control_put(writer, SOL_SOCKET, SO_TIMESTAMP, stamp, sizeof(stamp));
-	} else if (options->timestamp_ns) {
-		control_put(writer, SOL_SOCKET, SO_TIMESTAMPNS, stamp, sizeof(stamp));
-	}
-}
-
-static void put_address(uint8_t *to, struct ipv4_address address)
-{
-	for (int i = 0; i < 4; i++)
-		to[i] = (uint8_t)(address.value >> (24 - 8 * i));
-}
-
-static void put_control(const struct socket_options *options, struct control_writer *writer,
-                        const struct udp_datagram *datagram)
-{
-	put_time(options, writer, datagram->wall_ns);
-	if (options->packet_information) {
-		uint8_t information[12];
-		const struct netif *netif = datagram->netif;
-		uint32_t index = interface_index(netif);
-		memcpy(information, &index, sizeof(index));
-		bool broadcast = ipv4_is_limited_broadcast(datagram->destination.address) ||
-		                 ipv4_is_multicast(datagram->destination.address);
-		put_address(information + 4,
-		            broadcast && netif ? netif->address : datagram->destination.address);
-		put_address(information + 8, datagram->destination.address);
-		control_put(writer, IPPROTO_IP, IP_PKTINFO, information, sizeof(information));
-	}
-	if (options->receive_ttl) {
-		int32_t ttl = datagram->ttl;
-		control_put(writer, IPPROTO_IP, IP_TTL, &ttl, sizeof(ttl));
-	}
-	if (options->receive_tos)
-		control_put(writer, IPPROTO_IP, IP_TOS, &datagram->tos, sizeof(datagram->tos));
-}
-
 /* IP_RECVERR: the pending error as a message of the error queue (ip(7)). */
 static long receive_error(struct udp_file_socket *udp, struct message *message)
 {
@@ -276,20 +226,6 @@ static long receive_error(struct udp_file_socket *udp, struct message *message)
 	return 0;
 }
 
-static long copy_payload(const struct udp_datagram *datagram, struct uio *uio)
-{
-	long copied = 0;
-	for (const struct pbuf *piece = datagram->payload; piece && uio->remaining;
-	     piece = piece->next) {
-		size_t step =
-		        piece->length < uio->remaining ? piece->length : (size_t)uio->remaining;
-		if (uio_copy_out(uio, piece->data, step) < step)
-			return -EFAULT;
-		copied += (long)step;
-	}
-	return copied;
-}
-
 static long receive_datagram(struct udp_file_socket *udp, struct message *message)
 {
 	if (message->flags & MSG_ERRQUEUE)
@@ -307,7 +243,7 @@ static long receive_datagram(struct udp_file_socket *udp, struct message *messag
 		return ended ? 0 : -EAGAIN;
 	}
 	uint32_t length = datagram.payload->packet_length;
-	long result = copy_payload(&datagram, message->uio);
+	long result = datagram_copy(&datagram, message->uio);
 	if (result >= 0) {
 		if ((uint32_t)result < length) {
 			message->out_flags |= MSG_TRUNC;
@@ -317,7 +253,7 @@ static long receive_datagram(struct udp_file_socket *udp, struct message *messag
 		if (message->name)
 			inet_name_make(message->name, datagram.source);
 		if (message->control)
-			put_control(&udp->socket.options, message->control, &datagram);
+			datagram_put_control(&udp->socket.options, message->control, &datagram);
 	}
 	if (!peek)
 		pbuf_free(datagram.payload);

@@ -1,0 +1,70 @@
+/* What UDP and ping sockets share. */
+#include "syscalls/net/datagram.h"
+
+#include <errno.h>
+#include <string.h>
+
+bool datagram_fill(struct pbuf *payload, struct uio *uio)
+{
+	for (struct pbuf *piece = payload; piece; piece = piece->next) {
+		if (uio_copy_in(uio, piece->data, piece->length) < piece->length)
+			return false;
+	}
+	return true;
+}
+
+long datagram_copy(const struct udp_datagram *datagram, struct uio *uio)
+{
+	long copied = 0;
+	for (const struct pbuf *piece = datagram->payload; piece && uio->remaining;
+	     piece = piece->next) {
+		size_t step =
+		        piece->length < uio->remaining ? piece->length : (size_t)uio->remaining;
+		if (uio_copy_out(uio, piece->data, step) < step)
+			return -EFAULT;
+		copied += (long)step;
+	}
+	return copied;
+}
+
+static void put_time(const struct socket_options *options, struct control_writer *writer,
+                     uint64_t wall_ns)
+{
+	int64_t stamp[2] = { (int64_t)(wall_ns / 1000000000), (int64_t)(wall_ns % 1000000000) };
+	if (options->timestamp) {
+		stamp[1] /= 1000;
+		control_put(writer, SOL_SOCKET, SO_TIMESTAMP, stamp, sizeof(stamp));
+	} else if (options->timestamp_ns) {
+		control_put(writer, SOL_SOCKET, SO_TIMESTAMPNS, stamp, sizeof(stamp));
+	}
+}
+
+static void put_address(uint8_t *to, struct ipv4_address address)
+{
+	for (int i = 0; i < 4; i++)
+		to[i] = (uint8_t)(address.value >> (24 - 8 * i));
+}
+
+void datagram_put_control(const struct socket_options *options, struct control_writer *writer,
+                          const struct udp_datagram *datagram)
+{
+	put_time(options, writer, datagram->wall_ns);
+	if (options->packet_information) {
+		uint8_t information[12];
+		const struct netif *netif = datagram->netif;
+		uint32_t index = interface_index(netif);
+		memcpy(information, &index, sizeof(index));
+		bool broadcast = ipv4_is_limited_broadcast(datagram->destination.address) ||
+		                 ipv4_is_multicast(datagram->destination.address);
+		put_address(information + 4,
+		            broadcast && netif ? netif->address : datagram->destination.address);
+		put_address(information + 8, datagram->destination.address);
+		control_put(writer, IPPROTO_IP, IP_PKTINFO, information, sizeof(information));
+	}
+	if (options->receive_ttl) {
+		int32_t ttl = datagram->ttl;
+		control_put(writer, IPPROTO_IP, IP_TTL, &ttl, sizeof(ttl));
+	}
+	if (options->receive_tos)
+		control_put(writer, IPPROTO_IP, IP_TOS, &datagram->tos, sizeof(datagram->tos));
+}

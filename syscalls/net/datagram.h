@@ -1,0 +1,12 @@
+/* What UDP and ping sockets share: copying payloads, and the ancillary data of ip(7). */
+#pragma once
+
+#include "syscalls/net/control.h"
+#include "tcpip/udp.h"
+
+/* False: a fault. */
+bool datagram_fill(struct pbuf *payload, struct uio *uio);
+/* Bytes copied (the rest does not fit), or -EFAULT. */
+long datagram_copy(const struct udp_datagram *datagram, struct uio *uio);
+void datagram_put_control(const struct socket_options *options, struct control_writer *writer,
+                          const struct udp_datagram *datagram);
