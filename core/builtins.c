@@ -5,6 +5,8 @@
 int __ctzdi2(uint64_t value);
 int __clzdi2(uint64_t value);
 int __popcountdi2(uint64_t value);
+uint32_t __bswapsi2(uint32_t value);
+uint64_t __bswapdi2(uint64_t value);
 
 /* A de Bruijn sequence: every 6-bit window of it is different, and the isolated lowest bit shifts
  * one window to the top. */
@@ -34,4 +36,15 @@ int __popcountdi2(uint64_t value)
 	value = (value & 0x3333333333333333) + (value >> 2 & 0x3333333333333333);
 	value = (value + (value >> 4)) & 0x0f0f0f0f0f0f0f0f;
 	return (int)(value * 0x0101010101010101 >> 56);
+}
+
+uint32_t __bswapsi2(uint32_t value)
+{
+	value = (value & 0x00ff00ff) << 8 | (value >> 8 & 0x00ff00ff);
+	return value << 16 | value >> 16;
+}
+
+uint64_t __bswapdi2(uint64_t value)
+{
+	return (uint64_t)__bswapsi2((uint32_t)value) << 32 | __bswapsi2((uint32_t)(value >> 32));
 }
