@@ -29,6 +29,9 @@ struct route_cache {
 
 /* -ENETUNREACH, or 0. Does not resolve ARP. */
 int route_lookup(struct stack *stack, struct ipv4_address destination, struct route_cache *out);
+/* RFC 1191: a router said, in an ICMP error that its transport believes, that packets to `destination` may have at most `mtu`
+ * bytes. Cached routes are looked up again. */
+void path_mtu_update(struct stack *stack, struct ipv4_address destination, uint32_t mtu);
 /* Current for this stack's generation? */
 bool route_is_current(const struct stack *stack, const struct route_cache *route);
 

@@ -229,6 +229,7 @@ bool stack_is_local_address(struct stack *stack, struct ipv4_address address)
 
 void netif_transmit_ready(struct netif *netif)
 {
+	udp_transmit_ready(netif->stack);
 	stack_note_output(netif->stack);
 }
 

@@ -148,8 +148,6 @@ const char *reassembly_verify(struct stack *stack);
 /* route.c */
 int path_mtu_init(struct stack *stack);
 void path_mtu_fini(struct stack *stack);
-/* RFC 1191: a router said that packets to `destination` may have at most `mtu` bytes. */
-void path_mtu_update(struct stack *stack, struct ipv4_address destination, uint32_t mtu);
 bool netif_is_broadcast(const struct netif *netif, struct ipv4_address address);
 
 /* loopback.c */
@@ -165,6 +163,8 @@ void icmp_fini(struct stack *stack);
 /* udp.c */
 int udp_init(struct stack *stack);
 void udp_fini(struct stack *stack);
+/* A ring has space again: sockets that were refused are writable. */
+void udp_transmit_ready(struct stack *stack);
 const char *udp_verify(struct stack *stack);
 
 /* dhcp.c */

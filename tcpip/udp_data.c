@@ -1,0 +1,276 @@
+/* UDP datagrams in and out. */
+#include "tcpip/udp_internal.h"
+
+#include <errno.h>
+
+enum icmp_codes { UNREACHABLE = 3, UNREACHABLE_PORT = 3 };
+enum udp_offsets { UDP_LENGTH = 4, UDP_CHECKSUM = 6 };
+
+#define UDP_PAYLOAD_MAX (IP_PACKET_MAX - IP_HEADER_BYTES - UDP_HEADER_BYTES)
+
+/* ---- in ---- */
+
+/* What udp_receive will want to know, kept in the fields that are free for the holder. */
+static void datagram_note(struct stack *stack, struct pbuf *payload, const struct ip_packet *ip,
+                          uint16_t source_port, uint16_t destination_port)
+{
+	uint16_t index = 0;
+	list_for_each(node, &stack->netifs)
+	{
+		if (list_entry(node, struct netif, link) == ip->netif)
+			break;
+		index++;
+	}
+	payload->cookie[0] = (uint64_t)ip->source.value << 32 | ip->destination.value;
+	payload->cookie[1] = (uint64_t)source_port << 48 | (uint64_t)destination_port << 32 |
+	                     (uint64_t)ip->ttl << 8 | ip->tos;
+	payload->csum_start = index;
+	payload->stamp_ns =
+	        stack->config.wall_ns ? stack->config.wall_ns(stack->config.wall_context) : 0;
+}
+
+static void socket_deliver(struct udp_socket *socket, struct pbuf *payload)
+{
+	uint32_t bytes = pbuf_true_size(payload);
+	/* As Linux: one datagram always fits, whatever its size. */
+	if (socket->queue_bytes && socket->queue_bytes + bytes > socket->receive_limit) {
+		socket->stack->statistics.udp_buffer_dropped++;
+		pbuf_free(payload);
+		return;
+	}
+	socket->queue_bytes += bytes;
+	list_push_back(&socket->queue, &payload->link);
+	socket->stack->statistics.udp_in++;
+	socket->event(socket->context, NET_READABLE);
+}
+
+/* The same bytes and notes once more, by reference. */
+static struct pbuf *datagram_clone(struct pbuf *payload)
+{
+	struct pbuf *first = NULL, **tail = &first;
+	for (struct pbuf *p = payload; p; p = p->next) {
+		*tail = pbuf_slice(p, 0, p->length);
+		if (!*tail) {
+			if (first)
+				pbuf_free(first);
+			return NULL;
+		}
+		tail = &(*tail)->next;
+	}
+	first->packet_length = payload->packet_length;
+	first->csum_start = payload->csum_start;
+	first->stamp_ns = payload->stamp_ns;
+	first->cookie[0] = payload->cookie[0];
+	first->cookie[1] = payload->cookie[1];
+	return first;
+}
+
+/* To a group: every socket that hears it gets its own. */
+static void deliver_to_group(struct stack *stack, struct pbuf *payload, struct endpoint local,
+                             struct endpoint remote)
+{
+	struct udp_socket *socket = udp_table_next_listener(stack, NULL, local, remote);
+	while (socket) {
+		struct udp_socket *next = udp_table_next_listener(stack, socket, local, remote);
+		struct pbuf *copy = next ? datagram_clone(payload) : pbuf_ref(payload);
+		if (copy)
+			socket_deliver(socket, copy);
+		else
+			stack->statistics.udp_buffer_dropped++;
+		socket = next;
+	}
+	pbuf_free(payload);
+}
+
+/* RFC 768: length covers the header and lies within the packet; the checksum holds or is absent. */
+static bool datagram_is_sound(struct pbuf *datagram, const struct ip_packet *ip)
+{
+	const uint8_t *h = datagram->data;
+	uint32_t length = load_be16(h + UDP_LENGTH);
+	if (length < UDP_HEADER_BYTES || length > datagram->packet_length)
+		return false;
+	if (length < datagram->packet_length)
+		pbuf_trim_back(datagram, length);
+	if (datagram->flags & (PBUF_CSUM_VALID | PBUF_CSUM_PARTIAL) ||
+	    checksum_load(h + UDP_CHECKSUM) == 0)
+		return true;
+	uint32_t sum = checksum_pseudo_ipv4(ip->source, ip->destination, IP_PROTOCOL_UDP, length);
+	return checksum_fold(checksum_pbuf(sum, datagram, 0, length)) == 0;
+}
+
+void udp_input(struct stack *stack, struct pbuf *datagram, const struct ip_packet *ip)
+{
+	if (!datagram_is_sound(datagram, ip)) {
+		stack->statistics.udp_bad++;
+		pbuf_free(datagram);
+		return;
+	}
+	struct endpoint remote = { ip->source, load_be16(datagram->data) };
+	struct endpoint local = { ip->destination, load_be16(datagram->data + 2) };
+	if (unlikely(!list_is_empty(&stack->dhcp_clients)) && dhcp_input(stack, datagram, ip))
+		return;
+	bool to_group =
+	        ipv4_is_multicast(local.address) || netif_is_broadcast(ip->netif, local.address);
+	struct udp_socket *socket = NULL;
+	if (likely(!to_group)) {
+		socket = udp_table_find(stack, local, remote);
+		if (!socket) {
+			stack->statistics.udp_no_port++;
+			icmp_send_error(stack, datagram, ip, UNREACHABLE, UNREACHABLE_PORT);
+			pbuf_free(datagram);
+			return;
+		}
+	}
+	datagram_note(stack, datagram, ip, remote.port, local.port);
+	pbuf_pull(datagram, UDP_HEADER_BYTES);
+	if (to_group)
+		deliver_to_group(stack, datagram, local, remote);
+	else
+		socket_deliver(socket, datagram);
+}
+
+static struct netif *netif_by_index(struct stack *stack, uint16_t index)
+{
+	list_for_each(node, &stack->netifs)
+	{
+		if (index-- == 0)
+			return list_entry(node, struct netif, link);
+	}
+	return NULL;
+}
+
+bool udp_receive(struct udp_socket *socket, struct udp_datagram *out, bool peek)
+{
+	struct list_node *node = list_first(&socket->queue);
+	if (!node)
+		return false;
+	struct pbuf *payload = list_entry(node, struct pbuf, link);
+	uint64_t notes = payload->cookie[1];
+	*out = (struct udp_datagram){
+		.payload = payload,
+		.source = { { (uint32_t)(payload->cookie[0] >> 32) }, (uint16_t)(notes >> 48) },
+		.destination = { { (uint32_t)payload->cookie[0] }, (uint16_t)(notes >> 32) },
+		.netif = netif_by_index(socket->stack, payload->csum_start),
+		.wall_ns = payload->stamp_ns,
+		.ttl = (uint8_t)(notes >> 8),
+		.tos = (uint8_t)notes,
+	};
+	if (!peek) {
+		list_remove(node);
+		socket->queue_bytes -= pbuf_true_size(payload);
+	}
+	return true;
+}
+
+uint32_t udp_next_length(const struct udp_socket *socket)
+{
+	struct list_node *node = list_first(&socket->queue);
+	return node ? list_entry(node, struct pbuf, link)->packet_length : 0;
+}
+
+/* ---- out ---- */
+
+struct pbuf *udp_payload_alloc(struct udp_socket *socket, uint32_t bytes)
+{
+	enum pbuf_class class_ = bytes <= 1536 ? PBUF_SMALL : bytes <= 3584 ? PBUF_PAGE : PBUF_UNIT;
+	if (bytes > UDP_PAYLOAD_MAX)
+		return NULL;
+	struct pbuf *payload = pbuf_alloc(socket->stack->config.pool, class_, PBUF_HEADROOM);
+	if (payload)
+		payload->length = payload->packet_length = bytes;
+	return payload;
+}
+
+/* Everything that can be wrong with a send before the datagram is touched; the route is current
+ * afterwards. */
+static int send_prepare(struct udp_socket *socket, struct endpoint to, uint32_t bytes,
+                        const struct udp_send_options *options)
+{
+	struct stack *stack = socket->stack;
+	if (socket->error)
+		return -udp_take_error(socket);
+	if (to.port == 0)
+		return -EINVAL;
+	if (bytes > UDP_PAYLOAD_MAX)
+		return -EMSGSIZE;
+	struct route_cache *route = &socket->route;
+	if (!route_is_current(stack, route) || !route->resolved ||
+	    !ipv4_equal(socket->route_destination, to.address)) {
+		int error = route_lookup(stack, to.address, route);
+		if (error)
+			return error;
+		socket->route_destination = to.address;
+	}
+	if (!options->broadcast_allowed && netif_is_broadcast(route->netif, to.address))
+		return -EACCES;
+	if (options->dont_fragment && bytes + UDP_HEADER_BYTES + IP_HEADER_BYTES > route->mtu)
+		return -EMSGSIZE;
+	if (!socket->local.port) {
+		int error = udp_table_bind(socket, (struct endpoint){ 0 });
+		if (error)
+			return error;
+	}
+	if (!route->netif->transmit_space(route->netif)) {
+		if (!list_node_is_linked(&socket->blocked_link))
+			list_push_back(&stack->udp->blocked, &socket->blocked_link);
+		return -EAGAIN;
+	}
+	return 0;
+}
+
+static struct ipv4_address source_address(const struct udp_socket *socket,
+                                          const struct udp_send_options *options)
+{
+	if (!ipv4_is_any(options->source))
+		return options->source;
+	if (!ipv4_is_any(socket->local.address) && !ipv4_is_multicast(socket->local.address) &&
+	    !netif_is_broadcast(socket->route.netif, socket->local.address))
+		return socket->local.address;
+	return socket->route.source;
+}
+
+int udp_send(struct udp_socket *socket, const struct endpoint *to, struct pbuf *payload,
+             const struct udp_send_options *options)
+{
+	struct stack *stack = socket->stack;
+	struct endpoint destination = to ? *to : socket->remote;
+	if (ipv4_is_any(destination.address)) /* as Linux: this host */
+		destination.address = ipv4(127, 0, 0, 1);
+	int error = !to && !socket->remote.port
+	                    ? -EDESTADDRREQ
+	                    : send_prepare(socket, destination, payload->packet_length, options);
+	if (error) {
+		pbuf_free(payload);
+		return error;
+	}
+	struct ipv4_address source = source_address(socket, options);
+	uint32_t length = payload->packet_length + UDP_HEADER_BYTES;
+	uint8_t *h = pbuf_push(payload, UDP_HEADER_BYTES);
+	store_be16(h, socket->local.port);
+	store_be16(h + 2, destination.port);
+	store_be16(h + UDP_LENGTH, (uint16_t)length);
+	checksum_store_partial(h + UDP_CHECKSUM, checksum_pseudo_ipv4(source, destination.address,
+	                                                              IP_PROTOCOL_UDP, length));
+	payload->flags = PBUF_CSUM_PARTIAL;
+	payload->csum_offset = UDP_CHECKSUM;
+	struct ip_output_options ip_options = {
+		.protocol = IP_PROTOCOL_UDP,
+		.ttl = options->ttl ? options->ttl : IP_DEFAULT_TTL,
+		.tos = options->tos,
+		/* What fits the path is marked, so that we learn when the path shrinks (Linux's
+		   IP_PMTUDISC_WANT). */
+		.dont_fragment = length + IP_HEADER_BYTES <= socket->route.mtu,
+	};
+	stack->statistics.udp_out++;
+	error = ip_output(stack, &socket->route, source, destination.address, payload, &ip_options);
+	/* Lost on this side of the wire is lost like on the other: UDP promises nothing. */
+	return error == -ENOBUFS ? 0 : error;
+}
+
+void udp_set_send_buffer(struct udp_socket *socket, uint32_t bytes)
+{
+	/* The ring is the send buffer: udp_send refuses when it is full. Nothing else of a datagram
+	 * waits here. */
+	(void)socket;
+	(void)bytes;
+}

@@ -1,0 +1,55 @@
+/* UDP's own state, shared by udp.c (sockets), udp_table.c (ports and demultiplexing) and udp_data.c
+ * (datagrams). */
+#pragma once
+
+#include "tcpip/stack_internal.h"
+#include "tcpip/udp.h"
+
+#define UDP_HASH_BUCKETS           512
+#define UDP_DEFAULT_RECEIVE_BUFFER 212992 /* Linux's rmem_default */
+
+struct udp_socket {
+	struct list_node port_link;    /* udp_stack.ports, while bound */
+	struct list_node demux_link;   /* udp_stack.connected or .unconnected, while bound */
+	struct list_node blocked_link; /* udp_stack.blocked, while refused for want of ring space */
+	struct stack *stack;
+	udp_event *event;
+	void *context;
+	struct endpoint local, remote;     /* port 0: not bound, not connected */
+	struct ipv4_address bound_address; /* what udp_bind asked for */
+	bool bound_explicitly;
+	bool reuse_address, reuse_port;
+	int error;
+	struct route_cache route; /* to route_destination */
+	struct ipv4_address route_destination;
+	struct list queue; /* received payloads; cookies: see datagram_note */
+	uint32_t queue_bytes;
+	uint32_t receive_limit; /* of queue_bytes */
+};
+
+/* Three views of the bound sockets: by port (conflicts), by local port for those without a peer, by
+ * all four values for the connected. So neither many connected nor many bound sockets make a lookup
+ * slow. */
+struct udp_stack {
+	struct list ports[UDP_HASH_BUCKETS];
+	struct list unconnected[UDP_HASH_BUCKETS];
+	struct list connected[UDP_HASH_BUCKETS];
+	struct list blocked;
+	uint64_t key; /* of the hash, unpredictable */
+	uint32_t sockets;
+};
+
+/* ---- udp_table.c ---- */
+
+/* Bind to local.port, or to a free ephemeral one: -EADDRINUSE, -EAGAIN (none free). */
+int udp_table_bind(struct udp_socket *socket, struct endpoint local);
+void udp_table_unbind(struct udp_socket *socket);
+/* local or remote changed. */
+void udp_table_rehash(struct udp_socket *socket);
+struct udp_socket *udp_table_find(struct stack *stack, struct endpoint local,
+                                  struct endpoint remote);
+struct udp_socket *udp_table_find_connected(struct stack *stack, struct endpoint local,
+                                            struct endpoint remote);
+/* The next socket that hears a datagram to a group; `after` NULL: the first. */
+struct udp_socket *udp_table_next_listener(struct stack *stack, struct udp_socket *after,
+                                           struct endpoint local, struct endpoint remote);

@@ -1,0 +1,186 @@
+/* UDP ports: who may bind to what (as Linux decides it), which socket a datagram is for. */
+#include "tcpip/udp_internal.h"
+
+#include <errno.h>
+
+/* Linux's net.ipv4.ip_local_port_range */
+#define EPHEMERAL_FIRST 32768
+#define EPHEMERAL_COUNT (60999 - EPHEMERAL_FIRST + 1)
+
+static struct list *port_bucket(struct udp_stack *udp, uint16_t port)
+{
+	return &udp->ports[port % UDP_HASH_BUCKETS];
+}
+
+static struct list *unconnected_bucket(struct udp_stack *udp, uint16_t port)
+{
+	return &udp->unconnected[port % UDP_HASH_BUCKETS];
+}
+
+static uint64_t flow_hash(const struct udp_stack *udp, struct endpoint local,
+                          struct endpoint remote)
+{
+	uint64_t h = udp->key ^ ((uint64_t)local.address.value << 32 | remote.address.value);
+	h = (h ^ h >> 30) * 0xbf58476d1ce4e5b9ull;
+	h ^= (uint64_t)local.port << 16 | remote.port;
+	h = (h ^ h >> 27) * 0x94d049bb133111ebull;
+	return h ^ h >> 31;
+}
+
+static struct list *connected_bucket(struct udp_stack *udp, struct endpoint local,
+                                     struct endpoint remote)
+{
+	return &udp->connected[flow_hash(udp, local, remote) % UDP_HASH_BUCKETS];
+}
+
+static bool addresses_overlap(struct ipv4_address a, struct ipv4_address b)
+{
+	return ipv4_is_any(a) || ipv4_is_any(b) || ipv4_equal(a, b);
+}
+
+/* May `socket` not have this port? When any port will do, ports shared through SO_REUSEPORT are not
+ * taken either. */
+static bool port_conflicts(struct udp_stack *udp, const struct udp_socket *socket,
+                           struct ipv4_address address, uint16_t port, bool any_will_do)
+{
+	list_for_each(node, port_bucket(udp, port))
+	{
+		const struct udp_socket *other = list_entry(node, struct udp_socket, port_link);
+		if (other == socket || other->local.port != port ||
+		    !addresses_overlap(other->local.address, address))
+			continue;
+		if (other->reuse_address && socket->reuse_address)
+			continue;
+		if (!any_will_do && other->reuse_port && socket->reuse_port)
+			continue;
+		return true;
+	}
+	return false;
+}
+
+/* RFC 6056 §3.3.1: a random place to start, then the next free one. */
+static int ephemeral_port(struct udp_socket *socket, struct ipv4_address address, uint16_t *out)
+{
+	uint32_t start;
+	stack_random(socket->stack, &start, sizeof(start));
+	for (uint32_t i = 0; i < EPHEMERAL_COUNT; i++) {
+		uint16_t port = (uint16_t)(EPHEMERAL_FIRST +
+		                           (start % EPHEMERAL_COUNT + i) % EPHEMERAL_COUNT);
+		if (!port_conflicts(socket->stack->udp, socket, address, port, true)) {
+			*out = port;
+			return 0;
+		}
+	}
+	return -EAGAIN;
+}
+
+int udp_table_bind(struct udp_socket *socket, struct endpoint local)
+{
+	struct udp_stack *udp = socket->stack->udp;
+	if (!local.port) {
+		int error = ephemeral_port(socket, local.address, &local.port);
+		if (error)
+			return error;
+	} else if (port_conflicts(udp, socket, local.address, local.port, false)) {
+		return -EADDRINUSE;
+	}
+	socket->local = local;
+	list_push_front(port_bucket(udp, local.port), &socket->port_link);
+	udp_table_rehash(socket);
+	return 0;
+}
+
+void udp_table_unbind(struct udp_socket *socket)
+{
+	list_remove(&socket->port_link);
+	list_remove(&socket->demux_link);
+	socket->local = (struct endpoint){ 0 };
+}
+
+void udp_table_rehash(struct udp_socket *socket)
+{
+	struct udp_stack *udp = socket->stack->udp;
+	list_remove(&socket->demux_link);
+	list_push_front(socket->remote.port ? connected_bucket(udp, socket->local, socket->remote)
+	                                    : unconnected_bucket(udp, socket->local.port),
+	                &socket->demux_link);
+}
+
+struct udp_socket *udp_table_find_connected(struct stack *stack, struct endpoint local,
+                                            struct endpoint remote)
+{
+	list_for_each(node, connected_bucket(stack->udp, local, remote))
+	{
+		struct udp_socket *socket = list_entry(node, struct udp_socket, demux_link);
+		if (socket->local.port == local.port && socket->remote.port == remote.port &&
+		    ipv4_equal(socket->remote.address, remote.address) &&
+		    ipv4_equal(socket->local.address, local.address))
+			return socket;
+	}
+	return NULL;
+}
+
+static bool hears(const struct udp_socket *socket, struct endpoint local)
+{
+	return socket->local.port == local.port &&
+	       (ipv4_is_any(socket->local.address) ||
+	        ipv4_equal(socket->local.address, local.address));
+}
+
+/* The youngest of the sockets bound most specifically; of a SO_REUSEPORT group the one that the
+ * flow's hash picks. */
+static struct udp_socket *find_unconnected(struct stack *stack, struct endpoint local,
+                                           struct endpoint remote)
+{
+	struct list *bucket = unconnected_bucket(stack->udp, local.port);
+	struct udp_socket *best = NULL;
+	uint32_t group = 0;
+	list_for_each(node, bucket)
+	{
+		struct udp_socket *socket = list_entry(node, struct udp_socket, demux_link);
+		if (!hears(socket, local))
+			continue;
+		bool more_specific = best && ipv4_is_any(best->local.address) &&
+		                     !ipv4_is_any(socket->local.address);
+		if (!best || more_specific) {
+			best = socket;
+			group = 1;
+		} else if (ipv4_equal(best->local.address, socket->local.address)) {
+			group++;
+		}
+	}
+	if (!best || !best->reuse_port || group == 1)
+		return best;
+	uint32_t pick = (uint32_t)((flow_hash(stack->udp, local, remote) >> 32) * group >> 32);
+	list_for_each(node, bucket)
+	{
+		struct udp_socket *socket = list_entry(node, struct udp_socket, demux_link);
+		if (hears(socket, local) &&
+		    ipv4_equal(socket->local.address, best->local.address) && pick-- == 0)
+			return socket;
+	}
+	return best;
+}
+
+struct udp_socket *udp_table_find(struct stack *stack, struct endpoint local,
+                                  struct endpoint remote)
+{
+	struct udp_socket *socket = udp_table_find_connected(stack, local, remote);
+	return socket ? socket : find_unconnected(stack, local, remote);
+}
+
+struct udp_socket *udp_table_next_listener(struct stack *stack, struct udp_socket *after,
+                                           struct endpoint local, struct endpoint remote)
+{
+	struct list *bucket = port_bucket(stack->udp, local.port);
+	struct list_node *node = after ? after->port_link.next : bucket->head.next;
+	for (; node != &bucket->head; node = node->next) {
+		struct udp_socket *socket = list_entry(node, struct udp_socket, port_link);
+		bool peer_fits = !socket->remote.port ||
+		                 (socket->remote.port == remote.port &&
+		                  ipv4_equal(socket->remote.address, remote.address));
+		if (hears(socket, local) && peer_fits)
+			return socket;
+	}
+	return NULL;
+}
