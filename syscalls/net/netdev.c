@@ -10,13 +10,16 @@
 #include "syscalls/net.h"
 #include "syscalls/net/boot_options.h"
 
-#define RX_BATCH          16
-#define RX_BUDGET_DEFAULT 64
-#define QUEUE             0
+#define RX_BATCH                16
+#define RX_BUDGET_DEFAULT       64
+#define QUEUE                   0
 /* Segments that the space for one frame is reckoned with: headers and a few pieces. */
-#define TX_SEGMENTS_USUAL 4
+#define TX_SEGMENTS_USUAL       4
 /* The buffer that begins 2 bytes into its room puts the IP header on a multiple of 4. */
-#define RX_HEADROOM       2
+#define RX_HEADROOM             2
+/* Fewer receive buffers than this are kept for packets without much data. */
+#define RX_RESERVE              16
+#define RX_RESERVE_PACKET_BYTES 128
 
 /* ---- receive ---- */
 
@@ -61,12 +64,30 @@ static void receive_packet(struct net_device *device, const struct virtio_net_rx
 	struct pbuf *frame = packet_chain(rx);
 	device->posted -= rx->piece_count;
 	trace(TRACE_RX, rx->packet_bytes, QUEUE);
+	if (__builtin_expect(device->posted < RX_RESERVE, 0)) {
+		refill(device);
+		/* Packet memory is used up: what would hold more of it is dropped, so that
+		 * acknowledgements still come in and free what waits for them. */
+		if (device->posted < RX_RESERVE && rx->packet_bytes > RX_RESERVE_PACKET_BYTES) {
+			device->netif.statistics.rx_dropped++;
+			pbuf_free(frame);
+			refill(device);
+			return;
+		}
+	}
 	/* A partial checksum was never on a wire: it is as good as a verified one. */
 	if (rx->flags & (VIRTIO_NET_NEEDS_CSUM | VIRTIO_NET_DATA_VALID))
 		frame->flags = PBUF_CSUM_VALID;
 	if (rx->gso_type != VIRTIO_NET_GSO_NONE)
 		frame->gso_size = rx->gso_size;
 	netif_input(&device->netif, frame);
+}
+
+static void publish(struct net_device *device)
+{
+	device->unpublished = false;
+	if (virtio_net_publish_and_kick(&device->virtio, QUEUE))
+		trace(TRACE_KICK, QUEUE, 0);
 }
 
 static uint32_t receive(struct net_device *device)
@@ -80,6 +101,12 @@ static uint32_t receive(struct net_device *device)
 		for (size_t i = 0; i < count; i++)
 			receive_packet(device, &batch[i]);
 		received += (uint32_t)count;
+		/* Large packets empty the ring fast: the device should not have to wait for the end
+		 * of the turn. */
+		if (device->posted < device->capacity / 2) {
+			refill(device);
+			publish(device);
+		}
 		if (count < RX_BATCH)
 			break;
 	}
@@ -203,13 +230,6 @@ static uint32_t device_transmit_space(struct netif *netif)
 			device->transmit_blocked = true;
 	}
 	return space;
-}
-
-static void publish(struct net_device *device)
-{
-	device->unpublished = false;
-	if (virtio_net_publish_and_kick(&device->virtio, QUEUE))
-		trace(TRACE_KICK, QUEUE, 0);
 }
 
 static void device_flush(struct netif *netif)

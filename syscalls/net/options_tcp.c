@@ -157,7 +157,8 @@ static int64_t checked_value(const struct tcp_connection *connection, int name, 
 	case TCP_DEFER_ACCEPT:
 		return defer_accept_seconds(value);
 	case TCP_LINGER2:
-		return value < 0 ? -1 : value > 120 ? 120 : value;
+		/* 0: the default of 60 s; negative: no FIN_WAIT_2, which the library calls 0. */
+		return value < 0 ? 0 : value == 0 ? 60 : value > 120 ? 120 : value;
 	case TCP_WINDOW_CLAMP:
 		if (value == 0 && tcp_get_state(connection) != TCP_CLOSED)
 			*error = -EINVAL;
@@ -281,6 +282,8 @@ static int get_tcp_level(struct tcp_socket *tcp, int name, void *value, uint32_t
 	if (option < 0)
 		return -ENOPROTOOPT;
 	int64_t number = tcp_get_option(tcp->connection, (enum tcp_option)option);
+	if (name == TCP_LINGER2 && number == 0)
+		number = -1;
 	return option_put_int(value, length, (int32_t)number);
 }
 

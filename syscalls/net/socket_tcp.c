@@ -267,6 +267,8 @@ static long receive_bytes(struct tcp_socket *tcp, struct uio *uio, uint64_t avai
 	struct tcp_connection *connection = tcp->connection;
 	long received = 0;
 	while (uio->remaining && available) {
+		if (received && tcp_at_urgent_mark(connection))
+			break; /* a read never crosses the mark (tcp(7)) */
 		const uint8_t *bytes;
 		int64_t got = tcp_receive_peek(connection, 0, &bytes);
 		if (got <= 0)
