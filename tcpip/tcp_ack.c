@@ -172,6 +172,8 @@ static void loss_check(struct tcp_connection *c)
 {
 	tcp_sack_mark_lost(c);
 	if (tcp_in_recovery(c)) {
+		if (tcp_head_repair_is_lost(c))
+			c->head_again = true;
 		tcp_output_schedule(c);
 		return;
 	}

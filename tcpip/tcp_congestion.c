@@ -77,7 +77,7 @@ void tcp_loss_enter(struct tcp_connection *c)
 	c->cwnd = c->snd_mss;
 	c->cwnd_count = 0;
 	c->duplicate_acks = 0;
-	c->recovery_entered = false;
+	c->recovery_entered = c->head_again = false;
 	c->rtt_timing = false;
 }
 
@@ -90,7 +90,7 @@ static void recovery_leave(struct tcp_connection *c)
 	c->congestion_state = TCP_CA_OPEN;
 	c->duplicate_acks = 0;
 	c->high_retransmitted = c->lost_edge = c->snd_una;
-	c->recovery_entered = false;
+	c->recovery_entered = c->head_again = false;
 	if (c->scoreboard && !c->scoreboard->count)
 		tcp_scoreboard_clear(c);
 	if (!c->scoreboard)
@@ -105,6 +105,8 @@ void tcp_recovery_acked(struct tcp_connection *c, uint32_t bytes)
 		return;
 	}
 	c->high_retransmitted = seq_max(c->high_retransmitted, c->snd_una);
+	c->head_mark = c->snd_nxt;
+	c->head_again = false;
 	c->lost_edge = seq_max(c->lost_edge, c->snd_una);
 	if (c->congestion_state == TCP_CA_LOSS) {
 		if (c->cwnd < c->ssthresh)

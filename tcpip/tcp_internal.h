@@ -228,7 +228,7 @@ struct tcp_connection {
 	bool receive_locked : 1, send_locked : 1, keepalive : 1, oob_inline : 1, quickack_off : 1;
 	bool pingpong : 1, reuse_address : 1, reuse_port : 1, port_bound : 1, starved : 1;
 	bool hashed : 1, ever_connected : 1, urgent_valid : 1, urgent_noted : 1, probe_due : 1;
-	bool keepalive_due : 1, orphan : 1;
+	bool keepalive_due : 1, orphan : 1, head_again : 1;
 	uint8_t quick; /* ACKs that are still sent at once */
 	uint8_t retransmits, backoff, probes, keepalive_probes;
 	uint8_t tos, ttl;
@@ -239,6 +239,7 @@ struct tcp_connection {
 	/* Loss recovery (RFC 6675). */
 	uint32_t duplicate_acks;
 	struct tcp_seq recover, high_retransmitted, lost_edge;
+	struct tcp_seq head_mark; /* SND.NXT when the first hole was last repaired */
 	struct tcp_seq
 	        small_sequence; /* end of the last segment that was not full (Minshall's Nagle) */
 	struct tcp_seq iss, irs, urgent_sequence;
@@ -519,6 +520,8 @@ uint32_t tcp_interval_bytes_in(const struct tcp_interval_set *set, struct tcp_se
 bool tcp_sack_update(struct tcp_connection *c, const struct tcp_segment *segment);
 void tcp_sack_mark_lost(struct tcp_connection *c);
 uint32_t tcp_pipe(const struct tcp_connection *c);
+/* The repair of the first hole was lost as well: data sent after it has been SACKed. */
+bool tcp_head_repair_is_lost(const struct tcp_connection *c);
 /* The next range to retransmit. False: none. */
 bool tcp_next_lost(const struct tcp_connection *c, struct tcp_seq *start, uint32_t *length);
 

@@ -55,14 +55,14 @@ static bool short_segment_may_go(const struct tcp_connection *c)
 	return c->nodelay || seq_le(c->small_sequence, c->snd_una);
 }
 
-/* With more than half a window on its way it pays to wait for the ACKs and send one large segment.
- * Never with little in flight: a delayed ACK would be waited for. */
+/* With many units on their way it pays to wait for the next ACK and send a whole one, which leaves
+ * in one piece: a part of it now would cut every later one, too. What waits is less than an eighth
+ * of what is in flight. */
 static bool better_deferred(const struct tcp_connection *c, uint32_t bytes, uint32_t unsent)
 {
-	uint32_t flight = tcp_flight(c);
-	if (bytes == unsent || tcp_in_recovery(c) || bytes >= TCP_MAX_PAYLOAD / 2)
-		return false;
-	return flight >= 4 * (uint32_t)c->snd_mss && bytes < flight / 2;
+	uint32_t whole = min_u32(burst_limit(c), unsent);
+	return bytes < whole && whole > c->snd_mss && tcp_flight(c) >= 8 * whole &&
+	       !tcp_in_recovery(c);
 }
 
 /* How much of the unsent bytes goes into the next segment; 0: nothing now. */
@@ -166,9 +166,11 @@ static enum stop resend(struct tcp_connection *c, struct tcp_seq start, uint32_t
 	fin = fin && (uint32_t)sent == bytes;
 	struct tcp_seq end = seq_add(start, (uint32_t)sent + fin);
 	c->high_retransmitted = seq_max(c->high_retransmitted, end);
-	if (c->recovery_entered)
+	if (seq_eq(start, c->snd_una)) {
 		tcp_retransmit_timer_start(c);
-	c->recovery_entered = false;
+		c->head_mark = c->snd_nxt;
+	}
+	c->recovery_entered = c->head_again = false;
 	c->rtt_timing = false;
 	c->last_sent_ns = tcp_now(c->tcp);
 	c->total_retransmits++;
@@ -185,7 +187,8 @@ static enum stop send_lost(struct tcp_connection *c, uint32_t *budget)
 	uint32_t length;
 	while (tcp_in_recovery(c) && tcp_next_lost(c, &start, &length)) {
 		uint32_t pipe = tcp_pipe(c), mss = c->snd_mss;
-		if (!c->recovery_entered && pipe >= c->cwnd)
+		bool at_once = c->recovery_entered || c->head_again;
+		if (!at_once && pipe >= c->cwnd)
 			return STOP_DONE;
 		int32_t window = seq_diff(seq_add(c->snd_una, c->snd_wnd), start);
 		if (window <= 0 && !seq_eq(start, c->snd_una))
@@ -193,7 +196,7 @@ static enum stop send_lost(struct tcp_connection *c, uint32_t *budget)
 		if (interface_is_full(c) || !*budget)
 			return STOP_FULL;
 		uint32_t room = c->cwnd > pipe ? c->cwnd - pipe : 0;
-		uint32_t most = c->recovery_entered ? mss : max_u32(room - room % mss, mss);
+		uint32_t most = at_once ? mss : max_u32(room - room % mss, mss);
 		if (window > 0)
 			most = min_u32(most, (uint32_t)window);
 		most = min_u32(most, burst_limit(c));

@@ -111,6 +111,15 @@ void tcp_sack_mark_lost(struct tcp_connection *c)
 	}
 }
 
+bool tcp_head_repair_is_lost(const struct tcp_connection *c)
+{
+	const struct tcp_interval_set *set = c->scoreboard;
+	if (!set || !set->count || !seq_lt(c->snd_una, c->high_retransmitted))
+		return false;
+	return seq_lt(seq_add(c->head_mark, (TCP_DUPACK_THRESHOLD - 1) * c->snd_mss),
+	              set->interval[set->count - 1].end);
+}
+
 static uint32_t outstanding(const struct tcp_connection *c, struct tcp_seq start,
                             struct tcp_seq end)
 {
@@ -144,7 +153,8 @@ uint32_t tcp_pipe(const struct tcp_connection *c)
 
 bool tcp_next_lost(const struct tcp_connection *c, struct tcp_seq *start, uint32_t *length)
 {
-	struct tcp_seq from = seq_max(c->high_retransmitted, c->snd_una);
+	struct tcp_seq from =
+	        c->head_again ? c->snd_una : seq_max(c->high_retransmitted, c->snd_una);
 	const struct tcp_interval_set *set = c->scoreboard;
 	for (uint32_t i = 0; set && i < set->count; i++) {
 		if (seq_le(set->interval[i].end, from))

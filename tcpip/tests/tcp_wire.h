@@ -171,8 +171,10 @@ static void wire_carry(struct wire *wire, struct host *from, struct wire_frame *
 		deliver += i->delay_ns / 2 + 100000 + random_below(&wire->random, 2000000);
 	if (random_chance(&wire->random, i->duplicate))
 		wire_enqueue(wire, wire_copy(frame), deliver + random_below(&wire->random, 500000));
-	/* A device that completes checksums makes them right: corruption comes behind it. */
-	if (random_chance(&wire->random, i->corrupt) && !(frame->flags & PBUF_CSUM_PARTIAL))
+	/* What has a checksum may be damaged. A device that completes it does so before the damage.
+	 */
+	bool guarded = load_be16(frame->data + 12) == 0x0800 && !(frame->flags & PBUF_CSUM_PARTIAL);
+	if (random_chance(&wire->random, i->corrupt) && guarded)
 		frame->data[14 + random_below(&wire->random, frame->bytes - 14)] ^=
 		        (uint8_t)(1 << random_below(&wire->random, 8));
 	wire_enqueue(wire, frame, deliver);
@@ -224,6 +226,7 @@ static void host_create(struct wire *wire, int index)
 	host->address = ipv4(10, 0, 0, (uint8_t)(1 + index));
 	const struct loop_config loop_config = { .reallocate = wire_reallocate };
 	CHECK_EQ(loop_init(&host->loop, &loop_config), 0);
+	host->loop.now_ns = wire->now_ns;
 	const struct pbuf_pool_config pool_config = { .block_alloc = wire_block_alloc,
 		                                      .block_free = wire_block_free,
 		                                      .cap_bytes = 256 << 20 };
@@ -259,10 +262,8 @@ static void wire_create(struct wire *wire, const struct impairments *impairments
 	wire->now_ns = 1000000000ull;
 	wire->quiet = true;
 	list_init(&wire->frames);
-	for (int i = 0; i < 2; i++) {
-		wire->host[i].loop.now_ns = wire->now_ns;
+	for (int i = 0; i < 2; i++)
 		host_create(wire, i);
-	}
 }
 
 static void wire_destroy(struct wire *wire)
