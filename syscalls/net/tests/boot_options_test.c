@@ -28,8 +28,10 @@ static void check_addresses(void)
 static void check_refusals(void)
 {
 	static const char *const bad[] = {
-		"", "1.2.3", "1.2.3.256", "1.2.3.4/33", "1.2.3.4/", "1.2.3.4,", "1.2.3.4/24,5.6.7",
-		"1.2.3.4/24,5.6.7.8x", "dhcp6", "a.b.c.d", "1..3.4", "99999999999.1.1.1", "1.2.3.4.5",
+		"",          "1.2.3",    "1.2.3.256",        "1.2.3.4/33",
+		"1.2.3.4/",  "1.2.3.4,", "1.2.3.4/24,5.6.7", "1.2.3.4/24,5.6.7.8x",
+		"dhcp6",     "a.b.c.d",  "1..3.4",           "99999999999.1.1.1",
+		"1.2.3.4.5",
 	};
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
 		struct address_option option = { .prefix_length = 7 };
@@ -40,7 +42,8 @@ static void check_refusals(void)
 
 static void check_flags(void)
 {
-	const char *line = "tso=0 csum event_idx=off mrg_rxbuf=1 tx_irq=maybe rx_budget=7 ring_size=99999 x=-3";
+	const char *line = "tso=0 csum event_idx=off mrg_rxbuf=1 tx_irq=maybe rx_budget=7 "
+	                   "ring_size=99999 x=-3";
 	CHECK(!boot_flag(line, "tso", true));
 	CHECK(boot_flag(line, "csum", false));
 	CHECK(!boot_flag(line, "event_idx", true));
