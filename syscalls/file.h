@@ -141,7 +141,7 @@ struct io_request {
 	bool nonblocking;
 	bool all;             /* go on until uio.remaining is 0 (write, MSG_WAITALL); partial count on error, signal or timeout */
 	bool positioned;      /* uses `offset`, not file->offset */
-	uint64_t total;       /* io_run's own: bytes of the attempts so far (leave 0) */
+	uint64_t total;       /* io_run's own: bytes of the attempts so far */
 	uint64_t extra[6];    /* the attempt's own */
 };
 /* Runs the request (copied into the thread's park state when it must wait). Returns the result or SYS_PARKED. */

@@ -27,8 +27,25 @@ struct uio {
 	bool kernel;                   /* bases are kernel pointers */
 };
 
-void uio_init_single(struct uio *uio, struct user_addr base, uint64_t bytes);
-void uio_init_kernel(struct uio *uio, void *base, uint64_t bytes);
+static inline void uio_init_single(struct uio *uio, struct user_addr base, uint64_t bytes)
+{
+	if (bytes > UIO_MAX_BYTES)
+		bytes = UIO_MAX_BYTES;
+	uio->vector = uio->inline_vector;
+	uio->inline_vector[0].base = base.value;
+	uio->inline_vector[0].length = bytes;
+	uio->count = 1;
+	uio->index = 0;
+	uio->offset = 0;
+	uio->remaining = bytes;
+	uio->done = 0;
+	uio->kernel = false;
+}
+static inline void uio_init_kernel(struct uio *uio, void *base, uint64_t bytes)
+{
+	uio_init_single(uio, (struct user_addr){ (uint64_t)(uintptr_t)base }, bytes);
+	uio->kernel = true;
+}
 /* From a user iovec array: -EINVAL (count, negative length), -EFAULT, -ENOMEM. */
 int uio_init_vector(struct uio *uio, struct user_addr vector, uint64_t count);
 /* A uio may be copied into park state bytewise, then uio_moved must be called on the copy (the inline vector's address changed). */

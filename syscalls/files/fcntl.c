@@ -1,0 +1,263 @@
+/* fcntl(2), ioctl(2) and the calls that synchronise files with a disk there isn't. */
+#include "syscalls/files/fcntl.h"
+
+#include <errno.h>
+
+#include "core/user.h"
+#include "syscalls/files/node.h"
+#include "syscalls/process.h"
+#include "syscalls/syscall.h"
+
+enum {
+	F_DUPFD,
+	F_GETFD,
+	F_SETFD,
+	F_GETFL,
+	F_SETFL,
+	F_GETLK,
+	F_SETLK,
+	F_SETLKW,
+	F_SETOWN,
+	F_GETOWN,
+	F_SETSIG,
+	F_GETSIG,
+	F_SETOWN_EX = 15,
+	F_GETOWN_EX = 16,
+	F_OFD_GETLK = 36,
+	F_OFD_SETLK = 37,
+	F_OFD_SETLKW = 38,
+	F_DUPFD_QUERY = 1027,
+	F_DUPFD_CLOEXEC = 1030,
+	F_SETPIPE_SZ = 1031,
+	F_GETPIPE_SZ = 1032,
+	F_ADD_SEALS = 1033,
+	F_GET_SEALS = 1034
+};
+
+#define FD_CLOEXEC     1u
+#define SETTABLE_FLAGS (O_APPEND | O_NONBLOCK | O_ASYNC | O_DIRECT | O_NOATIME)
+#define SEALS_ALL      0x3fu
+#define SEAL_SEAL      1u
+#define SIGNAL_LAST    64
+
+struct owner_ex {
+	int32_t type, pid;
+};
+enum { OWNER_THREAD, OWNER_PROCESS, OWNER_GROUP };
+
+static void set_status_flags(struct file *file, uint32_t flags)
+{
+	file->flags = (file->flags & ~(uint32_t)SETTABLE_FLAGS) | (flags & SETTABLE_FLAGS);
+	if (file->operations->flags_changed)
+		file->operations->flags_changed(file);
+}
+
+static long duplicate(struct thread *thread, struct file *file, uint64_t from, bool close_on_exec)
+{
+	if (from >= thread->process->limits[LIMIT_NOFILE].soft || from > INT32_MAX)
+		return -EINVAL;
+	int descriptor = file_install(thread, file, (int)from, close_on_exec);
+	if (descriptor >= 0)
+		file_get(file);
+	return descriptor;
+}
+
+static long owner_extended(struct file *file, bool set, struct user_addr argument)
+{
+	struct owner_ex owner;
+	if (!set) {
+		owner.type = file->owner < 0 ? OWNER_GROUP : OWNER_PROCESS;
+		owner.pid = file->owner < 0 ? -file->owner : file->owner;
+		return copy_to_user(argument, &owner, sizeof(owner));
+	}
+	if (copy_from_user(&owner, argument, sizeof(owner)))
+		return -EFAULT;
+	if (owner.type < OWNER_THREAD || owner.type > OWNER_GROUP || owner.pid < 0)
+		return -EINVAL;
+	file->owner = owner.type == OWNER_GROUP ? -owner.pid : owner.pid;
+	return 0;
+}
+
+static long seals(struct file *file, bool add, uint32_t wanted)
+{
+	struct path_node *node = file->node;
+	if (!node || !node_is_regular(node))
+		return -EINVAL;
+	if (!add)
+		return node->seals;
+	if ((file->flags & O_ACCMODE) == O_RDONLY)
+		return -EPERM;
+	if (wanted & ~SEALS_ALL)
+		return -EINVAL;
+	if (node->seals & SEAL_SEAL)
+		return -EPERM;
+	node->seals |= wanted;
+	return 0;
+}
+
+static long fcntl_slot(struct thread *thread, uint32_t descriptor, int command, uint64_t argument)
+{
+	struct file_slot *slot = &thread->process->files->slots[descriptor];
+	switch (command) {
+	case F_GETFD:
+		return slot->close_on_exec ? FD_CLOEXEC : 0;
+	case F_SETFD:
+		slot->close_on_exec = argument & FD_CLOEXEC;
+		return 0;
+	case F_GETFL:
+		return (long)slot->file->flags;
+	case F_DUPFD:
+	case F_DUPFD_CLOEXEC:
+		return duplicate(thread, slot->file, (uint32_t)argument,
+		                 command == F_DUPFD_CLOEXEC);
+	case F_DUPFD_QUERY:
+		return thread_file(thread, argument) == slot->file;
+	default:
+		return -EBADF; /* what remains is refused for O_PATH */
+	}
+}
+
+static long fcntl_file(struct thread *thread, struct file *file, int command, uint64_t argument)
+{
+	switch (command) {
+	case F_SETFL:
+		set_status_flags(file, (uint32_t)argument);
+		return 0;
+	case F_GETLK:
+	case F_OFD_GETLK:
+		return fcntl_lock(thread, file, FCNTL_LOCK_QUERY, command == F_OFD_GETLK,
+		                  user(argument));
+	case F_SETLK:
+	case F_OFD_SETLK:
+		return fcntl_lock(thread, file, FCNTL_LOCK_TRY, command == F_OFD_SETLK,
+		                  user(argument));
+	case F_SETLKW:
+	case F_OFD_SETLKW:
+		return fcntl_lock(thread, file, FCNTL_LOCK_WAIT, command == F_OFD_SETLKW,
+		                  user(argument));
+	case F_SETOWN:
+		file->owner = (int32_t)argument;
+		return 0;
+	case F_GETOWN:
+		return file->owner;
+	case F_SETSIG:
+		if (argument > SIGNAL_LAST)
+			return -EINVAL;
+		file->owner_signal = (uint8_t)argument;
+		return 0;
+	case F_GETSIG:
+		return file->owner_signal;
+	case F_SETOWN_EX:
+	case F_GETOWN_EX:
+		return owner_extended(file, command == F_SETOWN_EX, user(argument));
+	case F_SETPIPE_SZ:
+		return pipe_set_capacity(file, argument);
+	case F_GETPIPE_SZ:
+		return pipe_get_capacity(file);
+	case F_ADD_SEALS:
+	case F_GET_SEALS:
+		return seals(file, command == F_ADD_SEALS, (uint32_t)argument);
+	default:
+		return -EINVAL;
+	}
+}
+
+long sys_fcntl(struct thread *thread, const uint64_t *argument)
+{
+	struct file *file = thread_file(thread, argument[0]);
+	int command = (int)argument[1];
+	if (!file)
+		return -EBADF;
+	bool of_slot = command <= F_GETFL || command == F_DUPFD_CLOEXEC || command == F_DUPFD_QUERY;
+	if (file->flags & O_PATH || (of_slot && command != F_SETFL))
+		return fcntl_slot(thread, (uint32_t)argument[0], command, argument[2]);
+	return fcntl_file(thread, file, command, argument[2]);
+}
+
+enum {
+	FIONREAD = 0x541b,
+	FIONBIO = 0x5421,
+	FIONCLEX = 0x5450,
+	FIOCLEX = 0x5451,
+	FIOASYNC = 0x5452,
+	FIOQSIZE = 0x5460
+};
+
+static long ioctl_flag(struct file *file, uint32_t flag, struct user_addr argument)
+{
+	uint32_t on;
+	if (copy_from_user(&on, argument, sizeof(on)))
+		return -EFAULT;
+	set_status_flags(file, on ? file->flags | flag : file->flags & ~flag);
+	return 0;
+}
+
+static long ioctl_regular(struct file *file, uint32_t command, struct user_addr argument)
+{
+	uint64_t left = node_bytes(file->node) - file->offset;
+	int32_t bytes = left > INT32_MAX ? INT32_MAX : (int32_t)left;
+	if (command == FIONREAD)
+		return copy_to_user(argument, &bytes, sizeof(bytes));
+	return -ENOTTY;
+}
+
+long sys_ioctl(struct thread *thread, const uint64_t *argument)
+{
+	struct file *file = thread_file(thread, argument[0]);
+	uint32_t command = (uint32_t)argument[1];
+	if (!file || file->flags & O_PATH)
+		return -EBADF;
+	switch (command) {
+	case FIOCLEX:
+	case FIONCLEX:
+		thread->process->files->slots[(uint32_t)argument[0]].close_on_exec =
+		        command == FIOCLEX;
+		return 0;
+	case FIONBIO:
+		return ioctl_flag(file, O_NONBLOCK, user(argument[2]));
+	case FIOASYNC:
+		return ioctl_flag(file, O_ASYNC, user(argument[2]));
+	default:
+		break;
+	}
+	if (file->operations->ioctl)
+		return file->operations->ioctl(file, command, argument[2]);
+	if (file->node && node_is_regular(file->node))
+		return ioctl_regular(file, command, user(argument[2]));
+	return -ENOTTY;
+}
+
+/* Memory is the only medium: whatever was written is where it will stay. */
+static long sync_call(struct thread *thread, uint64_t descriptor)
+{
+	struct file *file = thread_file(thread, descriptor);
+	if (!file || file->flags & O_PATH)
+		return -EBADF;
+	return file->node ? 0 : -EINVAL;
+}
+
+long sys_fsync(struct thread *thread, const uint64_t *argument)
+{
+	return sync_call(thread, argument[0]);
+}
+
+long sys_fdatasync(struct thread *thread, const uint64_t *argument)
+{
+	return sync_call(thread, argument[0]);
+}
+
+long sys_syncfs(struct thread *thread, const uint64_t *argument)
+{
+	return thread_file(thread, argument[0]) ? 0 : -EBADF;
+}
+
+long sys_sync_file_range(struct thread *thread, const uint64_t *argument)
+{
+	return sync_call(thread, argument[0]);
+}
+
+long sys_sync(struct thread *thread, const uint64_t *argument)
+{
+	(void)thread, (void)argument;
+	return 0;
+}

@@ -1,0 +1,173 @@
+/* The bytes of a regular file. */
+#include "syscalls/files/file_data.h"
+
+#include <errno.h>
+#include <string.h>
+
+static const uint8_t zero_page[PAGE_SIZE] __attribute__((aligned(4096)));
+
+/* Bytes of page `index` that the archive shows. */
+static uint64_t archive_part(const struct file_data *data, uint64_t index)
+{
+	uint64_t start = index << PAGE_SHIFT;
+	if (start >= data->archive_bytes)
+		return 0;
+	uint64_t left = data->archive_bytes - start;
+	return left < PAGE_SIZE ? left : PAGE_SIZE;
+}
+
+int file_data_own_page(struct file_data *data, uint64_t index, void **page)
+{
+	*page = page_tree_find(&data->pages, index);
+	if (*page)
+		return 0;
+	uint64_t part = archive_part(data, index);
+	const uint8_t *source = data->archive + (index << PAGE_SHIFT);
+	void *own;
+	if (part == PAGE_SIZE && ((uintptr_t)source & PAGE_MASK) == 0) {
+		own = (void *)(uintptr_t)source;
+		page_get(
+		        page_of(own)); /* on top of the archive's own reference, which never goes */
+	} else {
+		own = part ? page_alloc(0) : page_alloc_zeroed(0);
+		if (!own)
+			return -ENOSPC;
+		if (part) {
+			memcpy(own, source, part);
+			memset((char *)own + part, 0, PAGE_SIZE - part);
+		}
+	}
+	if (page_tree_insert(&data->pages, index, own)) {
+		page_put(page_of(own));
+		return -ENOSPC;
+	}
+	*page = own;
+	return 0;
+}
+
+const void *file_data_peek(const struct file_data *data, uint64_t offset, uint64_t *run_bytes)
+{
+	if (offset >= data->bytes)
+		return NULL;
+	uint64_t index = offset >> PAGE_SHIFT, within = offset & PAGE_MASK;
+	uint64_t left = data->bytes - offset, run = PAGE_SIZE - within;
+	const uint8_t *page = page_tree_find(&data->pages, index), *at;
+	if (page) {
+		at = page + within;
+	} else if (offset < data->archive_bytes) {
+		at = data->archive + offset;
+		run = data->archive_bytes - offset;
+		if (data->pages.pages && run > PAGE_SIZE - within)
+			run = PAGE_SIZE - within; /* the next page may be one of the file's own */
+	} else {
+		at = zero_page + within;
+	}
+	*run_bytes = run < left ? run : left;
+	return at;
+}
+
+long file_data_read(struct file_data *data, struct uio *uio, uint64_t offset)
+{
+	uint64_t done = 0, run;
+	const void *at;
+	while (uio->remaining && (at = file_data_peek(data, offset + done, &run))) {
+		if (run > uio->remaining)
+			run = uio->remaining;
+		size_t copied = uio_copy_out(uio, at, run);
+		done += copied;
+		if (copied < run)
+			return done ? (long)done : -EFAULT;
+	}
+	return (long)done;
+}
+
+/* The file is about to grow from its present size: what a mapping may have written behind the end
+ * must not show. */
+static void clear_tail(struct file_data *data)
+{
+	uint64_t within = data->bytes & PAGE_MASK;
+	char *page = within ? page_tree_find(&data->pages, data->bytes >> PAGE_SHIFT) : NULL;
+	if (page)
+		memset(page + within, 0, PAGE_SIZE - within);
+}
+
+long file_data_write(struct file_data *data, struct uio *uio, uint64_t offset)
+{
+	uint64_t done = 0;
+	if (!uio->remaining)
+		return 0;
+	if (offset >= FILE_BYTES_MAX)
+		return -EFBIG;
+	if (offset > data->bytes)
+		clear_tail(data);
+	while (uio->remaining && offset + done < FILE_BYTES_MAX) {
+		uint64_t position = offset + done, within = position & PAGE_MASK;
+		uint64_t piece = PAGE_SIZE - within;
+		void *page;
+		if (piece > uio->remaining)
+			piece = uio->remaining;
+		int error = file_data_own_page(data, position >> PAGE_SHIFT, &page);
+		if (error)
+			return done ? (long)done : error;
+		size_t copied = uio_copy_in(uio, (char *)page + within, piece);
+		done += copied;
+		if (copied && position + copied > data->bytes)
+			data->bytes = position + copied;
+		if (copied < piece)
+			return done ? (long)done : -EFAULT;
+	}
+	return (long)done;
+}
+
+int file_data_zero(struct file_data *data, uint64_t offset, uint64_t bytes)
+{
+	uint64_t end = offset + bytes;
+	if (end > data->bytes)
+		end = data->bytes;
+	while (offset < end) {
+		uint64_t index = offset >> PAGE_SHIFT, within = offset & PAGE_MASK;
+		uint64_t piece = PAGE_SIZE - within;
+		void *page = page_tree_find(&data->pages, index);
+		if (piece > end - offset)
+			piece = end - offset;
+		if (!page && archive_part(data, index) > within) {
+			int error = file_data_own_page(data, index, &page);
+			if (error)
+				return error;
+		}
+		if (page)
+			memset((char *)page + within, 0, piece);
+		offset += piece;
+	}
+	return 0;
+}
+
+int file_data_truncate(struct file_data *data, uint64_t bytes)
+{
+	if (bytes > FILE_BYTES_MAX)
+		return -EFBIG;
+	if (bytes >= data->bytes) {
+		clear_tail(data);
+		data->bytes = bytes;
+		return 0;
+	}
+	uint64_t kept_pages = (bytes + PAGE_MASK) >> PAGE_SHIFT;
+	page_tree_truncate(&data->pages, kept_pages);
+	data->bytes = bytes;
+	if (data->archive_bytes > bytes)
+		data->archive_bytes = bytes;
+	clear_tail(data);
+	return 0;
+}
+
+uint64_t file_data_seek(const struct file_data *data, uint64_t offset, bool hole)
+{
+	while (offset < data->bytes) {
+		uint64_t index = offset >> PAGE_SHIFT;
+		bool present = page_tree_find(&data->pages, index) || archive_part(data, index);
+		if (present != hole)
+			return offset;
+		offset = (index + 1) << PAGE_SHIFT;
+	}
+	return data->bytes;
+}

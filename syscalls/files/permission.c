@@ -1,0 +1,59 @@
+/* Who may do what with a node (path_resolution(7), capabilities(7)). */
+#include <errno.h>
+
+#include "syscalls/files/path.h"
+#include "syscalls/process.h"
+
+bool thread_capable(const struct thread *thread, unsigned capability)
+{
+	return thread->process->credentials.capabilities >> capability & 1;
+}
+
+static bool in_group(const struct credentials *credentials, uint32_t own, uint32_t gid)
+{
+	if (own == gid)
+		return true;
+	for (uint32_t i = 0; i < credentials->group_count; i++) {
+		if (credentials->groups[i] == gid)
+			return true;
+	}
+	return false;
+}
+
+static int permission(const struct credentials *credentials, uint32_t uid, uint32_t gid,
+                      bool override, bool read_search, const struct path_node *node, unsigned want)
+{
+	uint32_t bits = node->mode;
+	if (uid == node->uid)
+		bits >>= 6;
+	else if (in_group(credentials, gid, node->gid))
+		bits >>= 3;
+	if ((bits & want) == want)
+		return 0;
+	if (override && (!(want & MAY_EXECUTE) || node_is_directory(node) || node->mode & 0111))
+		return 0;
+	if (read_search && (want == MAY_READ || (node_is_directory(node) && !(want & MAY_WRITE))))
+		return 0;
+	return -EACCES;
+}
+
+int node_permission(const struct thread *thread, const struct path_node *node, unsigned want)
+{
+	const struct credentials *credentials = &thread->process->credentials;
+	return permission(credentials, credentials->fsuid, credentials->fsgid,
+	                  thread_capable(thread, CAPABILITY_DAC_OVERRIDE),
+	                  thread_capable(thread, CAPABILITY_DAC_READ_SEARCH), node, want);
+}
+
+int node_permission_real(const struct thread *thread, const struct path_node *node, unsigned want)
+{
+	const struct credentials *credentials = &thread->process->credentials;
+	bool root = credentials->uid == 0;
+	return permission(credentials, credentials->uid, credentials->gid, root, root, node, want);
+}
+
+bool node_is_owned(const struct thread *thread, const struct path_node *node)
+{
+	return thread->process->credentials.fsuid == node->uid ||
+	       thread_capable(thread, CAPABILITY_FOWNER);
+}

@@ -1,0 +1,288 @@
+/* read(2), write(2) and their vectored and positioned forms. */
+#include <errno.h>
+
+#include "core/clock.h"
+#include "core/user.h"
+#include "syscalls/files/io.h"
+#include "syscalls/files/node.h"
+#include "syscalls/process.h"
+#include "syscalls/signal.h"
+#include "syscalls/syscall.h"
+
+#define NANOSECONDS_MAX_RELATIVE (UINT64_MAX / 2)
+
+uint64_t deadline_after(uint64_t relative_ns)
+{
+	if (relative_ns > NANOSECONDS_MAX_RELATIVE)
+		return LOOP_NEVER;
+	return clock_read_ns() + relative_ns;
+}
+
+static bool file_can_read(const struct file *file)
+{
+	return (file->flags & O_ACCMODE) != O_WRONLY && !(file->flags & O_PATH);
+}
+
+static bool file_can_write(const struct file *file)
+{
+	return (file->flags & O_ACCMODE) != O_RDONLY && !(file->flags & O_PATH);
+}
+
+static long read_attempt(struct thread *thread, struct io_request *request)
+{
+	(void)thread;
+	return request->file->operations->read(request->file, &request->uio, request->offset);
+}
+
+static long write_attempt(struct thread *thread, struct io_request *request)
+{
+	long result =
+	        request->file->operations->write(request->file, &request->uio, request->offset);
+	if (result == -EPIPE)
+		signal_send_pipe(thread);
+	return result;
+}
+
+/* The operation could not complete at once: build the request that can wait. */
+static long stream_wait(struct thread *thread, struct file *file, struct uio *uio, bool write,
+                        long done)
+{
+	struct io_request request = {
+		.file = file,
+		.attempt = write ? write_attempt : read_attempt,
+		.uio = *uio,
+		.deadline_ns = LOOP_NEVER,
+		.events = write ? POLLOUT : POLLIN,
+		.nonblocking = file->flags & O_NONBLOCK,
+		.all = write,
+		.total = done > 0 ? (uint64_t)done : 0,
+	};
+	uio_moved(&request.uio);
+	if (request.nonblocking) {
+		uio_fini(&request.uio);
+		return request.total ? (long)request.total : -EAGAIN;
+	}
+	if (file->operations->timeout_ns) {
+		uint64_t timeout_ns = file->operations->timeout_ns(file, write);
+		if (timeout_ns != LOOP_NEVER)
+			request.deadline_ns = deadline_after(timeout_ns);
+	}
+	return io_continue(thread, &request);
+}
+
+/* Files with a position complete at once: memory is their device. */
+static long read_at(struct file *file, struct uio *uio, const uint64_t *position)
+{
+	uint64_t offset = position ? *position : file->offset;
+	long result = file->operations->read(file, uio, offset);
+	if (result > 0 && !position)
+		file->offset = offset + (uint64_t)result;
+	uio_fini(uio);
+	return result;
+}
+
+static long write_at(struct thread *thread, struct file *file, struct uio *uio,
+                     const uint64_t *position)
+{
+	uint64_t offset = position ? *position : file->offset;
+	if (file->flags & O_APPEND && file->node)
+		offset = node_bytes(file->node);
+	uint64_t limit = thread->process->limits[LIMIT_FSIZE].soft;
+	long result = 0;
+	if (file->node && node_is_regular(file->node) && offset + uio->remaining > limit) {
+		if (offset >= limit && uio->remaining) {
+			struct signal_information information = { .number = 25 /* SIGXFSZ */ };
+			signal_send_thread(thread, &information);
+			result = -EFBIG;
+		} else {
+			uio->remaining = limit - offset;
+		}
+	}
+	if (!result)
+		result = file->operations->write(file, uio, offset);
+	if (result > 0 && !position)
+		file->offset = offset + (uint64_t)result;
+	uio_fini(uio);
+	return result;
+}
+
+long file_read(struct thread *thread, struct file *file, struct uio *uio, const uint64_t *position)
+{
+	if (file->seekable)
+		return read_at(file, uio, position);
+	long result = file->operations->read(file, uio, 0);
+	if (result == -EAGAIN)
+		return stream_wait(thread, file, uio, false, 0);
+	uio_fini(uio);
+	return result;
+}
+
+long file_write(struct thread *thread, struct file *file, struct uio *uio, const uint64_t *position)
+{
+	if (file->seekable)
+		return write_at(thread, file, uio, position);
+	long result = file->operations->write(file, uio, 0);
+	if (result == -EAGAIN || (result > 0 && uio->remaining))
+		return stream_wait(thread, file, uio, true, result);
+	if (result == -EPIPE)
+		signal_send_pipe(thread);
+	uio_fini(uio);
+	return result;
+}
+
+long sys_read(struct thread *thread, const uint64_t *argument)
+{
+	struct file *file = thread_file(thread, argument[0]);
+	if (!file || !file_can_read(file))
+		return -EBADF;
+	if (!file->operations->read)
+		return -EINVAL;
+	struct uio uio;
+	uio_init_single(&uio, user(argument[1]), argument[2]);
+	return file_read(thread, file, &uio, NULL);
+}
+
+long sys_write(struct thread *thread, const uint64_t *argument)
+{
+	struct file *file = thread_file(thread, argument[0]);
+	if (!file || !file_can_write(file))
+		return -EBADF;
+	if (!file->operations->write)
+		return -EINVAL;
+	struct uio uio;
+	uio_init_single(&uio, user(argument[1]), argument[2]);
+	return file_write(thread, file, &uio, NULL);
+}
+
+/* The file of a call that moves data; NULL and *error. `positioned`: it must have a position. */
+static struct file *data_file(struct thread *thread, uint64_t descriptor, bool write,
+                              bool positioned, long *error)
+{
+	struct file *file = thread_file(thread, descriptor);
+	*error = -EBADF;
+	if (!file || !(write ? file_can_write(file) : file_can_read(file)))
+		return NULL;
+	*error = -ESPIPE;
+	if (positioned && !file->seekable)
+		return NULL;
+	*error = -EINVAL;
+	if (write ? !file->operations->write : !file->operations->read)
+		return NULL;
+	*error = 0;
+	return file;
+}
+
+static long vector_call(struct thread *thread, const uint64_t *argument, bool write,
+                        const uint64_t *position)
+{
+	long error;
+	struct file *file = data_file(thread, argument[0], write, position, &error);
+	if (!file)
+		return error;
+	struct uio uio;
+	error = uio_init_vector(&uio, user(argument[1]), argument[2]);
+	if (error)
+		return error;
+	return write ? file_write(thread, file, &uio, position)
+	             : file_read(thread, file, &uio, position);
+}
+
+long sys_readv(struct thread *thread, const uint64_t *argument)
+{
+	return vector_call(thread, argument, false, NULL);
+}
+
+long sys_writev(struct thread *thread, const uint64_t *argument)
+{
+	return vector_call(thread, argument, true, NULL);
+}
+
+static long positioned_single(struct thread *thread, const uint64_t *argument, bool write)
+{
+	uint64_t position = argument[3];
+	if ((int64_t)position < 0)
+		return -EINVAL;
+	long error;
+	struct file *file = data_file(thread, argument[0], write, true, &error);
+	if (!file)
+		return error;
+	struct uio uio;
+	uio_init_single(&uio, user(argument[1]), argument[2]);
+	return write ? file_write(thread, file, &uio, &position)
+	             : file_read(thread, file, &uio, &position);
+}
+
+long sys_pread64(struct thread *thread, const uint64_t *argument)
+{
+	return positioned_single(thread, argument, false);
+}
+
+long sys_pwrite64(struct thread *thread, const uint64_t *argument)
+{
+	return positioned_single(thread, argument, true);
+}
+
+static long positioned_vector(struct thread *thread, const uint64_t *argument, bool write)
+{
+	uint64_t position =
+	        argument[3]; /* a 64-bit machine: the high half (argument 4) is unused */
+	if ((int64_t)position < 0)
+		return -EINVAL;
+	return vector_call(thread, argument, write, &position);
+}
+
+long sys_preadv(struct thread *thread, const uint64_t *argument)
+{
+	return positioned_vector(thread, argument, false);
+}
+
+long sys_pwritev(struct thread *thread, const uint64_t *argument)
+{
+	return positioned_vector(thread, argument, true);
+}
+
+#define RWF_HIPRI  0x01u
+#define RWF_DSYNC  0x02u
+#define RWF_SYNC   0x04u
+#define RWF_NOWAIT 0x08u
+#define RWF_APPEND 0x10u
+
+/* preadv2 and pwritev2: position -1 is the file's own; memory needs no syncing, so HIPRI, DSYNC and
+ * SYNC hold trivially. */
+static long positioned_vector2(struct thread *thread, const uint64_t *argument, bool write)
+{
+	if (argument[5] & ~(uint64_t)(RWF_HIPRI | RWF_DSYNC | RWF_SYNC))
+		return -EOPNOTSUPP;
+	if ((int64_t)argument[3] == -1)
+		return vector_call(thread, argument, write, NULL);
+	return positioned_vector(thread, argument, write);
+}
+
+long sys_preadv2(struct thread *thread, const uint64_t *argument)
+{
+	return positioned_vector2(thread, argument, false);
+}
+
+long sys_pwritev2(struct thread *thread, const uint64_t *argument)
+{
+	return positioned_vector2(thread, argument, true);
+}
+
+long sys_lseek(struct thread *thread, const uint64_t *argument)
+{
+	struct file *file = thread_file(thread, argument[0]);
+	if (!file || file->flags & O_PATH)
+		return -EBADF;
+	if (!file->operations->seek)
+		return -ESPIPE;
+	return file->operations->seek(file, (int64_t)argument[1], (int)argument[2]);
+}
+
+long file_read_kernel(struct file *file, void *to, size_t bytes, uint64_t offset)
+{
+	if (!file->operations->read)
+		return -EINVAL;
+	struct uio uio;
+	uio_init_kernel(&uio, to, bytes);
+	return file->operations->read(file, &uio, offset);
+}
