@@ -49,17 +49,17 @@ struct hart {
 	                          that is switched off */
 	bool in_loop; /* between a trap's end and the next entry of a task: deferred output needs no
 	                 backstop */
+	uint64_t timer_armed_ns; /* deadline in the comparator, LOOP_NEVER when none */
 	struct hart_statistics statistics;
 	struct loop loop;
 	struct task *current; /* the task whose registers are live, or that trapped last; NULL when
 	                         none */
 	struct task *entered; /* in user mode since its accounted_ns; NULL in the loop */
 	struct list idle_hooks;
-	struct list run_queue;   /* tasks ready to run, FIFO */
-	struct task *fp_owner;   /* whose FP registers are in the unit, or NULL */
-	uint64_t active_satp;    /* as last written */
-	uint64_t timer_armed_ns; /* deadline in the comparator, LOOP_NEVER when none */
-	uint64_t backstop_ns; /* the next turn starts by then, LOOP_NEVER when none is asked for */
+	struct list run_queue; /* tasks ready to run, FIFO */
+	struct task *fp_owner; /* whose FP registers are in the unit, or NULL */
+	uint64_t active_satp;  /* as last written */
+	uint64_t backstop_ns;  /* the next turn starts by then, LOOP_NEVER when none is asked for */
 	uint64_t slice_end_ns;
 	uint64_t last_fault_page; /* number of the page that faulted last */
 	uint32_t index;           /* 0 is the boot hart */

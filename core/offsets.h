@@ -11,8 +11,12 @@
 #define HART_STACK_BOTTOM  8
 #define HART_SYSCALL_ENTRY 16
 #define HART_INLINE_FLAGS  24
-#define HART_SYSCALLS      32
-#define HART_PENDING_MASK  184
+#define HART_TIMER_ARMED   32
+#define HART_SYSCALLS      40
+#define HART_PENDING_MASK  192
+#define HART_HEAP          208
+#define HART_HEAP_COUNT    216
+#define HEAP_ROOT_DEADLINE 24 /* of the heap's root, from the heap's start */
 
 /* struct trap_frame (core/trap.h) */
 #define FRAME_X(n)         (8 * (n))

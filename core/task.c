@@ -23,6 +23,13 @@ _Static_assert(offsetof(struct hart, syscall_entry) == HART_SYSCALL_ENTRY, "core
 _Static_assert(offsetof(struct hart, inline_flags) == HART_INLINE_FLAGS, "core/offsets.h");
 _Static_assert(offsetof(struct hart, statistics.syscalls) == HART_SYSCALLS, "core/offsets.h");
 _Static_assert(offsetof(struct hart, loop.pending_mask) == HART_PENDING_MASK, "core/offsets.h");
+_Static_assert(offsetof(struct hart, timer_armed_ns) == HART_TIMER_ARMED, "core/offsets.h");
+_Static_assert(offsetof(struct hart, loop.heap) == HART_HEAP, "core/offsets.h");
+_Static_assert(offsetof(struct hart, loop.heap_count) == HART_HEAP_COUNT, "core/offsets.h");
+_Static_assert(LOOP_HEAP_ROOT * sizeof(struct loop_heap_node) +
+                               offsetof(struct loop_heap_node, deadline_ns) ==
+                       HEAP_ROOT_DEADLINE,
+               "core/offsets.h");
 _Static_assert(offsetof(struct trap_frame, status) == FRAME_STATUS, "core/offsets.h");
 _Static_assert(offsetof(struct trap_frame, cause) == FRAME_CAUSE, "core/offsets.h");
 _Static_assert(offsetof(struct trap_frame, value) == FRAME_VALUE, "core/offsets.h");

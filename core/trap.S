@@ -2,8 +2,8 @@
  * Traps. sscratch holds the running task in user mode and 0 in kernel mode. Interrupts are never enabled in kernel mode
  * (sstatus.SIE = 0 always; in user mode they are taken whatever SIE says), so a trap out of kernel code is an exception.
  *
- * Out of user mode all registers go into the task. A system call or a page fault that leaves the task running, with nothing pending,
- * returns from here without the loop: C code preserved s2..s11, which then need not be loaded.
+ * Out of user mode all registers go into the task. A system call or a page fault that leaves the task running, with nothing pending
+ * and no timer armed that is due before the comparator's deadline, returns from here without the loop: C code preserved s2..s11, which then need not be loaded.
  */
 #include "core/offsets.h"
 
@@ -67,9 +67,16 @@ user_return:
 	lw t0, TASK_FLAGS(s1)
 	lw t1, HART_INLINE_FLAGS(tp)
 	lw t2, HART_PENDING_MASK(tp)
+	lw t3, HART_HEAP_COUNT(tp)
 	bne t0, t1, leave_for_loop
 	ld t0, TASK_PC(s1)
 	bnez t2, leave_for_loop
+	beqz t3, 1f
+	ld t1, HART_HEAP(tp)
+	ld t2, HART_TIMER_ARMED(tp)
+	ld t1, HEAP_ROOT_DEADLINE(t1)
+	bltu t1, t2, leave_for_loop /* a timer was armed that the comparator does not know */
+1:
 	csrw sscratch, s1
 	csrw sepc, t0
 	ld x1, TASK_X(1)(s1)
