@@ -109,6 +109,7 @@ static int pair_init(struct virtio_net *net, struct virtio_net_queue_pair *pair,
 	pair->mergeable = net->features & VIRTIO_NET_F_MRG_RXBUF;
 	pair->headroom = config->header_in_headroom;
 	pair->coalesce = config->coalesce_kicks;
+	pair->one_descriptor = pair->headroom && pair->coalesce;
 	pair->tx_interrupts = !config->tx_interrupts_off;
 	if (pair->tx_interrupts)
 		ring_arm(&pair->tx, 0);

@@ -68,7 +68,8 @@ static int wait_for_answer(struct virtio_ring *ring, struct control_exchange *ex
 static void offer_command(struct virtio_ring *ring, struct control_exchange *exchange,
                           uint32_t bytes)
 {
-	uint16_t head = ring_take(ring), data = ring_take(ring), answer = ring_take(ring);
+	uint64_t head = ring_take(ring);
+	uint16_t data = (uint16_t)ring_take(ring), answer = (uint16_t)ring_take(ring);
 	struct virtio_ring_slot *slot = &ring->slots[head];
 	slot->cookie = exchange;
 	slot->descriptors = 3;

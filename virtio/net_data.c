@@ -14,14 +14,17 @@ int virtio_net_post_rx(struct virtio_net *net, uint16_t pair, void *buffer, uint
 	struct virtio_ring *ring = &net->pairs[pair].rx;
 	if (!ring->free_count)
 		return -ENOSPC;
-	ring_add_one(ring, buffer, bytes, VIRTIO_DESCRIPTOR_WRITE, cookie);
+	struct virtio_ring_slot *slot =
+	        ring_add_one(ring, buffer, bytes, VIRTIO_DESCRIPTOR_WRITE, cookie);
+	slot->buffer = buffer;
+	slot->bytes = bytes;
 	return 0;
 }
 
 /* The buffer's contents are worthless: lend it to the device again. */
 static void repost(struct virtio_ring *ring, struct virtio_ring_slot *slot)
 {
-	uint16_t id = (uint16_t)(slot - ring->slots);
+	uint64_t id = (uint64_t)(slot - ring->slots);
 	slot->descriptors = 1;
 	ring_describe(ring, id, slot->buffer, slot->bytes, VIRTIO_DESCRIPTOR_WRITE, 0);
 	ring_offer(ring, id);
@@ -72,14 +75,16 @@ static bool take_further_pieces(struct virtio_net_queue_pair *pair, uint16_t cou
  * can be. All buffers of a packet become used at once (§5.1.6.4), so that a packet with some
  * missing is the device's fault: what is there of it is dropped.
  */
-static bool take_merged(struct virtio_net_queue_pair *pair, uint16_t count, uint16_t ready,
-                        struct virtio_net_piece *pieces, uint32_t *packet_bytes)
+static __attribute__((noinline)) bool take_merged(struct virtio_net_queue_pair *pair,
+                                                  uint16_t count, uint64_t ready,
+                                                  struct virtio_net_piece *pieces,
+                                                  uint32_t *packet_bytes)
 {
 	if (count == 0 || count > VIRTIO_NET_PIECES_MAX) {
 		pair->bad_num_buffers++;
 		return false;
 	}
-	if (count - 1 > ready) {
+	if (count - 1u > ready) {
 		pair->bad_num_buffers++;
 		for (struct virtio_ring_slot *slot; ready; ready--) {
 			uint32_t bytes;
@@ -105,52 +110,109 @@ static inline void read_header(struct virtio_net_rx *out, const struct virtio_ne
 	out->csum_offset = header->csum_offset;
 }
 
+static inline void fill_packet(struct virtio_net_rx *out, struct virtio_net_piece *piece,
+                               const struct virtio_ring_slot *slot, uint32_t frame_bytes)
+{
+	read_header(out, slot->buffer);
+	piece->cookie = slot->cookie;
+	piece->bytes = frame_bytes;
+	out->pieces = piece;
+}
+
+/* The next used entry, whatever it is. Returns how many pieces the packet in `out` has; 0: there
+ * was none. */
+static __attribute__((noinline)) uint16_t receive_any(struct virtio_net_queue_pair *pair,
+                                                      struct virtio_net_rx *out,
+                                                      struct virtio_net_piece *piece)
+{
+	struct virtio_ring *ring = &pair->rx;
+	uint32_t bytes;
+	struct virtio_ring_slot *slot = ring_consume(ring, &bytes);
+	if (!slot)
+		return 0;
+	if (!length_is_plausible(slot, bytes)) {
+		pair->bad_length++;
+		repost(ring, slot);
+		return 0;
+	}
+	const struct virtio_net_header *header = slot->buffer;
+	uint16_t count = pair->mergeable ? header->num_buffers : 1;
+	out->packet_bytes = bytes - VIRTIO_NET_HEADER_BYTES;
+	if (count != 1) {
+		slot->descriptors = 0;
+		if (!take_merged(pair, count, ring->used_seen - ring->used_next, piece + 1,
+		                 &out->packet_bytes)) {
+			repost(ring, slot);
+			return 0;
+		}
+	}
+	fill_packet(out, piece, slot, bytes - VIRTIO_NET_HEADER_BYTES);
+	out->piece_count = count;
+	ring_release_one(ring, slot);
+	return count;
+}
+
+/*
+ * A packet in one good buffer is taken right here, with the ring's state in registers; every other
+ * entry is left to receive_any, for which that state is put back.
+ */
 size_t virtio_net_receive(struct virtio_net *net, uint16_t pair_index, struct virtio_net_rx *out,
                           size_t max)
 {
 	struct virtio_net_queue_pair *pair = &net->pairs[pair_index];
 	struct virtio_ring *ring = &pair->rx;
-	struct virtio_net_rx *const first = out, *const end = out + max;
-	struct virtio_net_piece *piece = pair->pieces;
-	uint64_t total_bytes = 0;
-
 	if (ring_poll(ring) == 0)
 		return 0;
-	while (ring->used_next != ring->used_seen && out != end) {
-		uint32_t bytes;
-		struct virtio_ring_slot *slot = ring_consume(ring, &bytes);
-		if (!slot)
-			continue;
-		if (__builtin_expect(!length_is_plausible(slot, bytes), 0)) {
-			pair->bad_length++;
-			repost(ring, slot);
-			continue;
-		}
-		const struct virtio_net_header *header = slot->buffer;
-		uint16_t count = pair->mergeable ? header->num_buffers : 1;
-		out->packet_bytes = bytes - VIRTIO_NET_HEADER_BYTES;
-		if (__builtin_expect(count != 1, 0)) {
-			uint16_t ready = (uint16_t)(ring->used_seen - ring->used_next);
-			slot->descriptors = 0;
-			if (!take_merged(pair, count, ready, piece + 1, &out->packet_bytes)) {
-				repost(ring, slot);
+
+	struct virtio_ring_slot *const slots = ring->slots;
+	const struct virtio_used_element *const used = ring->used->ring;
+	const uint64_t mask = ring->mask, seen = ring->used_seen;
+	uint64_t next = ring->used_next, free_head = ring->free_head, total_bytes = 0;
+	struct virtio_net_piece *piece = pair->pieces;
+	size_t count = 0, freed = 0;
+	while (next != seen && count != max) {
+		const volatile struct virtio_used_element *element = &used[next & mask];
+		uint64_t id = element->id, bytes = element->bytes;
+		struct virtio_ring_slot *slot = &slots[id];
+		if (__builtin_expect(
+		            id > mask || !slot->descriptors ||
+		                    !length_is_plausible(slot, (uint32_t)bytes) ||
+		                    ((struct virtio_net_header *)slot->buffer)->num_buffers != 1,
+		            0)) {
+			ring->used_next = next;
+			ring->free_head = free_head;
+			ring->free_count += freed;
+			uint16_t pieces = receive_any(pair, out, piece);
+			next = ring->used_next;
+			free_head = ring->free_head;
+			freed = 0;
+			if (!pieces)
 				continue;
-			}
+			total_bytes += out->packet_bytes;
+			piece += pieces;
+		} else {
+			bytes -= VIRTIO_NET_HEADER_BYTES;
+			fill_packet(out, piece, slot, (uint32_t)bytes);
+			out->packet_bytes = (uint32_t)bytes;
+			out->piece_count = 1;
+			slot->descriptors = 0;
+			slot->next = (uint16_t)free_head;
+			free_head = id;
+			freed++;
+			next++;
+			total_bytes += bytes;
+			piece++;
 		}
-		read_header(out, header);
-		piece->cookie = slot->cookie;
-		piece->bytes = bytes - VIRTIO_NET_HEADER_BYTES;
-		ring_release_one(ring, slot);
-		out->piece_count = count;
-		out->pieces = piece;
-		piece += count;
-		total_bytes += out->packet_bytes;
 		out++;
+		count++;
 	}
-	pair->rx_packets += (uint64_t)(out - first);
+	ring->used_next = next;
+	ring->free_head = free_head;
+	ring->free_count += freed;
+	pair->rx_packets += count;
 	pair->rx_buffers += (uint64_t)(piece - pair->pieces);
 	pair->rx_bytes += total_bytes;
-	return (size_t)(out - first);
+	return count;
 }
 
 /* ---- interrupts ---- */
@@ -164,8 +226,8 @@ static bool nearly_full(const struct virtio_ring *ring)
  * device busy. */
 static bool arm_transmit(struct virtio_ring *ring)
 {
-	uint32_t outstanding = ring_outstanding(ring);
-	return outstanding && ring_arm(ring, (uint16_t)(outstanding * 3 / 4));
+	uint64_t outstanding = ring_outstanding(ring);
+	return outstanding && ring_arm(ring, outstanding * 3 / 4);
 }
 
 bool virtio_net_rx_arm(struct virtio_net *net, uint16_t pair_index)
@@ -202,7 +264,7 @@ uint32_t virtio_net_tx_space(const struct virtio_net *net, uint16_t pair_index, 
 uint32_t virtio_net_tx_outstanding(const struct virtio_net *net, uint16_t pair)
 {
 	const struct virtio_ring *ring = &net->pairs[pair].tx;
-	return (uint16_t)(ring->avail_next - ring->used_next);
+	return (uint32_t)(ring->avail_next - ring->used_next);
 }
 
 static inline void write_header(struct virtio_net_header *to,
@@ -236,7 +298,7 @@ static struct virtio_descriptor *take_table(struct virtio_ring *ring, struct vir
 	return ring->tables + (size_t)slot->table * VIRTIO_RING_TABLE;
 }
 
-static void offer_indirect(struct virtio_ring *ring, uint16_t head, const struct frame *frame)
+static void offer_indirect(struct virtio_ring *ring, uint64_t head, const struct frame *frame)
 {
 	struct virtio_ring_slot *slot = &ring->slots[head];
 	struct virtio_descriptor *table = take_table(ring, slot), *entry = table;
@@ -256,14 +318,14 @@ static void offer_indirect(struct virtio_ring *ring, uint16_t head, const struct
 	ring_offer(ring, head);
 }
 
-static void offer_chain(struct virtio_ring *ring, uint16_t head, const struct frame *frame)
+static void offer_chain(struct virtio_ring *ring, uint64_t head, const struct frame *frame)
 {
-	uint16_t id = head;
+	uint64_t id = head;
 	const void *data = frame->first;
 	uint32_t bytes = frame->first_bytes;
 	ring->slots[head].descriptors = (uint16_t)(frame->count + 1);
 	for (uint32_t i = 0; i < frame->count; i++) {
-		uint16_t next = ring_take(ring);
+		uint16_t next = (uint16_t)ring_take(ring);
 		ring->slots[id].next = next;
 		ring_describe(ring, id, data, bytes, VIRTIO_DESCRIPTOR_NEXT, next);
 		id = next;
@@ -274,22 +336,26 @@ static void offer_chain(struct virtio_ring *ring, uint16_t head, const struct fr
 	ring_offer(ring, head);
 }
 
-/* A frame of several descriptors, or one whose header lies in the driver's own memory. */
-static int transmit_pieces(struct virtio_net_queue_pair *pair,
-                           const struct virtio_net_segment *segments, uint32_t count,
-                           const struct virtio_net_tx_header *header, void *header_space,
-                           void *cookie)
+/* Any frame: of several descriptors, with its header in the driver's own memory, without room, to
+ * be kicked at once. */
+static __attribute__((noinline)) int transmit_any(struct virtio_net_queue_pair *pair,
+                                                  const struct virtio_net_segment *segments,
+                                                  uint32_t count,
+                                                  const struct virtio_net_tx_header *header,
+                                                  void *header_space, void *cookie)
 {
 	struct virtio_ring *ring = &pair->tx;
 	bool joined = header_space && pair->headroom;
 	uint32_t descriptors = count + !joined;
+	if (count == 0 || count > VIRTIO_NET_SEGMENTS_MAX)
+		return -EINVAL;
 	bool direct = descriptors <= ring->free_count &&
 	              (descriptors <= NET_DIRECT_MAX || !ring->table_free_count);
 	if (!direct && (!ring->free_count || !ring->table_free_count)) {
 		pair->tx_full++;
 		return -ENOSPC;
 	}
-	uint16_t head = ring_take(ring);
+	uint64_t head = ring_take(ring);
 	struct frame frame = { .segments = segments + joined, .count = count - joined };
 	frame.first = joined ? header_space : &pair->tx_headers[head];
 	frame.first_bytes = VIRTIO_NET_HEADER_BYTES + (joined ? segments[0].bytes : 0);
@@ -304,6 +370,8 @@ static int transmit_pieces(struct virtio_net_queue_pair *pair,
 	for (uint32_t i = 0; i < count; i++)
 		pair->tx_bytes += segments[i].bytes;
 	pair->tx_packets++;
+	if (!pair->coalesce)
+		ring_publish_and_kick(ring);
 	return 0;
 }
 
@@ -313,21 +381,12 @@ int virtio_net_transmit(struct virtio_net *net, uint16_t pair_index,
 {
 	struct virtio_net_queue_pair *pair = &net->pairs[pair_index];
 	struct virtio_ring *ring = &pair->tx;
-	if (count == 1 && header_space && pair->headroom && ring->free_count) {
-		write_header(header_space, header);
-		ring_add_one(ring, header_space, segments[0].bytes + VIRTIO_NET_HEADER_BYTES, 0,
-		             cookie);
-		pair->tx_bytes += segments[0].bytes;
-		pair->tx_packets++;
-	} else {
-		if (count == 0 || count > VIRTIO_NET_SEGMENTS_MAX)
-			return -EINVAL;
-		int error = transmit_pieces(pair, segments, count, header, header_space, cookie);
-		if (error)
-			return error;
-	}
-	if (__builtin_expect(!pair->coalesce, 0))
-		ring_publish_and_kick(ring);
+	if (count != 1 || !header_space || !pair->one_descriptor || !ring->free_count)
+		return transmit_any(pair, segments, count, header, header_space, cookie);
+	write_header(header_space, header);
+	ring_add_one(ring, header_space, segments[0].bytes + VIRTIO_NET_HEADER_BYTES, 0, cookie);
+	pair->tx_bytes += segments[0].bytes;
+	pair->tx_packets++;
 	return 0;
 }
 
@@ -338,7 +397,7 @@ size_t virtio_net_reclaim(struct virtio_net *net, uint16_t pair_index,
 	struct virtio_ring *ring = &pair->tx;
 	size_t count = 0;
 	do {
-		for (uint16_t ready = ring_poll(ring); ready; ready--) {
+		for (uint64_t ready = ring_poll(ring); ready; ready--) {
 			uint32_t bytes;
 			struct virtio_ring_slot *slot = ring_consume(ring, &bytes);
 			if (!slot)

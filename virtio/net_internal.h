@@ -27,7 +27,8 @@ struct virtio_net_queue_pair {
 	struct virtio_net_header
 	        *tx_headers; /* one per descriptor, for frames without header_space */
 	bool mergeable, headroom, coalesce, tx_interrupts;
-	void *memory; /* of pieces and tx_headers */
+	bool one_descriptor; /* headroom and coalesce: the short way of virtio_net_transmit */
+	void *memory;        /* of pieces and tx_headers */
 	size_t memory_bytes;
 	uint64_t rx_packets, rx_bytes, rx_buffers, rx_merged;
 	uint64_t tx_packets, tx_bytes, tx_full, tx_indirect, tx_reclaimed;

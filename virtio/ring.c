@@ -46,7 +46,7 @@ static void link_free_lists(struct virtio_ring *ring)
 		ring->slots[i].table = VIRTIO_RING_NONE;
 	}
 	ring->slots[ring->mask].next = VIRTIO_RING_NONE;
-	ring->free_count = (uint16_t)(ring->mask + 1);
+	ring->free_count = ring->mask + 1;
 	for (uint16_t i = 0; i < ring->table_count; i++)
 		ring->table_next[i] = (uint16_t)(i + 1);
 	ring->table_free_count = ring->table_count;
@@ -73,7 +73,7 @@ int virtio_ring_init(struct virtio_ring *ring, struct virtio_transport *transpor
 		.tables = (struct virtio_descriptor *)(memory + layout.tables),
 		.table_count = table_count,
 		.dma_offset = transport->dma_offset,
-		.mask = (uint16_t)(size - 1),
+		.mask = size - 1u,
 		.event_idx = event_idx,
 		.armed = true,
 		.index = index,
@@ -120,8 +120,8 @@ void virtio_ring_release_chain(struct virtio_ring *ring, struct virtio_ring_slot
 	struct virtio_ring_slot *tail = slot;
 	for (uint16_t i = 1; i < slot->descriptors; i++)
 		tail = &ring->slots[tail->next];
-	tail->next = ring->free_head;
-	ring->free_head = (uint16_t)(slot - ring->slots);
+	tail->next = (uint16_t)ring->free_head;
+	ring->free_head = (uint64_t)(slot - ring->slots);
 	ring->free_count += slot->descriptors;
 	slot->descriptors = 0;
 }
@@ -139,7 +139,7 @@ const char *virtio_ring_verify(const struct virtio_ring *ring)
 			       "exist";
 		tables++;
 	}
-	uint16_t id = ring->free_head;
+	uint64_t id = ring->free_head;
 	for (; id != VIRTIO_RING_NONE && free <= size; free++) {
 		if (id > ring->mask || ring->slots[id].descriptors)
 			return "a descriptor is free and lent at once";
@@ -151,9 +151,9 @@ const char *virtio_ring_verify(const struct virtio_ring *ring)
 		return "descriptors are lost";
 	if (tables + ring->table_free_count != ring->table_count)
 		return "indirect tables are lost";
-	if ((uint16_t)(ring->avail_next - ring->used_next) > size)
+	if (ring->avail_next - ring->used_next > size)
 		return "more chains are out than the ring has entries";
-	if ((uint16_t)(ring->used_seen - ring->used_next) > ring_outstanding(ring))
+	if (ring->used_seen - ring->used_next > ring_outstanding(ring))
 		return "more entries were seen used than are outstanding";
 	return NULL;
 }
