@@ -56,6 +56,8 @@ struct file_operations {
 	uint64_t (*timeout_ns)(struct file *file, bool write);
 	/* fcntl(F_SETFL) changed file->flags. */
 	void (*flags_changed)(struct file *file);
+	/* close(2) of the last descriptor; takes the reference. May park (SO_LINGER): the call's result. NULL: nothing special. */
+	long (*closing)(struct thread *thread, struct file *file);
 	/* The last reference is gone: free everything, including the file itself (file_free when it was made by file_create). */
 	void (*release)(struct file *file);
 };

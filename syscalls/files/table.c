@@ -150,7 +150,12 @@ int file_close(struct thread *thread, int descriptor)
 
 long sys_close(struct thread *thread, const uint64_t *argument)
 {
-	return file_close(thread, (int)argument[0]);
+	struct file *file = file_table_lookup(thread->process->files, (int)argument[0]);
+	if (!file || file->refs > 1 || !file->operations->closing)
+		return file_close(thread, (int)argument[0]);
+	file_get(file);
+	file_close(thread, (int)argument[0]);
+	return file->operations->closing(thread, file);
 }
 
 #define CLOSE_RANGE_UNSHARE 2u

@@ -364,10 +364,14 @@ long sys_connect(struct thread *thread, const uint64_t *argument)
 
 enum { ACCEPT_NAME, ACCEPT_LENGTH, ACCEPT_FLAGS };
 
+/* As Linux, EMFILE comes before a connection is taken off the queue. */
 static bool descriptors_exhausted(const struct thread *thread)
 {
-	const struct process *process = thread->process;
-	return process->files->lowest_free >= process->limits[LIMIT_NOFILE].soft;
+	const struct file_table *table = thread->process->files;
+	uint32_t descriptor = table->lowest_free;
+	while (descriptor < table->capacity && table->slots[descriptor].file)
+		descriptor++;
+	return descriptor >= thread->process->limits[LIMIT_NOFILE].soft;
 }
 
 static long accept_attempt(struct thread *thread, struct io_request *request)

@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "core/clock.h"
 #include "core/console.h"
 #include "core/memory.h"
 #include "syscalls/net.h"
@@ -55,6 +56,46 @@ static void tcp_release(struct file *file)
 		tcp_close(tcp->connection);
 	socket_fini(&tcp->socket);
 	heap_free(tcp);
+}
+
+/* ---- closing with SO_LINGER ---- */
+
+static long linger_attempt(struct thread *thread, struct io_request *request)
+{
+	(void)thread;
+	return tcp_is_drained(tcp_socket_of(socket_of(request->file))->connection) ? 0 : -EAGAIN;
+}
+
+/* Drops the closed descriptor's reference; io_run's own goes last. What is not drained by now goes
+ * on without an owner. */
+static long linger_finish(struct thread *thread, struct io_request *request, long result)
+{
+	(void)thread;
+	(void)result;
+	file_put(request->file);
+	return 0;
+}
+
+static long tcp_closing(struct thread *thread, struct file *file)
+{
+	struct tcp_socket *tcp = tcp_socket_of(socket_of(file));
+	int32_t linger_s = tcp->socket.options.linger_s;
+	bool waits = linger_s > 0 && tcp_get_state(tcp->connection) >= TCP_ESTABLISHED &&
+	             !tcp_receive_available(tcp->connection);
+	if (!waits) {
+		file_put(file);
+		return 0;
+	}
+	tcp_shutdown(tcp->connection, true, true);
+	struct io_request request = {
+		.file = file,
+		.attempt = linger_attempt,
+		.finish = linger_finish,
+		.deadline_ns = clock_read_ns() + (uint64_t)linger_s * 1000000000,
+		.events = POLLIN | POLLOUT,
+	};
+	uio_init_kernel(&request.uio, NULL, 0);
+	return io_run(thread, &request);
 }
 
 /* ---- connecting ---- */
@@ -443,6 +484,7 @@ static const struct file_operations tcp_file_operations = {
 	.ioctl = socket_ioctl,
 	.status = socket_status,
 	.timeout_ns = socket_timeout_ns,
+	.closing = tcp_closing,
 	.release = tcp_release,
 };
 
