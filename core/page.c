@@ -12,6 +12,7 @@
 enum page_state { STATE_RESERVED, STATE_USED, STATE_FREE };
 
 #define UNIT_PAGES (1ull << PAGE_ORDER_MAX)
+#define FRESH_MAX  16
 
 static struct {
 	uint8_t *base;
@@ -20,6 +21,12 @@ static struct {
 	struct page *array;
 	struct list free[PAGE_ORDER_MAX + 1];
 	uint32_t free_mask; /* bit n: free[n] is not empty */
+	/* Whole units that were never used: not even their first bytes are touched, so that the
+	 * host need not provide them. */
+	struct {
+		uint64_t index, end;
+	} fresh[FRESH_MAX];
+	unsigned fresh_count;
 	struct memory_statistics statistics;
 } allocator;
 
@@ -117,13 +124,37 @@ void page_allocator_add(void *from, uint64_t pages)
 	mark_partial_unit(index);
 	mark_partial_unit(end);
 	allocator.statistics.total_pages += pages;
+	uint64_t first_unit = (index + UNIT_PAGES - 1) & ~(UNIT_PAGES - 1),
+	         last_unit = end & ~(UNIT_PAGES - 1);
+	if (first_unit < last_unit && allocator.fresh_count < FRESH_MAX) {
+		allocator.fresh[allocator.fresh_count].index = first_unit;
+		allocator.fresh[allocator.fresh_count++].end = last_unit;
+		allocator.statistics.free_pages += last_unit - first_unit;
+		free_run(index, first_unit);
+		index = last_unit;
+	}
 	free_run(index, end);
 	allocator.statistics.lowest_free_pages = allocator.statistics.free_pages;
+}
+
+/* Move the lowest unit that was never used to the free lists. */
+static bool take_fresh_unit(void)
+{
+	for (unsigned i = 0; i < allocator.fresh_count; i++) {
+		if (allocator.fresh[i].index < allocator.fresh[i].end) {
+			push_free(allocator.fresh[i].index, PAGE_ORDER_MAX);
+			allocator.fresh[i].index += UNIT_PAGES;
+			return true;
+		}
+	}
+	return false;
 }
 
 void *page_alloc(unsigned order)
 {
 	uint32_t candidates = order <= PAGE_ORDER_MAX ? allocator.free_mask >> order : 0;
+	if (candidates == 0 && order <= PAGE_ORDER_MAX && take_fresh_unit())
+		candidates = allocator.free_mask >> order;
 	if (candidates == 0) {
 		allocator.statistics.failures++;
 		return NULL;
