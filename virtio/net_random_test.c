@@ -165,12 +165,16 @@ static void send_some(struct world *world)
 	}
 }
 
+static void meanwhile(struct world *world);
+
 static void owner_turn(struct world *world)
 {
 	if (draw(world, 4))
 		virtio_net_rx_disarm(&world->net, 0);
 	receive(world);
+	meanwhile(world);
 	virtio_net_reclaim(&world->net, 0, returned, world);
+	meanwhile(world);
 	send_some(world);
 	if (draw(world, 8))
 		refill(world);
@@ -182,6 +186,7 @@ static void owner_turn(struct world *world)
 		return;
 	refill(world);
 	virtio_net_publish_and_kick(&world->net, 0);
+	meanwhile(world);
 	world->wants_completions = draw(world, 2) && virtio_net_tx_outstanding(&world->net, 0) > 0;
 	if (world->wants_completions && !virtio_net_tx_arm(&world->net, 0))
 		return;
@@ -252,6 +257,22 @@ static void device_complete(struct world *world)
 	}
 	if (draw(world, 2))
 		sim_complete(&world->sim, TX);
+}
+
+/* The device does not wait for the owner's turn to end. */
+static void meanwhile(struct world *world)
+{
+	switch (draw(world, 8)) {
+	case 0:
+		device_receive(world);
+		break;
+	case 1:
+		device_transmit(world);
+		break;
+	case 2:
+		device_complete(world);
+		break;
+	}
 }
 
 static void device_lie(struct world *world)
