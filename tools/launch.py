@@ -11,6 +11,7 @@ import tempfile
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import debian  # noqa: E402
 import machine  # noqa: E402
 import mkimage  # noqa: E402
 import network  # noqa: E402
@@ -159,6 +160,7 @@ def run(words):
     image = images[options.image]
     network.check_forwards(forwards(options, image["ports"]))
     machine.check_accel(options.accel)
+    setup.ensure(quiet=True)
     bazel_build("//:hartloop", "//guests/images:" + options.image)
     return start(options, os.path.join(REPOSITORY, f"bazel-bin/guests/images/{options.image}.cpio"),
                  program or [image["program"], *image["args"]], image["env"], image["ports"],
@@ -173,14 +175,16 @@ def boot(words):
     if not os.path.isdir(options.directory):
         raise UsageError(f"{options.directory} is not a directory")
     machine.check_accel(options.accel)
+    files = mkimage.read_tree(options.directory)
+    mkimage.add_frame(files)
+    if mkimage.resolve(files, program[0].lstrip("/")) is None:
+        raise UsageError(f"{options.directory} holds no {program[0]}")
+    network.check_forwards(forwards(options, []))
+    setup.ensure(quiet=True)
     bazel_build("//:hartloop")
     directory = tempfile.mkdtemp(prefix="hl-boot-")
     try:
         image = os.path.join(directory, "boot.cpio")
-        files = mkimage.read_tree(options.directory)
-        mkimage.add_frame(files)
-        if mkimage.resolve(files, program[0].lstrip("/")) is None:
-            raise UsageError(f"{options.directory} holds no {program[0]}")
         mkimage.write(files, image)
         return start(options, image, program, [], [], None)
     finally:
@@ -201,7 +205,7 @@ def main():
     commands = {"run": run, "boot": boot, "images": list_images}
     try:
         return commands[sys.argv[1]](sys.argv[2:])
-    except (UsageError, network.NetworkError, machine.MachineError, mkimage.ImageError) as error:
+    except (UsageError, network.NetworkError, machine.MachineError, mkimage.ImageError, debian.SetupError) as error:
         say("error: " + str(error))
         return machine.STATUS_USAGE
     except KeyboardInterrupt:

@@ -29,6 +29,7 @@ STATUS_PANIC = 121
 STATUS_TIMEOUT = 124
 STATUS_DEAD = 125
 STATUS_INTERRUPTED = 130
+PANIC_TEXT = "\npanic on hart "  # what core/panic.c prints first
 
 
 class MachineError(Exception):
@@ -83,9 +84,7 @@ def command_line(options):
         words.append("ip=" + address)
     if options.append:
         words.append(options.append)
-    for pair in options.environment:
-        name, _, value = pair.partition("=")
-        words.append("env=" + quote(f"{name}={value}") if value or "=" in pair else "env=" + quote(pair))
+    words += ["env=" + quote(pair) for pair in options.environment]
     words.append("--")
     words += [quote(word) for word in options.program]
     return " ".join(words)
@@ -208,7 +207,7 @@ class Machine:
             return None
         self.monitor.join(2)
         reason = self.monitor.shutdown_reason
-        if reason == "guest-panic" and status == STATUS_PANIC:
+        if status == STATUS_PANIC and reason == "guest-panic" and PANIC_TEXT in self.console():
             return Outcome("panic", STATUS_PANIC, "the kernel panicked")
         if reason in ("guest-panic", "guest-shutdown", "guest-reset"):
             return Outcome("exit", status, f"the program's exit status is {status}")

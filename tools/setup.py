@@ -181,12 +181,8 @@ def load_record(path):
         return empty
 
 
-def main():
-    parser = argparse.ArgumentParser(prog="hl setup", description="Installs what Hartloop needs and fetches the guests' packages.")
-    parser.add_argument("--linux", action="store_true", help="also fetch Debian's Linux kernel, for comparisons")
-    parser.add_argument("--update", action="store_true", help="fetch the packages' newest versions")
-    parser.add_argument("--quiet", action="store_true", help="say nothing when there is nothing to do")
-    options = parser.parse_args()
+def ensure(linux=False, update=False, quiet=False):
+    """Makes everything be there; raises debian.SetupError when it can't."""
     started = time.monotonic()
     cache = cache_directory()
     os.makedirs(cache, exist_ok=True)
@@ -196,27 +192,37 @@ def main():
     record_path = os.path.join(cache, "packages", "record.json")
     record = load_record(record_path)
     sets = dict(PACKAGE_SETS)
-    if options.linux or (options.update and "linux" in record["sets"]):
+    if linux or (update and "linux" in record["sets"]):
         sets.update(LINUX_SET)
     debs = os.path.join(cache, "packages", "debs")
     due = {}
     for name, roots in sets.items():
         fetched = record["roots"].get(name) == roots and all(
             os.path.exists(os.path.join(debs, file)) for file in record["sets"].get(name, [""]))
-        if options.update or not fetched:
+        if update or not fetched:
             due[name] = roots
     if due:
         fetch(due, cache, record_path, record)
-    if missing or due or not options.quiet:
+    if missing or due or not quiet:
         count = len(record["packages"])
         say(f"ready in {time.monotonic() - started:.1f} s: {count} guest packages of Debian {record['suite']} in {debs}")
 
 
-if __name__ == "__main__":
+def main():
+    parser = argparse.ArgumentParser(
+        prog="hl setup", description="Installs what Hartloop needs and fetches the guests' packages.", allow_abbrev=False)
+    parser.add_argument("--linux", action="store_true", help="also fetch Debian's Linux kernel, for comparisons")
+    parser.add_argument("--update", action="store_true", help="fetch the packages' newest versions")
+    parser.add_argument("--quiet", action="store_true", help="say nothing when there is nothing to do")
+    options = parser.parse_args()
     try:
-        main()
+        ensure(options.linux, options.update, options.quiet)
     except debian.SetupError as error:
         say("error: " + str(error))
         sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,50 @@
+"""Drives tcp_echo: single bytes, large streams both ways at once, and many clients at once."""
+
+import os
+import threading
+
+import hostside
+
+PORT = 7007
+
+
+def read_exactly(link, count):
+    """Reads count bytes."""
+    data = bytearray()
+    while len(data) < count:
+        part = link.recv(count - len(data))
+        hostside.check(part, f"the guest closed after {len(data)} of {count} bytes")
+        data += part
+    return bytes(data)
+
+
+def echo(size, link):
+    """Sends `size` random bytes while reading them back."""
+    data = os.urandom(size)
+    sender = threading.Thread(target=link.sendall, args=(data,))
+    sender.start()
+    back = read_exactly(link, size)
+    sender.join()
+    hostside.check(back == data, f"{size} bytes came back changed")
+
+
+def main():
+    with hostside.connect(PORT, wait_for="listening") as link:
+        for size in [1, 2, 1459, 1460, 1461, 65536, 1]:
+            echo(size, link)
+        echo(4 << 20, link)
+        link.shutdown(1)
+        hostside.check(link.recv(1) == b"", "the guest sent more than it was given")
+    links = [hostside.connect(PORT) for _ in range(50)]
+    threads = [threading.Thread(target=echo, args=(20000, link)) for link in links]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for link in links:
+        echo(100, link)
+        link.close()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,31 @@
+"""Drives udp_echo: datagrams of all sizes, those that need fragments included, with retries."""
+
+import os
+import socket
+
+import hostside
+
+PORT = 7007
+
+
+def main():
+    hostside.wait_for_console("listening")
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as link:
+        link.connect(("127.0.0.1", hostside.port(PORT)))
+        link.settimeout(1)
+        for size in [1, 2, 17, 100, 1000, 1472, 1473, 4000, 9000, 20000] + [200] * 100:
+            data = os.urandom(size)
+            for _ in range(10):
+                link.send(data)
+                try:
+                    back = link.recv(65536)
+                except (TimeoutError, ConnectionRefusedError):
+                    continue
+                if back == data:
+                    break
+            else:
+                raise AssertionError(f"a datagram of {size} bytes never came back")
+
+
+if __name__ == "__main__":
+    main()
