@@ -11,7 +11,7 @@ struct file;
 struct thread;
 struct address_space;
 
-enum { PROT_READ = 1, PROT_WRITE = 2, PROT_EXEC = 4 };
+enum { PROT_NONE = 0, PROT_READ = 1, PROT_WRITE = 2, PROT_EXEC = 4 };
 enum { MAP_SHARED = 1, MAP_PRIVATE = 2, MAP_SHARED_VALIDATE = 3, MAP_FIXED = 0x10, MAP_ANONYMOUS = 0x20, MAP_GROWSDOWN = 0x100,
        MAP_NORESERVE = 0x4000, MAP_POPULATE = 0x8000, MAP_STACK = 0x20000, MAP_FIXED_NOREPLACE = 0x100000 };
 
@@ -22,12 +22,23 @@ void address_space_put(struct address_space *space);
 /* fork: copies mappings, shares pages copy-on-write. */
 int address_space_copy(struct address_space *from, struct address_space **out);
 uint64_t address_space_satp(const struct address_space *space);
+/* Where exec put the vDSO (its data page first). */
+uint64_t address_space_vdso(const struct address_space *space);
+void address_space_set_vdso(struct address_space *space, uint64_t address);
+/* An address where `bytes` are free, as mmap without a hint would choose. Negative errno. */
+int64_t address_space_room(struct address_space *space, uint64_t bytes);
+/* How /proc/PID/maps calls the mapping at an address; a static string. */
+void address_space_set_name(struct address_space *space, struct user_addr at, const char *name);
+uint64_t address_space_peak_pages(const struct address_space *space);
+/* Once, before the first address space. */
+void address_space_init(void);
 /* mmap; `hint` with MAP_FIXED is the address. Address, or negative errno. Takes its own reference of `file`. */
 int64_t address_space_map(struct address_space *space, struct user_addr hint, uint64_t bytes, int protection, int flags,
                           struct file *file, uint64_t offset);
 int address_space_unmap(struct address_space *space, struct user_addr from, uint64_t bytes);
 int address_space_protect(struct address_space *space, struct user_addr from, uint64_t bytes, int protection);
-/* Resolve a fault. 0, or a signal: code = SEGV_MAPERR 1, SEGV_ACCERR 2; negative = -signal number. */
+/* Resolve a fault. 0, or minus the number of the signal to send, with *signal_code its si_code (SEGV_MAPERR 1, SEGV_ACCERR 2). -SIGKILL: no
+ * memory. */
 int address_space_fault(struct address_space *space, struct user_addr address, enum fault_access access, int *signal_code);
 /* Kernel pages (vDSO and its data) into user space. */
 int address_space_map_kernel(struct address_space *space, struct user_addr at, void *pages, uint64_t bytes, int protection, const char *name);

@@ -29,6 +29,7 @@ struct process {
 	struct list children;
 	struct list_node sibling_link;
 	struct list_node all_link;
+	struct list_node hash_link; /* the table of pids */
 	struct list threads;
 	uint32_t thread_count;
 	struct address_space *memory;
@@ -43,12 +44,18 @@ struct process {
 	int exit_signal;  /* to the parent; 0: none */
 	int exit_status;  /* as wait4 reports it */
 	bool exiting, zombie, stopped, execed, dumpable;
+	bool stop_reported, continued; /* what waitid has yet to hear */
+	int stop_signal;
+	int parent_death_signal;      /* PR_SET_PDEATHSIG */
+	struct thread *vfork_parent;  /* parked until this process executes or ends */
+	uint32_t signals_queued;      /* against LIMIT_SIGPENDING */
 	char name[16];
 	char *command_line; /* for /proc/PID/cmdline: NUL-separated */
 	size_t command_line_bytes;
 	struct path_node *executable; /* /proc/self/exe; holds a reference */
 	struct process_timers *timers; /* setitimer, timer_create */
-	uint64_t start_ns, user_ns, system_ns, child_user_ns, child_system_ns;
+	uint64_t start_ns, user_ns, system_ns, /* CPU time: of threads that ended */
+		 child_user_ns, child_system_ns;
 	uint64_t minor_faults, voluntary_switches;
 	uint64_t peak_resident_pages;
 };

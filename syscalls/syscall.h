@@ -45,3 +45,7 @@ extern struct syscall_statistics syscall_statistics[SYSCALLS_MAX];
 void syscall_enter(struct task *task);
 /* Give a parked thread's call its result (called by thread.c after resume). */
 void syscall_complete(struct thread *thread, long result);
+/* NULL: no such call here. */
+const char *syscall_name(uint64_t number);
+/* Boot arguments are read: calls are shown from now on if asked for. */
+void syscall_observe(void);

@@ -36,6 +36,7 @@ struct thread {
 	struct task task; /* keep first */
 	struct process *process;
 	struct list_node process_link; /* process->threads */
+	struct list_node hash_link;    /* the table of tids */
 	int32_t tid;
 	char name[16]; /* PR_SET_NAME */
 
@@ -60,7 +61,11 @@ struct thread {
 
 	struct user_addr clear_child_tid, robust_list;
 	uint64_t robust_list_bytes;
-	uint32_t exit_signal_pending;
+	signal_set wanted;          /* rt_sigtimedwait: these wake it though blocked */
+	bool restart_call;          /* the call just ended with ERESTARTSYS: delivery decides */
+	bool uninterruptible;       /* parked where only a fatal signal may wake it (vfork) */
+	bool stopped;               /* taken off the hart by a stop signal */
+	bool ended;                 /* thread_exit has begun */
 };
 
 #define THREAD_PARK_STATE(thread, type)                                                            \
@@ -73,10 +78,11 @@ static inline struct thread *thread_of(struct task *task)
 {
 	return (struct thread *)task;
 }
-/* The thread whose call is being served (hart->current). */
+/* The thread whose call is being served: in a resume function the resuming one, else hart->current. */
+extern struct thread *resuming_thread; /* whose resume function runs now, or NULL */
 static inline struct thread *current_thread(void)
 {
-	return thread_of(this_hart()->current);
+	return resuming_thread ? resuming_thread : thread_of(this_hart()->current);
 }
 
 /* Legal only inside a handler or resume function of this thread. */

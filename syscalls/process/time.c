@@ -103,7 +103,7 @@ uint64_t clock_deadline(int32_t clock, uint64_t absolute_ns)
 	return absolute_ns > offset ? absolute_ns - offset : 0;
 }
 
-uint64_t deadline_after(uint64_t nanoseconds)
+uint64_t deadline_in(uint64_t nanoseconds)
 {
 	uint64_t now = hart_refresh_now(this_hart());
 	return nanoseconds < LOOP_NEVER - 1 - now ? now + nanoseconds : LOOP_NEVER - 1;
@@ -208,7 +208,7 @@ long sys_nanosleep(struct thread *thread, const uint64_t *argument)
 {
 	uint64_t time_ns;
 	int error = timespec_from_user(user(argument[0]), &time_ns);
-	return error ? error : sleep_until(thread, deadline_after(time_ns), user(argument[1]));
+	return error ? error : sleep_until(thread, deadline_in(time_ns), user(argument[1]));
 }
 
 long sys_clock_nanosleep(struct thread *thread, const uint64_t *argument)
@@ -226,7 +226,7 @@ long sys_clock_nanosleep(struct thread *thread, const uint64_t *argument)
 		return error;
 	if (argument[1] & TIMER_ABSTIME)
 		return sleep_until(thread, clock_deadline(clock, time_ns), user(0));
-	return sleep_until(thread, deadline_after(time_ns), user(argument[3]));
+	return sleep_until(thread, deadline_in(time_ns), user(argument[3]));
 }
 
 /* ---- accounts ---- */

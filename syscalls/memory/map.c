@@ -1,0 +1,305 @@
+/* Placing, cutting and joining mappings: mmap, munmap, mprotect at the level of address spaces. */
+#include "syscalls/memory/space.h"
+
+/* ---- pages ---- */
+
+static bool drop_page(void *context, struct user_addr address, struct page_mapping mapped)
+{
+	struct address_space *space = context;
+	(void)address;
+	page_put(page_of(phys_to_virt(mapped.page)));
+	space->resident_pages--;
+	return true;
+}
+
+void pages_drop(struct address_space *space, uint64_t from, uint64_t to)
+{
+	if (space->resident_pages)
+		page_walk(&space->table, user(from), user(to), drop_page, space);
+}
+
+/* ---- joining and cutting ---- */
+
+static bool can_join(const struct mapping *low, const struct mapping *high)
+{
+	if (low->end != high->start || low->protection != high->protection ||
+	    low->shared != high->shared || low->locked != high->locked ||
+	    low->dont_fork != high->dont_fork || low->wipe_on_fork != high->wipe_on_fork ||
+	    low->name != high->name || low->file != high->file || low->kernel_pages ||
+	    high->kernel_pages)
+		return false;
+	return !low->file || low->offset + (low->end - low->start) == high->offset;
+}
+
+/* `low` takes the place of `high` too. */
+static void join(struct address_space *space, struct mapping *low, struct mapping *high)
+{
+	uint64_t end = high->end;
+	if (space->last_found == high)
+		space->last_found = NULL;
+	mapping_tree_remove(&space->mappings, high);
+	mapping_free(high);
+	mapping_tree_resize(&space->mappings, low, low->start, end);
+}
+
+void mappings_merge(struct address_space *space, uint64_t from, uint64_t to)
+{
+	struct mapping *mapping = mapping_tree_find(&space->mappings, from ? from - 1 : 0);
+	while (mapping && mapping->start <= to) {
+		struct mapping *next = mapping_next(&space->mappings, mapping);
+		if (!next)
+			return;
+		if (can_join(mapping, next))
+			join(space, mapping, next);
+		else
+			mapping = next;
+	}
+}
+
+void mapping_insert_merged(struct address_space *space, struct mapping *mapping)
+{
+	mapping_tree_insert(&space->mappings, mapping);
+	space->mapped_bytes += mapping->end - mapping->start;
+	struct mapping *next = mapping_next(&space->mappings, mapping);
+	if (next && can_join(mapping, next))
+		join(space, mapping, next);
+	struct mapping *previous = mapping_previous(&space->mappings, mapping);
+	if (previous && can_join(previous, mapping))
+		join(space, previous, mapping);
+}
+
+static int split_at(struct address_space *space, uint64_t address)
+{
+	struct mapping *mapping = mapping_tree_find(&space->mappings, address);
+	if (!mapping || mapping->start >= address)
+		return 0;
+	if (space->mappings.count >= MAPPINGS_MAX)
+		return -ENOMEM;
+	struct mapping *high = mapping_copy(mapping);
+	if (!high)
+		return -ENOMEM;
+	high->start = address;
+	if (high->file || high->kernel_pages)
+		high->offset += address - mapping->start;
+	mapping_tree_resize(&space->mappings, mapping, mapping->start, address);
+	mapping_tree_insert(&space->mappings, high);
+	return 0;
+}
+
+int mappings_split(struct address_space *space, uint64_t from, uint64_t to)
+{
+	int error = split_at(space, from);
+	return error ? error : split_at(space, to);
+}
+
+/* ---- unmap ---- */
+
+int address_space_unmap(struct address_space *space, struct user_addr from, uint64_t bytes)
+{
+	uint64_t start = from.value, end = start + page_round_up(bytes);
+	if (!bytes || !range_is_valid(start, page_round_up(bytes)))
+		return -EINVAL;
+	struct mapping *mapping = mapping_tree_find(&space->mappings, start);
+	if (!mapping || mapping->start >= end)
+		return 0;
+	if (mappings_split(space, start, end)) {
+		mappings_merge(space, start, end);
+		return -ENOMEM;
+	}
+	pages_drop(space, start, end);
+	space->last_found = NULL;
+	mapping = mapping_tree_find(&space->mappings, start);
+	while (mapping && mapping->start < end) {
+		struct mapping *next = mapping_next(&space->mappings, mapping);
+		mapping_tree_remove(&space->mappings, mapping);
+		space->mapped_bytes -= mapping->end - mapping->start;
+		if (mapping->locked)
+			space->locked_bytes -= mapping->end - mapping->start;
+		mapping_free(mapping);
+		mapping = next;
+	}
+	return 0;
+}
+
+/* ---- map ---- */
+
+static bool range_is_free(struct address_space *space, uint64_t from, uint64_t bytes)
+{
+	struct mapping *mapping = mapping_tree_find(&space->mappings, from);
+	return !mapping || mapping->start >= from + bytes;
+}
+
+int64_t pick_address(struct address_space *space, uint64_t hint, uint64_t bytes, bool large)
+{
+	hint = page_round_up(hint);
+	if (hint >= MAP_FLOOR && range_is_valid(hint, bytes) && range_is_free(space, hint, bytes))
+		return (int64_t)hint;
+	uint64_t start = 0;
+	if (large)
+		start = mapping_tree_room(&space->mappings, bytes, LARGE_BYTES, MAP_TOP);
+	if (!start)
+		start = mapping_tree_room(&space->mappings, bytes, PAGE_SIZE, MAP_TOP);
+	return start ? (int64_t)start : -ENOMEM;
+}
+
+int64_t address_space_room(struct address_space *space, uint64_t bytes)
+{
+	return pick_address(space, 0, page_round_up(bytes), false);
+}
+
+/* Linux's heuristic overcommit: only the obviously impossible is refused. */
+static bool obviously_too_much(uint64_t bytes)
+{
+	struct memory_statistics statistics;
+	memory_read_statistics(&statistics);
+	return bytes / PAGE_SIZE > statistics.total_pages;
+}
+
+static int make_room(struct address_space *space, uint64_t *at, uint64_t bytes, int flags,
+                     bool large)
+{
+	if (!(flags & (MAP_FIXED | MAP_FIXED_NOREPLACE))) {
+		int64_t picked = pick_address(space, *at, bytes, large);
+		if (picked < 0)
+			return (int)picked;
+		*at = (uint64_t)picked;
+		return 0;
+	}
+	if (*at & PAGE_MASK)
+		return -EINVAL;
+	if (!range_is_valid(*at, bytes))
+		return -ENOMEM;
+	if (*at < MAP_FLOOR)
+		return -EPERM;
+	if (flags & MAP_FIXED_NOREPLACE)
+		return range_is_free(space, *at, bytes) ? 0 : -EEXIST;
+	return address_space_unmap(space, user(*at), bytes);
+}
+
+int64_t address_space_map(struct address_space *space, struct user_addr hint, uint64_t bytes,
+                          int protection, int flags, struct file *file, uint64_t offset)
+{
+	uint64_t at = hint.value;
+	if (!bytes)
+		return -EINVAL;
+	if (bytes > USER_END)
+		return -ENOMEM;
+	bytes = page_round_up(bytes);
+	if (space->mappings.count >= MAPPINGS_MAX)
+		return -ENOMEM;
+	bool counted = !file && (protection & PROT_WRITE) && !(flags & MAP_NORESERVE);
+	if (counted && obviously_too_much(bytes))
+		return -ENOMEM;
+	struct mapping *mapping = heap_alloc_zeroed(sizeof(*mapping));
+	if (!mapping)
+		return -ENOMEM;
+	bool shared = (flags & 3) != MAP_PRIVATE;
+	struct file *backing = file ? file_get(file) : shared ? shared_memory_create(bytes) : NULL;
+	int error = !backing && shared
+	                    ? -ENOMEM
+	                    : make_room(space, &at, bytes, flags, !file && bytes >= LARGE_BYTES);
+	if (error) {
+		if (backing)
+			file_put(backing);
+		heap_free(mapping);
+		return error;
+	}
+	list_node_init(&mapping->link);
+	mapping->start = at;
+	mapping->end = at + bytes;
+	mapping->protection = (uint8_t)protection;
+	mapping->shared = shared;
+	mapping->file = backing;
+	mapping->offset = backing ? offset : 0;
+	mapping->locked = space->lock_future;
+	if (mapping->locked)
+		space->locked_bytes += bytes;
+	mapping_insert_merged(space, mapping);
+	if ((flags & MAP_POPULATE) || space->lock_future)
+		pages_populate(space, at, at + bytes, (protection & PROT_WRITE) && !shared);
+	return (int64_t)at;
+}
+
+int address_space_map_kernel(struct address_space *space, struct user_addr at, void *pages,
+                             uint64_t bytes, int protection, const char *name)
+{
+	struct mapping *mapping = heap_alloc_zeroed(sizeof(*mapping));
+	if (!mapping)
+		return -ENOMEM;
+	int error = address_space_unmap(space, at, bytes);
+	if (error) {
+		heap_free(mapping);
+		return error;
+	}
+	list_node_init(&mapping->link);
+	mapping->start = at.value;
+	mapping->end = at.value + page_round_up(bytes);
+	mapping->protection = (uint8_t)protection;
+	mapping->kernel_pages = true;
+	mapping->pages = pages;
+	mapping->name = name;
+	mapping_insert_merged(space, mapping);
+	return 0;
+}
+
+/* ---- protect ---- */
+
+struct protect_walk {
+	struct address_space *space;
+	const struct mapping *mapping;
+	unsigned permission;
+};
+
+/* A page that others hold too stays unwritable: the write fault copies it. */
+static bool protect_page(void *context, struct user_addr address, struct page_mapping mapped)
+{
+	struct protect_walk *walk = context;
+	unsigned permission = walk->permission;
+	struct page *page = page_of(phys_to_virt(mapped.page));
+	if ((permission & PAGE_WRITE) &&
+	    (walk->mapping->shared ? !(mapped.permission & PAGE_WRITE) : page->refs != 1))
+		permission &= ~(unsigned)PAGE_WRITE;
+	if (permission != mapped.permission)
+		page_protect(&walk->space->table, address, permission);
+	return false;
+}
+
+int address_space_protect(struct address_space *space, struct user_addr from, uint64_t bytes,
+                          int protection)
+{
+	uint64_t start = from.value, end = start + page_round_up(bytes);
+	if (start & PAGE_MASK)
+		return -EINVAL;
+	if (!bytes)
+		return 0;
+	if (!range_is_valid(start, page_round_up(bytes)))
+		return -ENOMEM;
+	uint64_t covered = start;
+	for (struct mapping *mapping = mapping_tree_find(&space->mappings, start);
+	     mapping && mapping->start < end; mapping = mapping_next(&space->mappings, mapping)) {
+		if (mapping->start > covered)
+			break;
+		if (mapping->shared && (protection & PROT_WRITE) &&
+		    (mapping->file->flags & O_ACCMODE) != O_RDWR)
+			return -EACCES;
+		if (mapping->kernel_pages && (protection & PROT_WRITE))
+			return -EACCES;
+		covered = mapping->end;
+	}
+	if (covered < end)
+		return -ENOMEM;
+	if (mappings_split(space, start, end))
+		return -ENOMEM;
+	for (struct mapping *mapping = mapping_tree_find(&space->mappings, start);
+	     mapping && mapping->start < end; mapping = mapping_next(&space->mappings, mapping)) {
+		struct protect_walk walk = { space, mapping, permission_of(protection) };
+		if (mapping->protection == protection)
+			continue;
+		mapping->protection = (uint8_t)protection;
+		if (space->resident_pages)
+			page_walk(&space->table, user(mapping->start), user(mapping->end),
+			          protect_page, &walk);
+	}
+	mappings_merge(space, start, end);
+	return 0;
+}
