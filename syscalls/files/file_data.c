@@ -119,24 +119,31 @@ long file_data_write(struct file_data *data, struct uio *uio, uint64_t offset)
 	return (long)done;
 }
 
+/* The first index >= `index` that is no hole; UINT64_MAX: none. */
+static uint64_t next_present(const struct file_data *data, uint64_t index)
+{
+	return archive_part(data, index) ? index : page_tree_next(&data->pages, index);
+}
+
 int file_data_zero(struct file_data *data, uint64_t offset, uint64_t bytes)
 {
 	uint64_t end = offset + bytes;
 	if (end > data->bytes)
 		end = data->bytes;
 	while (offset < end) {
-		uint64_t index = offset >> PAGE_SHIFT, within = offset & PAGE_MASK;
-		uint64_t piece = PAGE_SIZE - within;
-		void *page = page_tree_find(&data->pages, index);
+		uint64_t index = next_present(data, offset >> PAGE_SHIFT);
+		if (index > (end - 1) >> PAGE_SHIFT)
+			break;
+		if (index << PAGE_SHIFT > offset)
+			offset = index << PAGE_SHIFT;
+		uint64_t within = offset & PAGE_MASK, piece = PAGE_SIZE - within;
+		void *page;
 		if (piece > end - offset)
 			piece = end - offset;
-		if (!page && archive_part(data, index) > within) {
-			int error = file_data_own_page(data, index, &page);
-			if (error)
-				return error;
-		}
-		if (page)
-			memset((char *)page + within, 0, piece);
+		int error = file_data_own_page(data, index, &page);
+		if (error)
+			return error;
+		memset((char *)page + within, 0, piece);
 		offset += piece;
 	}
 	return 0;
@@ -162,12 +169,14 @@ int file_data_truncate(struct file_data *data, uint64_t bytes)
 
 uint64_t file_data_seek(const struct file_data *data, uint64_t offset, bool hole)
 {
-	while (offset < data->bytes) {
-		uint64_t index = offset >> PAGE_SHIFT;
-		bool present = page_tree_find(&data->pages, index) || archive_part(data, index);
-		if (present != hole)
-			return offset;
-		offset = (index + 1) << PAGE_SHIFT;
+	uint64_t index = offset >> PAGE_SHIFT, found = next_present(data, index);
+	if (hole) {
+		while (found == index && index << PAGE_SHIFT < data->bytes)
+			found = next_present(data, ++index);
+	} else {
+		index = found;
 	}
-	return data->bytes;
+	if (index >= (data->bytes + PAGE_MASK) >> PAGE_SHIFT)
+		return data->bytes;
+	return index << PAGE_SHIFT > offset ? index << PAGE_SHIFT : offset;
 }

@@ -40,6 +40,32 @@ void *page_tree_find(const struct page_tree *tree, uint64_t index)
 	return at;
 }
 
+/* `from` counts from this subtree's first index; so does the result. */
+static uint64_t subtree_next(const void *at, uint32_t level, uint64_t from)
+{
+	if (!at)
+		return UINT64_MAX;
+	if (level == 0)
+		return from == 0 ? 0 : UINT64_MAX;
+	const struct tree_node *node = at;
+	uint64_t reach = tree_reach(level - 1);
+	for (uint32_t slot = slot_of(from, level); slot < TREE_SLOTS; slot++) {
+		uint64_t first = slot * reach;
+		uint64_t found =
+		        subtree_next(node->slot[slot], level - 1, from > first ? from - first : 0);
+		if (found != UINT64_MAX)
+			return first + found;
+	}
+	return UINT64_MAX;
+}
+
+uint64_t page_tree_next(const struct page_tree *tree, uint64_t from)
+{
+	if (!tree_holds(tree->height, from))
+		return UINT64_MAX;
+	return subtree_next(tree->root, tree->height, from);
+}
+
 int page_tree_insert(struct page_tree *tree, uint64_t index, void *page)
 {
 	while (!tree_holds(tree->height, index)) {

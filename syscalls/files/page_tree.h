@@ -15,6 +15,8 @@ struct page_tree {
 
 /* Address of the page, or NULL. */
 void *page_tree_find(const struct page_tree *tree, uint64_t index);
+/* The first index >= `from` that has a page; UINT64_MAX: none. Skips empty subtrees. */
+uint64_t page_tree_next(const struct page_tree *tree, uint64_t from);
 /* The place must be empty. -ENOMEM. */
 int page_tree_insert(struct page_tree *tree, uint64_t index, void *page);
 /* Take out every page with index >= `from` and page_put it. */

@@ -63,8 +63,10 @@ static void echo_byte(struct tty_line *line, uint8_t byte)
 static void store(struct tty_line *line, uint8_t byte)
 {
 	uint32_t used = line->ready + line->editing;
-	if (used >= TTY_LINE_BYTES - 1)
-		return; /* full: typed bytes are lost, as on any terminal */
+	/* Full: typed bytes are lost, as on any terminal; the last place is for the end of the
+	 * line. */
+	if (used >= TTY_LINE_BYTES - (byte != '\n' && !is_control(line, byte, VEOF)))
+		return;
 	line->bytes[(line->head + used) & MASK] = byte;
 	line->boundary[(line->head + used) & MASK] = false;
 	line->editing++;
