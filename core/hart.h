@@ -14,10 +14,8 @@
 struct task;
 
 struct hart_statistics {
-	uint64_t syscalls; /* incremented by the trap entry */
 	uint64_t page_faults, exceptions, kernel_faults, interrupts, timer_interrupts;
-	uint64_t passes; /* of hart_loop; system calls that returned inline are syscalls minus those
-	                    that led to a pass */
+	uint64_t passes; /* of hart_loop (system calls are counted by the personality) */
 	uint64_t task_switches, waits, external_interrupts, polls;
 	uint64_t longest_run_ns; /* longest time from the start of a pass to the next entry of a
 	                          * task or wait; with measure=1 also the longest system call */

@@ -12,10 +12,9 @@
 #define HART_SYSCALL_ENTRY 16
 #define HART_INLINE_FLAGS  24
 #define HART_TIMER_ARMED   32
-#define HART_SYSCALLS      40
-#define HART_PENDING_MASK  192
-#define HART_HEAP          208
-#define HART_HEAP_COUNT    216
+#define HART_PENDING_MASK  184
+#define HART_HEAP          200
+#define HART_HEAP_COUNT    208
 #define HEAP_ROOT_DEADLINE 24 /* of the heap's root, from the heap's start */
 
 /* struct trap_frame (core/trap.h) */

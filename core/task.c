@@ -21,7 +21,6 @@ _Static_assert(offsetof(struct hart, stack_top) == HART_STACK_TOP, "core/offsets
 _Static_assert(offsetof(struct hart, stack_bottom) == HART_STACK_BOTTOM, "core/offsets.h");
 _Static_assert(offsetof(struct hart, syscall_entry) == HART_SYSCALL_ENTRY, "core/offsets.h");
 _Static_assert(offsetof(struct hart, inline_flags) == HART_INLINE_FLAGS, "core/offsets.h");
-_Static_assert(offsetof(struct hart, statistics.syscalls) == HART_SYSCALLS, "core/offsets.h");
 _Static_assert(offsetof(struct hart, loop.pending_mask) == HART_PENDING_MASK, "core/offsets.h");
 _Static_assert(offsetof(struct hart, timer_armed_ns) == HART_TIMER_ARMED, "core/offsets.h");
 _Static_assert(offsetof(struct hart, loop.heap) == HART_HEAP, "core/offsets.h");

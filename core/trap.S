@@ -3,7 +3,8 @@
  * (sstatus.SIE = 0 always; in user mode they are taken whatever SIE says), so a trap out of kernel code is an exception.
  *
  * Out of user mode all registers go into the task. A system call or a page fault that leaves the task running, with nothing pending
- * and no timer armed that is due before the comparator's deadline, returns from here without the loop: C code preserved s2..s11, which then need not be loaded.
+ * and no timer armed that is due before the comparator's deadline, returns from here without the loop: C code preserved s0 and
+ * s2..s11, which then need not be loaded. (A backtrace ends at the program's s0, which is no frame of the kernel's stack.)
  */
 #include "core/offsets.h"
 
@@ -54,14 +55,10 @@ trap_entry:
 	li t3, CAUSE_USER_ECALL
 	ld sp, HART_STACK_TOP(tp)
 	mv s1, a0
-	li s0, 0 /* a backtrace ends here */
 	bne t2, t3, user_exception
-	ld t0, HART_SYSCALLS(tp)
 	ld t2, HART_SYSCALL_ENTRY(tp)
 	addi t1, t1, 4
-	addi t0, t0, 1
 	sd t1, TASK_PC(a0)
-	sd t0, HART_SYSCALLS(tp)
 	jalr t2
 user_return:
 	lw t0, TASK_FLAGS(s1)
@@ -85,7 +82,6 @@ user_return:
 	ld x5, TASK_X(5)(s1)
 	ld x6, TASK_X(6)(s1)
 	ld x7, TASK_X(7)(s1)
-	ld x8, TASK_X(8)(s1)
 	ld x10, TASK_X(10)(s1)
 	ld x11, TASK_X(11)(s1)
 	ld x12, TASK_X(12)(s1)
