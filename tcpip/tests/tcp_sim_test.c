@@ -194,6 +194,13 @@ static void side_finish(struct sim *sim, struct side *side)
 	bool all_sent = side->sent == flow->total[side->server];
 	bool all_received = side->received == flow->total[!side->server];
 	bool closes_first = side->server == (flow->finish == FINISH_SERVER_CLOSES);
+	if (side->error == EHOSTUNREACH && !flow->server.connection) {
+		/* ARP found no memory three times in a row: try again. */
+		tcp_close(side->connection);
+		*side = (struct side){ .flow = flow, .host = side->host };
+		flow->start_ns = sim->wire.now_ns + 1000000;
+		return;
+	}
 	if (side->error) {
 		if (flow->finish != FINISH_ABORT)
 			fail(sim, flow, strerror(side->error));
@@ -364,6 +371,8 @@ static void observe(struct host *host, const struct wire_frame *frame)
 	if (!(flags & TCP_SYN) && flow->scaling[0] && flow->scaling[1])
 		window <<= flow->wscale[server];
 	struct tcp_seq edge = seq_add(seq(load_be32(tcp + 8)), window);
+	if (flow->edge_known[server] && seq_lt(edge, flow->edge[server]))
+		fail(sim, flow, "the right edge of the window retracted");
 	flow->edge[server] = flow->edge_known[server] ? seq_max(flow->edge[server], edge) : edge;
 	flow->edge_known[server] = true;
 	if (length && flow->edge_known[!server] && seq_lt(flow->edge[!server], end))

@@ -78,10 +78,10 @@ struct wire {
 	struct list frames; /* ascending deliver_ns */
 	uint64_t now_ns, frames_sent, frames_lost;
 	bool quiet; /* no allocation failures right now */
-	bool cut;   /* everything is lost */
+	bool cut;   /* every IP packet is lost */
 };
 
-static void *wire_alloc(void *context, size_t bytes)
+static inline void *wire_alloc(void *context, size_t bytes)
 {
 	struct host *host = context;
 	if (!host->wire->quiet &&
@@ -91,39 +91,39 @@ static void *wire_alloc(void *context, size_t bytes)
 	return calloc(1, bytes);
 }
 
-static void wire_free(void *context, void *memory, size_t bytes)
+static inline void wire_free(void *context, void *memory, size_t bytes)
 {
 	struct host *host = context;
 	host->bytes_allocated -= bytes;
 	free(memory);
 }
 
-static void *wire_block_alloc(void *context, size_t bytes)
+static inline void *wire_block_alloc(void *context, size_t bytes)
 {
 	(void)context;
 	return aligned_alloc(bytes < 4096 ? bytes : 4096, bytes);
 }
 
-static void wire_block_free(void *context, void *block, size_t bytes)
+static inline void wire_block_free(void *context, void *block, size_t bytes)
 {
 	(void)context, (void)bytes;
 	free(block);
 }
 
-static void *wire_reallocate(void *context, void *old, size_t old_bytes, size_t new_bytes)
+static inline void *wire_reallocate(void *context, void *old, size_t old_bytes, size_t new_bytes)
 {
 	(void)context, (void)old_bytes;
 	return realloc(old, new_bytes);
 }
 
-static void wire_random(void *context, void *out, size_t bytes)
+static inline void wire_random(void *context, void *out, size_t bytes)
 {
 	struct host *host = context;
 	for (size_t i = 0; i < bytes; i++)
 		((uint8_t *)out)[i] = (uint8_t)random_next(&host->wire->random);
 }
 
-static struct wire_frame *wire_copy(const struct wire_frame *frame)
+static inline struct wire_frame *wire_copy(const struct wire_frame *frame)
 {
 	struct wire_frame *copy = malloc(sizeof(*copy) + frame->bytes);
 	CHECK(copy);
@@ -131,7 +131,7 @@ static struct wire_frame *wire_copy(const struct wire_frame *frame)
 	return copy;
 }
 
-static void wire_enqueue(struct wire *wire, struct wire_frame *frame, uint64_t deliver_ns)
+static inline void wire_enqueue(struct wire *wire, struct wire_frame *frame, uint64_t deliver_ns)
 {
 	frame->deliver_ns = deliver_ns;
 	struct list_node *position = wire->frames.head.prev;
@@ -142,7 +142,7 @@ static void wire_enqueue(struct wire *wire, struct wire_frame *frame, uint64_t d
 }
 
 /* The wire's own decisions about one frame, which it takes. */
-static void wire_carry(struct wire *wire, struct host *from, struct wire_frame *frame)
+static inline void wire_carry(struct wire *wire, struct host *from, struct wire_frame *frame)
 {
 	const struct impairments *i = &wire->impairments;
 	wire->frames_sent++;
@@ -152,7 +152,9 @@ static void wire_carry(struct wire *wire, struct host *from, struct wire_frame *
 	        i->queue_frames && i->bytes_per_second && from->free_at_ns > wire->now_ns &&
 	        (from->free_at_ns - wire->now_ns) * i->bytes_per_second / 1000000000ull / 1500 >=
 	                i->queue_frames;
-	if (wire->cut || full || random_chance(&wire->random, i->loss)) {
+	/* ARP gives up early; it is not what is tested here. */
+	bool is_ip = load_be16(frame->data + 12) == 0x0800;
+	if (is_ip && (wire->cut || full || random_chance(&wire->random, i->loss))) {
 		wire->frames_lost++;
 		free(frame);
 		return;
@@ -173,14 +175,14 @@ static void wire_carry(struct wire *wire, struct host *from, struct wire_frame *
 		wire_enqueue(wire, wire_copy(frame), deliver + random_below(&wire->random, 500000));
 	/* What has a checksum may be damaged. A device that completes it does so before the damage.
 	 */
-	bool guarded = load_be16(frame->data + 12) == 0x0800 && !(frame->flags & PBUF_CSUM_PARTIAL);
+	bool guarded = is_ip && !(frame->flags & PBUF_CSUM_PARTIAL);
 	if (random_chance(&wire->random, i->corrupt) && guarded)
 		frame->data[14 + random_below(&wire->random, frame->bytes - 14)] ^=
 		        (uint8_t)(1 << random_below(&wire->random, 8));
 	wire_enqueue(wire, frame, deliver);
 }
 
-static int wire_transmit(struct netif *netif, struct pbuf *packet)
+static inline int wire_transmit(struct netif *netif, struct pbuf *packet)
 {
 	struct host *host = netif->driver;
 	struct wire *wire = host->wire;
@@ -201,7 +203,7 @@ static int wire_transmit(struct netif *netif, struct pbuf *packet)
 	return 0;
 }
 
-static uint32_t wire_transmit_space(struct netif *netif)
+static inline uint32_t wire_transmit_space(struct netif *netif)
 {
 	struct host *host = netif->driver;
 	uint32_t ring = host->wire->impairments.ring ? host->wire->impairments.ring : 4096;
@@ -212,14 +214,14 @@ static uint32_t wire_transmit_space(struct netif *netif)
 	return ring - host->ring_used;
 }
 
-static void wire_flush_hook(struct loop *loop, struct loop_hook *hook)
+static inline void wire_flush_hook(struct loop *loop, struct loop_hook *hook)
 {
 	(void)loop;
 	struct host *host = container_of(hook, struct host, flush_hook);
 	stack_flush(host->stack);
 }
 
-static void host_create(struct wire *wire, int index)
+static inline void host_create(struct wire *wire, int index)
 {
 	struct host *host = &wire->host[index];
 	host->wire = wire;
@@ -247,14 +249,16 @@ static void host_create(struct wire *wire, int index)
 		                      .transmit_space = wire_transmit_space,
 		                      .driver = host };
 	CHECK_EQ(stack_add_netif(host->stack, &host->netif), 0);
+	/* The peer as gateway: its address is resolved at once. */
 	CHECK_EQ(stack_set_address(host->stack, &host->netif, host->address, 24,
-	                           (struct ipv4_address){ 0 }),
+	                           ipv4(10, 0, 0, (uint8_t)(2 - index))),
 	         0);
 	host->flush_hook.run = wire_flush_hook;
 	loop_hook_add_flush(&host->loop, &host->flush_hook);
 }
 
-static void wire_create(struct wire *wire, const struct impairments *impairments, uint64_t seed)
+static inline void wire_create(struct wire *wire, const struct impairments *impairments,
+                               uint64_t seed)
 {
 	memset(wire, 0, sizeof(*wire));
 	wire->impairments = *impairments;
@@ -266,7 +270,7 @@ static void wire_create(struct wire *wire, const struct impairments *impairments
 		host_create(wire, i);
 }
 
-static void wire_destroy(struct wire *wire)
+static inline void wire_destroy(struct wire *wire)
 {
 	struct list_node *node;
 	while ((node = list_pop_front(&wire->frames)) != NULL)
@@ -286,7 +290,7 @@ static void wire_destroy(struct wire *wire)
 }
 
 /* A frame as the device would put it into receive buffers. NULL: no memory (the frame is lost). */
-static struct pbuf *wire_receive_buffers(struct host *host, const struct wire_frame *frame)
+static inline struct pbuf *wire_receive_buffers(struct host *host, const struct wire_frame *frame)
 {
 	struct pbuf *first = NULL, *last = NULL;
 	for (uint32_t at = 0; at < frame->bytes;) {
@@ -311,7 +315,7 @@ static struct pbuf *wire_receive_buffers(struct host *host, const struct wire_fr
 	return first;
 }
 
-static void wire_deliver(struct wire *wire)
+static inline void wire_deliver(struct wire *wire)
 {
 	struct list_node *node;
 	while ((node = list_first(&wire->frames)) != NULL) {
@@ -326,7 +330,7 @@ static void wire_deliver(struct wire *wire)
 	}
 }
 
-static uint64_t wire_next_event(const struct wire *wire)
+static inline uint64_t wire_next_event(const struct wire *wire)
 {
 	uint64_t next = LOOP_NEVER;
 	struct list_node *first = list_first(&wire->frames);
@@ -340,7 +344,7 @@ static uint64_t wire_next_event(const struct wire *wire)
 	return next;
 }
 
-static void wire_turn_hosts(struct wire *wire)
+static inline void wire_turn_hosts(struct wire *wire)
 {
 	for (int i = 0; i < 2; i++) {
 		struct host *host = &wire->host[i];
@@ -355,7 +359,7 @@ static void wire_turn_hosts(struct wire *wire)
 
 /* One event: time moves on to whatever comes next, everything due happens. False: nothing will ever
  * happen again. */
-static bool wire_step(struct wire *wire)
+static inline bool wire_step(struct wire *wire)
 {
 	bool stalled = wire->host[0].ring_was_full || wire->host[1].ring_was_full;
 	uint64_t next = wire_next_event(wire);
@@ -372,7 +376,7 @@ static bool wire_step(struct wire *wire)
 	return true;
 }
 
-static void wire_verify(struct wire *wire)
+static inline void wire_verify(struct wire *wire)
 {
 	for (int i = 0; i < 2; i++) {
 		const char *broken = stack_verify(wire->host[i].stack);
@@ -385,7 +389,7 @@ static void wire_verify(struct wire *wire)
 }
 
 /* Let time pass. */
-static void wire_run_for(struct wire *wire, uint64_t ns)
+static inline void wire_run_for(struct wire *wire, uint64_t ns)
 {
 	uint64_t until = wire->now_ns + ns;
 	loop_flush(&wire->host[0].loop);
