@@ -42,6 +42,7 @@ if [ -n "$address" ]; then
     $b ip addr add ${address%%,*} dev eth0
     $b ip route add default via ${address#*,}
 fi
+$b ping -c 1 -W 1 ${address#*,} >/dev/null 2>&1
 echo "linux-init: ready"
 "$@"
 echo "linux-init: exit $?"

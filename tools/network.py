@@ -12,6 +12,7 @@ GATEWAY = "10.0.2.2"
 DEFAULT_IP = f"{GUEST_ADDRESS}/{PREFIX_LENGTH},{GATEWAY}"
 GUEST_MAC = "52:54:00:12:34:56"
 GATEWAY_MAC = "52:54:00:12:34:02"
+SOCKET_BUFFER_BYTES = 16 << 20
 KINDS = "user, none, tap:IFNAME, dgram:OPTIONS, stream:OPTIONS"
 
 
@@ -79,6 +80,10 @@ class Passt:
 
     def __init__(self, forwards, log_path):
         self.qemu_side, passt_side = socket.socketpair()
+        # passt drops frames for which there is no room, and waits long before it sends them again.
+        for end in (self.qemu_side, passt_side):
+            end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SOCKET_BUFFER_BYTES)
+            end.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SOCKET_BUFFER_BYTES)
         command = [
             "passt", "--foreground", "--quiet", "--stderr", "--ipv4-only", "--fd", str(passt_side.fileno()),
             "--address", GUEST_ADDRESS, "--netmask", str(PREFIX_LENGTH), "--gateway", GATEWAY,

