@@ -48,7 +48,7 @@ struct sim_link {
 	uint32_t reorder_ppm;     /* these frames are held back by reorder_delay_ns and overtaken */
 	uint64_t reorder_delay_ns;
 	uint32_t duplicate_ppm;
-	uint32_t corrupt_ppm; /* one bit flips, anywhere behind the Ethernet header */
+	uint32_t corrupt_ppm; /* one bit of an IP packet flips */
 	uint32_t mtu;         /* longer IP packets vanish; 0: no limit */
 	bool mtu_is_told;     /* ... and with DF set are answered by ICMP fragmentation needed (from 10.0.0.254) */
 };

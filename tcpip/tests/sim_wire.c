@@ -227,7 +227,9 @@ static uint64_t wire_send(struct sim_host *from, struct sim_frame *frame)
 		from->wire.lost++;
 		return departure;
 	}
-	if (!(frame->flags & PBUF_CSUM_PARTIAL) && frame->length > 14 &&
+	/* ARP has no checksum of its own: nothing could notice. */
+	bool has_checksum = frame->length > 14 && get16(frame->bytes + 12) == 0x0800;
+	if (!(frame->flags & PBUF_CSUM_PARTIAL) && has_checksum &&
 	    sim_chance(sim, link->corrupt_ppm)) {
 		uint32_t bit = sim_random_below(sim, (frame->length - 14) * 8);
 		frame->bytes[14 + bit / 8] ^= (uint8_t)(1 << bit % 8);
