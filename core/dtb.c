@@ -17,10 +17,21 @@ enum token {
 	TOKEN_END = 9
 };
 
+/* A small token as it stands in memory; this machine is little-endian. */
+#define SWAPPED(token) ((uint32_t)(token) << 24)
+
+/* Tokens, lengths and cells are aligned to 4 bytes (§5.4), the blob to more. */
+static uint32_t word_at(const uint8_t *bytes)
+{
+	uint32_t word;
+	memcpy(&word, __builtin_assume_aligned(bytes, 4), sizeof word);
+	return word;
+}
+
 static uint32_t big_endian_32(const uint8_t *bytes)
 {
-	return (uint32_t)bytes[0] << 24 | (uint32_t)bytes[1] << 16 | (uint32_t)bytes[2] << 8 |
-	       bytes[3];
+	uint32_t word = word_at(bytes);
+	return word << 24 | (word & 0xff00) << 8 | (word >> 8 & 0xff00) | word >> 24;
 }
 
 static uint64_t cells(const uint8_t *bytes, uint32_t count)
@@ -39,8 +50,8 @@ struct element {
 	struct dtb_property property; /* of a property */
 };
 
-/* False when the block ends or is malformed at `offset`. */
-static bool read_element(const struct dtb *dtb, uint32_t offset, struct element *out)
+/* For dtb_open: false when the block ends or is malformed at `offset`. */
+static bool check_element(const struct dtb *dtb, uint32_t offset, struct element *out)
 {
 	if (offset > dtb->structure_bytes || dtb->structure_bytes - offset < 4)
 		return false;
@@ -85,7 +96,7 @@ static bool structure_is_sound(const struct dtb *dtb)
 	struct element element;
 	unsigned depth = 0;
 	bool seen_root = false;
-	for (uint32_t offset = 0; read_element(dtb, offset, &element); offset = element.next) {
+	for (uint32_t offset = 0; check_element(dtb, offset, &element); offset = element.next) {
 		switch (element.token) {
 		case TOKEN_BEGIN_NODE:
 			if ((depth == 0 && seen_root) || ++depth > DTB_MAX_DEPTH)
@@ -109,6 +120,44 @@ static bool structure_is_sound(const struct dtb *dtb)
 	return false;
 }
 
+/* The token at `offset`, which is one that dtb_open passed; false at the end, and for DTB_NONE.
+ * Boot walks the tree some hundred times: what dtb_open checked is not checked again, and names are
+ * stepped over word by word. */
+static inline bool read_element(const struct dtb *dtb, uint32_t offset, struct element *out)
+{
+	if (offset >= dtb->structure_bytes)
+		return false;
+	const uint8_t *at = dtb->structure + offset;
+	switch (word_at(at)) {
+	case SWAPPED(TOKEN_BEGIN_NODE):
+		out->token = TOKEN_BEGIN_NODE;
+		out->name = (const char *)at + 4;
+		uint32_t word;
+		do {
+			at += 4;
+			word = word_at(at);
+		} while (!((word - 0x01010101) & ~word & 0x80808080)); /* no byte is 0 */
+		out->next = (uint32_t)(at + 4 - dtb->structure);
+		return true;
+	case SWAPPED(TOKEN_PROPERTY):
+		out->token = TOKEN_PROPERTY;
+		out->property = (struct dtb_property){ at + 12, big_endian_32(at + 4) };
+		out->name = (const char *)dtb->strings + big_endian_32(at + 8);
+		out->next = (offset + 12 + out->property.bytes + 3) & ~3u;
+		return true;
+	case SWAPPED(TOKEN_END_NODE):
+		out->token = TOKEN_END_NODE;
+		break;
+	case SWAPPED(TOKEN_NOP):
+		out->token = TOKEN_NOP;
+		break;
+	default:
+		return false;
+	}
+	out->next = offset + 4;
+	return true;
+}
+
 /* The block [offset, offset + bytes) lies within the blob. */
 static bool block_fits(uint32_t total, uint32_t offset, uint32_t bytes)
 {
@@ -118,7 +167,8 @@ static bool block_fits(uint32_t total, uint32_t offset, uint32_t bytes)
 int dtb_open(struct dtb *dtb, const void *blob, size_t max_bytes)
 {
 	const uint8_t *header = blob;
-	if (max_bytes < DTB_HEADER_BYTES || big_endian_32(header) != DTB_MAGIC)
+	if ((uintptr_t)blob % 4 != 0 || max_bytes < DTB_HEADER_BYTES ||
+	    big_endian_32(header) != DTB_MAGIC)
 		return -EINVAL;
 	uint32_t total = big_endian_32(header + 4), structure = big_endian_32(header + 8);
 	uint32_t strings = big_endian_32(header + 12), reserve = big_endian_32(header + 16);

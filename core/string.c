@@ -1,4 +1,5 @@
 /* The C library's few functions that are not in core/copy.S. */
+#define STRING_DEFINES_FUNCTIONS
 #include <string.h>
 
 #include <stdint.h>
