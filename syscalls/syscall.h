@@ -39,7 +39,8 @@ typedef long syscall_handler(struct thread *thread, const uint64_t *argument);
 struct syscall_statistics {
 	uint64_t calls, errors, parks;
 };
-extern struct syscall_statistics syscall_statistics[SYSCALLS_MAX];
+/* NULL: no such number. */
+const struct syscall_statistics *syscall_statistics_of(uint64_t number);
 
 /* personality.syscall: dispatch, count, trace. */
 void syscall_enter(struct task *task);
@@ -47,5 +48,5 @@ void syscall_enter(struct task *task);
 void syscall_complete(struct thread *thread, long result);
 /* NULL: no such call here. */
 const char *syscall_name(uint64_t number);
-/* Boot arguments are read: calls are shown from now on if asked for. */
-void syscall_observe(void);
+/* strace=1: the hart's calls are printed from now on. */
+void syscall_show(struct hart *hart);

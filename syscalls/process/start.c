@@ -204,7 +204,8 @@ static void start(struct hart *hart, const struct boot_information *boot)
 	char value[16];
 	boot_flag_strace = boot_option(boot->command_line, "strace", 0, value, sizeof(value)) &&
 	                   value[0] != '0';
-	syscall_observe();
+	if (boot_flag_strace)
+		syscall_show(hart);
 	random_init(boot);
 	system_init(boot);
 	process_tables_init();

@@ -1,25 +1,35 @@
 /*
  * The table of system calls and the way through it. The ordinary path is counted in instructions:
- * look up, call, store the result. Everything that is odd (errors, tracing, unknown numbers) leaves
- * it.
+ * find the slot, call, store the result. Everything that is odd (errors, waiting, unknown numbers)
+ * leaves it; strace=1 puts another entry in its place.
  */
 #include "syscalls/process/internal.h"
 
-struct syscall_entry {
-	const char *name, *format;
+struct syscall_slot {
+	syscall_handler *handler;
+	struct syscall_statistics statistics;
 };
 
-#define SYSCALL(number, name, arity, format) [number] = sys_##name,
-static syscall_handler *const handlers[SYSCALLS_MAX] = {
+static long absent(struct thread *thread, const uint64_t *argument);
+
+/* Every number has a handler; the named ones replace the first line's. */
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Woverride-init"
+#define SYSCALL(number, name, arity, format) [number] = { .handler = sys_##name },
+static struct syscall_slot slots[SYSCALLS_MAX] = {
+	[0 ... SYSCALLS_MAX - 1] = { .handler = absent },
 #include "syscalls/table_process.def"
 #include "syscalls/table_memory.def"
 #include "syscalls/table_files.def"
 #include "syscalls/table_net.def"
 };
 #undef SYSCALL
+#pragma GCC diagnostic pop
 
 #define SYSCALL(number, name, arity, format) [number] = { #name, format },
-static const struct syscall_entry entries[SYSCALLS_MAX] = {
+static const struct {
+	const char *name, *format;
+} entries[SYSCALLS_MAX] = {
 #include "syscalls/table_process.def"
 #include "syscalls/table_memory.def"
 #include "syscalls/table_files.def"
@@ -28,48 +38,48 @@ static const struct syscall_entry entries[SYSCALLS_MAX] = {
 #undef SYSCALL
 
 #define SYSCALL(number, name, arity, format)                                                       \
-	_Static_assert(sizeof(format) - 1 == (arity), #name ": one format letter per argument");
+	_Static_assert(sizeof(format) - 1 == (arity), #name ": one format letter per argument");   \
+	_Static_assert((number) < SYSCALLS_MAX, #name ": number out of range");
 #include "syscalls/table_process.def"
 #include "syscalls/table_memory.def"
 #include "syscalls/table_files.def"
 #include "syscalls/table_net.def"
 #undef SYSCALL
 
-struct syscall_statistics syscall_statistics[SYSCALLS_MAX];
-static uint64_t absent_named[SYSCALLS_MAX / 64];
-/* strace=1 or trace=1: calls take the path that shows them. */
-static bool observed;
-
 const char *syscall_name(uint64_t number)
 {
-	return number < SYSCALLS_MAX && entries[number].name ? entries[number].name : NULL;
+	return number < SYSCALLS_MAX ? entries[number].name : NULL;
 }
 
-void syscall_observe(void)
+const struct syscall_statistics *syscall_statistics_of(uint64_t number)
 {
-	observed = boot_flag_strace || trace_enabled;
+	return number < SYSCALLS_MAX ? &slots[number].statistics : NULL;
 }
 
-static long absent(struct thread *thread, uint64_t number)
+/* A number without a call: ENOSYS, said once. */
+static long absent(struct thread *thread, const uint64_t *argument)
 {
-	if (number >= SYSCALLS_MAX) {
-		log_info("%s: system call %lu is out of range", thread->process->name, number);
-		return -ENOSYS;
-	}
-	uint64_t bit = 1ull << (number % 64);
-	if (!(absent_named[number / 64] & bit)) {
-		absent_named[number / 64] |= bit;
+	static uint64_t said[SYSCALLS_MAX / 64];
+	uint64_t number = thread->task.registers.x[REG_A7];
+	(void)argument;
+	if (number < SYSCALLS_MAX && !(said[number / 64] & 1ull << number % 64)) {
+		said[number / 64] |= 1ull << number % 64;
 		log_warning("%s: system call %lu is not implemented (ENOSYS); said once",
 		            thread->process->name, number);
 	}
 	return -ENOSYS;
 }
 
+static bool is_error(long result)
+{
+	return (unsigned long)result >= (unsigned long)-4095L;
+}
+
 /* The result that the program will see now; a restart is settled when signals are delivered. */
 static long settle_error(struct thread *thread, uint64_t number, long result)
 {
 	if (number < SYSCALLS_MAX)
-		syscall_statistics[number].errors++;
+		slots[number].statistics.errors++;
 	if (result != -ERESTARTSYS)
 		return result;
 	thread->restart_call = true;
@@ -77,46 +87,37 @@ static long settle_error(struct thread *thread, uint64_t number, long result)
 	return -EINTR;
 }
 
-static inline bool is_error(long result)
+/* A result that is negative: an error, or the call waits. */
+static void __attribute__((noinline)) finish_odd(struct thread *thread, long result)
 {
-	return (unsigned long)result >= (unsigned long)-4095L;
+	uint64_t *x = thread->task.registers.x;
+	uint64_t number = x[REG_A7];
+	thread->syscall_number = number;
+	thread->first_argument = x[REG_A0];
+	if (is_error(result))
+		x[REG_A0] = (uint64_t)settle_error(thread, number, result);
+	else if (number < SYSCALLS_MAX)
+		slots[number].statistics.parks++;
 }
 
-static void enter_observed(struct thread *thread, uint64_t number)
+static void __attribute__((noinline)) enter_out_of_range(struct task *task)
 {
-	uint64_t *argument = &thread->task.registers.x[REG_A0];
-	trace(TRACE_SYSCALL, number, argument[0]);
-	bool known = number < SYSCALLS_MAX && handlers[number];
-	if (boot_flag_strace)
-		strace_call(thread, number, known ? entries[number].name : NULL,
-		            known ? entries[number].format : "xxxxxx", argument);
-	long result = known ? handlers[number](thread, argument) : absent(thread, number);
-	if (result == SYS_PARKED) {
-		if (known)
-			syscall_statistics[number].parks++;
-		return;
-	}
-	syscall_complete(thread, result);
+	finish_odd(thread_of(task), absent(thread_of(task), &task->registers.x[REG_A0]));
 }
 
 void syscall_enter(struct task *task)
 {
-	struct thread *thread = thread_of(task);
 	uint64_t *argument = &task->registers.x[REG_A0];
 	uint64_t number = task->registers.x[REG_A7];
-	thread->syscall_number = number;
-	thread->first_argument = argument[0];
-	if (number < SYSCALLS_MAX)
-		syscall_statistics[number].calls++;
-	if (__builtin_expect(number >= SYSCALLS_MAX || !handlers[number] || observed, 0)) {
-		enter_observed(thread, number);
+	if (__builtin_expect(number >= SYSCALLS_MAX, 0)) {
+		enter_out_of_range(task);
 		return;
 	}
-	long result = handlers[number](thread, argument);
-	if (__builtin_expect(is_error(result), 0))
-		result = settle_error(thread, number, result);
-	else if (__builtin_expect(result == SYS_PARKED, 0)) {
-		syscall_statistics[number].parks++;
+	struct syscall_slot *slot = &slots[number];
+	slot->statistics.calls++;
+	long result = slot->handler(thread_of(task), argument);
+	if (__builtin_expect(result < 0, 0)) {
+		finish_odd(thread_of(task), result);
 		return;
 	}
 	argument[0] = (uint64_t)result;
@@ -131,4 +132,31 @@ void syscall_complete(struct thread *thread, long result)
 		result = settle_error(thread, number, result);
 	thread->task.registers.x[REG_A0] = (uint64_t)result;
 	trace(TRACE_RETURN, number, (uint64_t)result);
+}
+
+/* strace=1 */
+static void enter_shown(struct task *task)
+{
+	struct thread *thread = thread_of(task);
+	uint64_t *argument = &task->registers.x[REG_A0];
+	uint64_t number = task->registers.x[REG_A7];
+	bool known = number < SYSCALLS_MAX && entries[number].name;
+	strace_call(thread, number, known ? entries[number].name : NULL,
+	            known ? entries[number].format : "xxxxxx", argument);
+	if (number < SYSCALLS_MAX)
+		slots[number].statistics.calls++;
+	thread->syscall_number = number;
+	thread->first_argument = argument[0];
+	long result = known ? slots[number].handler(thread, argument) : absent(thread, argument);
+	if (result >= 0 || is_error(result))
+		syscall_complete(thread, result);
+	else if (known)
+		slots[number].statistics.parks++;
+}
+
+void syscall_show(struct hart *hart)
+{
+	personality_ops.syscall = enter_shown;
+	if (hart->syscall_entry == syscall_enter)
+		hart->syscall_entry = enter_shown;
 }

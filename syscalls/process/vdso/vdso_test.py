@@ -1,3 +1,4 @@
+#!/usr/bin/python3 -B
 """The vDSO as programs will find it: an ELF shared object that needs no loader, with every symbol
 that C libraries look up under the version they ask for."""
 
