@@ -31,8 +31,8 @@ static void refill(struct net_device *device)
 			device->rx_no_buffer++;
 			return;
 		}
-		if (virtio_net_post_rx(&device->virtio, QUEUE, buffer->data, pbuf_tailroom(buffer),
-		                       buffer)) {
+		if (virtio_net_post_rx(&device->virtio, QUEUE, buffer->data,
+		                       device->virtio.config.rx_buffer_bytes, buffer)) {
 			pbuf_free(buffer);
 			device->capacity = device->posted;
 			return;
@@ -361,7 +361,8 @@ int net_device_start(struct net_device *device, struct virtio_transport *transpo
 	struct pbuf *sample = pbuf_alloc(device->pool, PBUF_PAGE, RX_HEADROOM);
 	if (!sample)
 		return -ENOMEM;
-	config.rx_buffer_bytes = pbuf_tailroom(sample);
+	/* A multiple of 8: the pieces of a long stream lie as its bytes do in the user's buffer. */
+	config.rx_buffer_bytes = pbuf_tailroom(sample) & ~7u;
 	pbuf_free(sample);
 	int error = virtio_net_init(&device->virtio, transport, &config);
 	if (error)

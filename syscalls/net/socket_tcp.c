@@ -306,22 +306,26 @@ static long receive_nothing(struct tcp_socket *tcp)
 static long receive_bytes(struct tcp_socket *tcp, struct uio *uio, uint64_t available)
 {
 	struct tcp_connection *connection = tcp->connection;
-	long received = 0;
-	while (uio->remaining && available) {
-		if (received && tcp_at_urgent_mark(connection))
-			break; /* a read never crosses the mark (tcp(7)) */
+	uint64_t offset = 0;
+	long error = 0;
+	do {
 		const uint8_t *bytes;
-		int64_t got = tcp_receive_peek(connection, 0, &bytes);
-		if (got <= 0)
+		int64_t got = tcp_receive_peek(connection, offset, &bytes);
+		if (__builtin_expect(got <= 0, 0)) { /* the urgent mark: a read does not cross it */
+			error = (long)got;
 			break;
+		}
 		size_t step = (size_t)got < uio->remaining ? (size_t)got : (size_t)uio->remaining;
-		if (__builtin_expect(uio_copy_out(uio, bytes, step) < step, 0))
-			return received ? received : -EFAULT;
-		tcp_receive_consume(connection, step);
-		available -= step;
-		received += (long)step;
-	}
-	return received;
+		if (__builtin_expect(uio_copy_out(uio, bytes, step) < step, 0)) {
+			error = -EFAULT;
+			break;
+		}
+		offset += step;
+	} while (uio->remaining && offset < available);
+	if (offset == 0)
+		return error;
+	tcp_receive_consume(connection, offset);
+	return (long)offset;
 }
 
 static long receive_peeked(struct tcp_socket *tcp, struct uio *uio, uint64_t available)
