@@ -13,8 +13,8 @@ REPOSITORY = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 
 def results(path):
-    """The overall status of each test target, by label, from Bazel's build events."""
-    statuses, targets, aborted = {}, set(), False
+    """The status of each test target by label: Bazel's overall status, SKIPPED or NOT RUN."""
+    statuses = {}
     with open(path, encoding="utf-8") as file:
         for line in file:
             try:
@@ -24,12 +24,13 @@ def results(path):
             identity = event.get("id", {})
             if "testSummary" in event:
                 statuses[identity["testSummary"]["label"]] = event["testSummary"]["overallStatus"]
-            elif "targetConfigured" in identity:
-                if event.get("configured", {}).get("testSize"):
-                    targets.add(identity["targetConfigured"]["label"])
-            elif "aborted" in event:
-                aborted = True
-    return statuses, targets, aborted
+            elif event.get("configured", {}).get("testSize"):
+                statuses.setdefault(identity["targetConfigured"]["label"], "NOT RUN")
+            elif event.get("aborted", {}).get("reason") == "SKIPPED" and "targetCompleted" in identity:
+                label = identity["targetCompleted"]["label"]
+                if label in statuses:
+                    statuses[label] = "SKIPPED"
+    return statuses
 
 
 def main():
@@ -46,11 +47,11 @@ def main():
             break
         except KeyboardInterrupt:
             continue  # Bazel has the signal too and ends on its own.
-    statuses, targets, _ = results(events)
+    statuses = results(events)
     os.remove(events)
-    passed = sum(value in ("PASSED", "FLAKY") for value in statuses.values())
-    skipped = [label for label in targets if label not in statuses]
-    failed = [label for label, value in statuses.items() if value not in ("PASSED", "FLAKY")]
+    passed = [label for label, value in statuses.items() if value in ("PASSED", "FLAKY")]
+    skipped = [label for label, value in statuses.items() if value == "SKIPPED"]
+    failed = [label for label in statuses if label not in passed and label not in skipped]
     for label in sorted(failed):
         package, _, name = label.lstrip("/").partition(":")
         log = os.path.join("bazel-testlogs", package, name, "test.log")
@@ -58,9 +59,9 @@ def main():
     if status == 0 and not statuses:
         print("no test was run")
         status = 1
-    if status != 0 and not failed and not skipped:
-        print(f"bazel's exit status is {status}")
-    print(f"{passed} passed, {len(failed)} failed" + (f", {len(skipped)} skipped" if skipped else ""))
+    if status != 0 and not failed:
+        print(f"the build failed: bazel's exit status is {status}")
+    print(f"{len(passed)} passed, {len(failed)} failed" + (f", {len(skipped)} skipped" if skipped else ""))
     return status if status >= 0 else 130
 
 
