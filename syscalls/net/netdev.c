@@ -214,22 +214,30 @@ static int device_transmit(struct netif *netif, struct pbuf *frame)
 		pbuf_free(frame);
 		return -ENOBUFS;
 	}
+	if (count > TX_SEGMENTS_USUAL)
+		device->tx_space = 0;
+	else if (device->tx_space)
+		device->tx_space--;
 	device->unpublished = true;
 	trace(TRACE_TX, bytes, QUEUE);
 	return 0;
 }
 
+/* The rings' own count is asked for when the last one is used up: each frame since then took one at
+ * most. */
 static uint32_t device_transmit_space(struct netif *netif)
 {
 	struct net_device *device = netif->driver;
-	uint32_t space = virtio_net_tx_space(&device->virtio, QUEUE, TX_SEGMENTS_USUAL);
-	if (__builtin_expect(space == 0, 0)) {
+	if (__builtin_expect(device->tx_space != 0, 1))
+		return device->tx_space;
+	device->tx_space = virtio_net_tx_space(&device->virtio, QUEUE, TX_SEGMENTS_USUAL);
+	if (device->tx_space == 0) {
 		virtio_net_reclaim(&device->virtio, QUEUE, transmitted, device);
-		space = virtio_net_tx_space(&device->virtio, QUEUE, TX_SEGMENTS_USUAL);
-		if (space == 0)
+		device->tx_space = virtio_net_tx_space(&device->virtio, QUEUE, TX_SEGMENTS_USUAL);
+		if (device->tx_space == 0)
 			device->transmit_blocked = true;
 	}
-	return space;
+	return device->tx_space;
 }
 
 static void device_flush(struct netif *netif)
