@@ -125,7 +125,9 @@ def qemu_arguments(options, net, console, monitor):
         arguments += ["-global", "virtio-mmio.force-legacy=false"]
     arguments += ["-device", f"virtio-rng-{suffix}"]
     if net.netdev:
-        arguments += ["-netdev", net.netdev, "-device", f"virtio-net-{suffix},netdev=net0,mac={network.GUEST_MAC}"]
+        rom = ",romfile=" if options.transport == "pci" else ""  # a boot ROM for PCs, which is not installed
+        card = f"virtio-net-{suffix},netdev=net0,mac={network.GUEST_MAC}{rom}"
+        arguments += ["-netdev", net.netdev, "-device", card]
     arguments += ["-kernel", options.kernel]
     if options.image:
         arguments += ["-initrd", options.image]
