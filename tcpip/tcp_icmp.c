@@ -56,7 +56,8 @@ void tcp_host_unreachable(struct stack *stack, struct ipv4_address destination)
 	list_for_each_safe(node, &tcp->all)
 	{
 		struct tcp_connection *c = list_entry(node, struct tcp_connection, all_link);
-		if (!c->hashed || !c->route.netif || !ipv4_equal(c->route.next_hop, destination))
+		if (!c->hashed || (!ipv4_equal(c->flow.remote_address, destination) &&
+		                   !ipv4_equal(c->route.next_hop, destination)))
 			continue;
 		if (c->flow.state == TCP_SYN_SENT)
 			tcp_connection_finish(c, EHOSTUNREACH);

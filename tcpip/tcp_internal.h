@@ -228,7 +228,7 @@ struct tcp_connection {
 	bool receive_locked : 1, send_locked : 1, keepalive : 1, oob_inline : 1, quickack_off : 1;
 	bool pingpong : 1, reuse_address : 1, reuse_port : 1, port_bound : 1, starved : 1;
 	bool hashed : 1, ever_connected : 1, urgent_valid : 1, urgent_noted : 1, probe_due : 1;
-	bool keepalive_due : 1, orphan : 1, head_again : 1;
+	bool keepalive_due : 1, orphan : 1, head_again : 1, dsack_due : 1;
 	uint8_t quick; /* ACKs that are still sent at once */
 	uint8_t retransmits, backoff, probes, keepalive_probes;
 	uint8_t tos, ttl;
@@ -239,7 +239,8 @@ struct tcp_connection {
 	/* Loss recovery (RFC 6675). */
 	uint32_t duplicate_acks;
 	struct tcp_seq recover, high_retransmitted, lost_edge;
-	struct tcp_seq head_mark; /* SND.NXT when the first hole was last repaired */
+	struct tcp_interval dsack; /* the last segment that came twice (RFC 2883), told once */
+	struct tcp_seq head_mark;  /* SND.NXT when the first hole was last repaired */
 	struct tcp_seq
 	        small_sequence; /* end of the last segment that was not full (Minshall's Nagle) */
 	struct tcp_seq iss, irs, urgent_sequence;
@@ -374,6 +375,12 @@ static inline uint32_t tcp_receive_window(const struct tcp_connection *c)
 	int32_t window = seq_diff(c->rcv_edge, c->rcv_nxt);
 	return window > 0 ? (uint32_t)window : 0;
 }
+/* A window on the wire: rounded up, for the right edge must not retract. */
+static inline uint16_t tcp_scale_window(uint32_t window, uint8_t scale)
+{
+	uint32_t scaled = (uint32_t)(((uint64_t)window + (1u << scale) - 1) >> scale);
+	return (uint16_t)(scaled < 65535 ? scaled : 65535);
+}
 static inline uint32_t tcp_unread(const struct tcp_connection *c)
 {
 	return c->rcv_nxt.value - c->rcv_copied.value - c->fin_received;
@@ -474,7 +481,7 @@ struct tcp_syn_options {
 };
 /* Both return the bytes written, a multiple of 4. */
 uint32_t tcp_build_syn_options(uint8_t *at, const struct tcp_syn_options *options);
-uint32_t tcp_build_options(uint8_t *at, const struct tcp_connection *c, bool sack_blocks);
+uint32_t tcp_build_options(uint8_t *at, struct tcp_connection *c, bool sack_blocks);
 
 /* tcp_output.c: what to send when */
 void tcp_output_schedule(struct tcp_connection *c);
@@ -550,6 +557,8 @@ void tcp_receive_append(struct tcp_connection *c, struct pbuf *packet, uint32_t 
 /* Payload that passed the window check, wherever it lies; takes the packet. True when a FIN became
  * in order. */
 bool tcp_receive_payload(struct tcp_connection *c, struct tcp_segment *segment, bool fin);
+/* These bytes came twice: the next ACK says so (RFC 2883). */
+void tcp_note_duplicate(struct tcp_connection *c, struct tcp_seq start, struct tcp_seq end);
 /* The user took bytes: is the buffer what limits the sender (Linux's tcp_rcv_space_adjust)? */
 void tcp_receive_grow(struct tcp_connection *c);
 void tcp_receive_rtt(struct tcp_connection *c, uint32_t timestamp_echo);

@@ -92,7 +92,7 @@ static void send_request_ack(struct tcp_stack *tcp, struct tcp_request *request)
 		.flow = &request->flow,
 		.sequence = seq_add(request->iss, 1),
 		.acknowledgment = seq_add(request->irs, 1),
-		.window = (uint16_t)(request->receive_window >> request->rcv_wscale),
+		.window = tcp_scale_window(request->receive_window, request->rcv_wscale),
 		.flags = TCP_ACK,
 	};
 	tcp_send_bare(tcp, &ack);

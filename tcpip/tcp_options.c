@@ -111,27 +111,41 @@ uint32_t tcp_build_syn_options(uint8_t *start, const struct tcp_syn_options *opt
 	return (uint32_t)(at - start);
 }
 
-/* Options of a segment in a synchronized state. */
-uint32_t tcp_build_options(uint8_t *start, const struct tcp_connection *c, bool sack_blocks)
+static uint8_t *put_block(uint8_t *at, const struct tcp_interval *block)
+{
+	store_word(at, block->start.value);
+	store_word(at + 4, block->end.value);
+	return at + 8;
+}
+
+/* A duplicate first (RFC 2883 §4), then what waits for the missing segments. */
+static uint8_t *put_sack(uint8_t *at, struct tcp_connection *c)
+{
+	const struct tcp_reassembly *r = c->reassembly;
+	uint32_t room = c->timestamps ? 3 : 4, blocks = r ? r->block_count : 0;
+	blocks = min_u32(blocks, room - c->dsack_due);
+	store_word(at, 0x01010000 | OPTION_SACK << 8 | (2 + 8 * (blocks + c->dsack_due)));
+	at += 4;
+	if (c->dsack_due)
+		at = put_block(at, &c->dsack);
+	for (uint32_t i = 0; i < blocks; i++)
+		at = put_block(at, &r->block[i]);
+	c->dsack_due = false;
+	return at;
+}
+
+/* Options of a segment in a synchronized state; `start` is 4-aligned. */
+uint32_t tcp_build_options(uint8_t *start, struct tcp_connection *c, bool sack_blocks)
 {
 	uint8_t *at = start;
 	if (c->timestamps) {
-		store_be32(at, 0x0101080a); /* NOP NOP TS 10 */
-		store_be32(at + 4, tcp_now_ms(c->tcp) + c->timestamp_offset);
-		store_be32(at + 8, c->timestamp_recent);
+		store_word(at, 0x0101080a); /* NOP NOP TS 10 */
+		store_word(at + 4, tcp_now_ms(c->tcp) + c->timestamp_offset);
+		store_word(at + 8, c->timestamp_recent);
 		at += TCP_TIMESTAMP_BYTES;
 	}
-	const struct tcp_reassembly *r = c->reassembly;
-	if (!sack_blocks || !c->sack || !r || !r->block_count)
-		return (uint32_t)(at - start);
-	uint32_t count = min_u32(r->block_count, c->timestamps ? 3 : 4);
-	*at++ = OPTION_NOP;
-	*at++ = OPTION_NOP;
-	*at++ = OPTION_SACK;
-	*at++ = (uint8_t)(2 + 8 * count);
-	for (uint32_t i = 0; i < count; i++, at += 8) {
-		store_be32(at, r->block[i].start.value);
-		store_be32(at + 4, r->block[i].end.value);
-	}
+	bool blocks = c->reassembly && c->reassembly->block_count;
+	if (sack_blocks && c->sack && (blocks || c->dsack_due))
+		at = put_sack(at, c);
 	return (uint32_t)(at - start);
 }

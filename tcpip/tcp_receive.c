@@ -256,6 +256,14 @@ static bool receive_in_order(struct tcp_connection *c, struct tcp_segment *s, ui
 	return fin;
 }
 
+void tcp_note_duplicate(struct tcp_connection *c, struct tcp_seq start, struct tcp_seq end)
+{
+	if (!seq_lt(start, end))
+		return;
+	c->dsack = (struct tcp_interval){ start, end };
+	c->dsack_due = c->sack;
+}
+
 bool tcp_receive_payload(struct tcp_connection *c, struct tcp_segment *s, bool fin)
 {
 	struct tcp_seq sequence = s->sequence, end = seq_add(sequence, s->length);
@@ -264,6 +272,7 @@ bool tcp_receive_payload(struct tcp_connection *c, struct tcp_segment *s, bool f
 	if (old > 0) {
 		/* All of it is known: perhaps our ACK was lost. */
 		if ((uint32_t)old >= s->length + fin) {
+			tcp_note_duplicate(c, sequence, end);
 			tcp_ack_schedule(c);
 			return false;
 		}

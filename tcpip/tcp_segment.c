@@ -205,7 +205,7 @@ static int transmit(struct tcp_connection *c, struct pbuf *packet)
 int tcp_send_segment(struct tcp_connection *c, struct tcp_seq sequence, uint32_t length,
                      uint8_t flags)
 {
-	uint8_t options[40];
+	_Alignas(4) uint8_t options[40];
 	uint32_t option_bytes, wanted = length;
 	if (flags & TCP_SYN)
 		option_bytes = build_connection_syn_options(c, options, flags & TCP_ACK);

@@ -314,7 +314,8 @@ static uint64_t limit_to_mark(struct tcp_connection *c, uint64_t offset, uint64_
 	return c->oob_inline ? bytes : 0;
 }
 
-int64_t tcp_receive_peek(struct tcp_connection *c, uint64_t offset, const uint8_t **bytes)
+/* The general case: somewhere in the middle of the unread bytes, or near an urgent mark. */
+static int64_t peek_further(struct tcp_connection *c, uint64_t offset, const uint8_t **bytes)
 {
 	uint64_t unread = tcp_unread(c);
 	if (c->urgent_noted && offset == 0 && unread && !limit_to_mark(c, 0, 1)) {
@@ -323,16 +324,25 @@ int64_t tcp_receive_peek(struct tcp_connection *c, uint64_t offset, const uint8_
 	}
 	if (offset >= unread)
 		return offset ? -EAGAIN : nothing_to_read(c);
-	struct pbuf *piece = piece_at(c, &offset);
-	uint64_t at = c->tcp->cursor_offset + offset;
-	*bytes = piece->data + offset;
-	uint64_t length = piece->length - offset;
+	uint64_t within = offset;
+	struct pbuf *piece = piece_at(c, &within);
+	uint64_t length = piece->length - within;
+	*bytes = piece->data + within;
 	if (c->urgent_noted) {
-		length = limit_to_mark(c, at, length);
+		length = limit_to_mark(c, offset, length);
 		if (!length)
 			return -EAGAIN;
 	}
 	return (int64_t)length;
+}
+
+int64_t tcp_receive_peek(struct tcp_connection *c, uint64_t offset, const uint8_t **bytes)
+{
+	const struct pbuf *piece = c->receive_head;
+	if (offset || !piece || c->urgent_noted)
+		return peek_further(c, offset, bytes);
+	*bytes = piece->data;
+	return piece->length;
 }
 
 /* Is it worth telling the peer that the window opened (Linux's tcp_cleanup_rbuf, RFC 9293

@@ -8,6 +8,8 @@ static void invalid_segment(struct tcp_connection *c, const struct tcp_segment *
 {
 	bool bare = !s->length && !(s->flags & TCP_SYN);
 	uint64_t now = tcp_now(c->tcp);
+	if (s->length && seq_le(seq_add(s->sequence, s->length), c->rcv_nxt))
+		tcp_note_duplicate(c, s->sequence, seq_add(s->sequence, s->length));
 	if (bare && c->invalid_ack_ns && now - c->invalid_ack_ns < TCP_INVALID_ACK_INTERVAL_NS)
 		return;
 	c->invalid_ack_ns = now;

@@ -81,7 +81,7 @@ void tcp_time_wait_enter(struct tcp_connection *c)
 	tw->flow.state = TCP_TIME_WAIT;
 	tw->snd_nxt = c->snd_nxt;
 	tw->rcv_nxt = c->rcv_nxt;
-	tw->receive_window = min_u32(tcp_receive_window(c) >> c->rcv_wscale, 65535);
+	tw->receive_window = tcp_scale_window(tcp_receive_window(c), c->rcv_wscale);
 	tw->timestamps = c->timestamps;
 	tw->timestamp_recent = c->timestamp_recent;
 	tw->timestamp_offset = c->timestamp_offset;

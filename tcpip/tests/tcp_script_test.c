@@ -471,6 +471,18 @@ static void out_of_order(void)
 	}
 	script_end(&s);
 
+	begin_modern("a duplicate is told as such, once (RFC 2883)");
+	send_segment(&s, A, 1, 1, 1000);
+	expect(&s, A, 1, 1001, 0);
+	send_segment(&s, A, 1, 1, 500);
+	g = expect(&s, A, 1, 1001, 0);
+	CHECK_EQ(g->options.sack_count, 1);
+	CHECK_EQ(g->options.sack[0].start.value - PEER_ISS, 1);
+	CHECK_EQ(g->options.sack[0].end.value - PEER_ISS, 501);
+	send_segment(&s, A, 1001, 1, 1000);
+	CHECK_EQ(expect(&s, A, 1, 2001, 0)->options.sack_count, 0);
+	script_end(&s);
+
 	begin_plain("a FIN that came early is remembered (seastar), data after it is not (lwIP "
 	            "#28288)");
 	send_segment(&s, TCP_FIN | A, 101, 1, 100);
