@@ -1,11 +1,11 @@
-/* Files and names: what Linux's manual pages promise. The same program passes on Linux (run it in an empty directory as root). */
+/* Files and names: what Linux's manual pages promise. The same program passes on Linux (run it in
+ * an empty directory as root). */
 #define _GNU_SOURCE
 #include <dirent.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
-#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/sendfile.h>
 #include <sys/stat.h>
@@ -70,8 +70,7 @@ static void test_data(void)
 	FAILS(ftruncate(fd, 0), EINVAL);
 	close(fd);
 	EQ(truncate("data", 5), 0);
-	EQ(stat("data", &status), 0);
-	EQ(status.st_size, 5);
+	EQ(stat("data", &status) || status.st_size != 5, 0);
 	EQ(unlink("data"), 0);
 }
 
@@ -438,8 +437,6 @@ static void test_transfers(void)
 	EQ(memcmp(back, buffer, 200), 0);
 	FAILS(splice(in, &from, out, NULL, 300, 0), EINVAL);
 	FAILS(sendfile(out, pipes_[0], NULL, 10), EINVAL);
-	int left;
-	EQ(ioctl(pipes_[0], FIONREAD, &left), 0);
 	close(pipes_[0]);
 	close(pipes_[1]);
 	close(in);

@@ -178,10 +178,10 @@ static long item_add(struct epoll *epoll, struct file *file, int descriptor,
 	item->epoll = epoll;
 	item->file = file;
 	item->descriptor = descriptor;
-	item->events = event->events;
+	item->events = event->events | POLLERR | POLLHUP;
 	item->data = event->data;
 	item->entry.notify = item_notified;
-	item->entry.interest = event->events & ~EPOLL_PRIVATE;
+	item->entry.interest = item->events & ~EPOLL_PRIVATE;
 	item->entry.exclusive = event->events & EPOLLEXCLUSIVE;
 	list_node_init(&item->ready_link);
 	bucket_insert(epoll, item);
@@ -196,9 +196,9 @@ static long item_modify(struct epoll_item *item, const struct epoll_user_event *
 {
 	if ((item->events | event->events) & EPOLLEXCLUSIVE)
 		return -EINVAL;
-	item->events = event->events;
+	item->events = event->events | POLLERR | POLLHUP;
 	item->data = event->data;
-	item->entry.interest = event->events & ~EPOLL_PRIVATE;
+	item->entry.interest = item->events & ~EPOLL_PRIVATE;
 	item_queue_if_ready(item);
 	return 0;
 }

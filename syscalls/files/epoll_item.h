@@ -33,7 +33,8 @@ struct epoll_item {
 	struct epoll *epoll;
 	struct file *file;
 	int descriptor;
-	uint32_t events; /* EPOLL* as asked for; without readiness bits once a ONESHOT was reported
+	uint32_t events; /* EPOLL* as asked for, with ERR and HUP; no readiness bits once a ONESHOT
+	                  * was reported
 	                  */
 	uint64_t data;
 };
@@ -48,6 +49,6 @@ struct epoll *epoll_from_file(struct file *file);
 static inline uint32_t epoll_item_ready(struct epoll_item *item)
 {
 	uint32_t wanted = item->events & ~EPOLL_PRIVATE;
-	return wanted ? file_poll(item->file) & (wanted | POLLERR | POLLHUP) : 0;
+	return wanted ? file_poll(item->file) & wanted : 0;
 }
 void epoll_item_remove(struct epoll_item *item);

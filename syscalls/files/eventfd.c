@@ -51,7 +51,7 @@ static long eventfd_write(struct file *file, struct uio *uio, uint64_t offset)
 	struct eventfd *event = eventfd_of(file);
 	uint64_t value;
 	(void)offset;
-	if (uio->remaining < sizeof(value))
+	if (uio->remaining != sizeof(value)) /* exactly, since Linux 6.9 */
 		return -EINVAL;
 	if (uio_copy_in(uio, &value, sizeof(value)) < sizeof(value))
 		return -EFAULT;
@@ -62,7 +62,6 @@ static long eventfd_write(struct file *file, struct uio *uio, uint64_t offset)
 		return -EAGAIN;
 	}
 	event->counter += value;
-	uio->remaining = 0; /* a longer buffer counts as its first 8 bytes */
 	if (value)
 		file_notify(file, POLLIN | POLLRDNORM);
 	return sizeof(value);

@@ -42,8 +42,8 @@ static int walk_to_create(struct thread *thread, int directory, struct user_addr
 		return error;
 	if (walk->node || walk->file)
 		error = -EEXIST;
-	else if (walk->trailing_slash && !is_directory)
-		error = -ENOENT;
+	else if ((walk->trailing_slash && !is_directory) || walk->parent->operations)
+		error = -ENOENT; /* /proc and /sys know no other names than theirs */
 	else
 		error = may_change(thread, walk->parent);
 	if (error)
@@ -92,11 +92,13 @@ long sys_mknodat(struct thread *thread, const uint64_t *argument)
 	if (type != S_IFREG && type != S_IFCHR && type != S_IFBLK && type != S_IFIFO &&
 	    type != S_IFSOCK)
 		return -EINVAL;
-	if ((type == S_IFCHR || type == S_IFBLK) && !thread_capable(thread, CAPABILITY_MKNOD))
-		return -EPERM;
 	int error = walk_to_create(thread, (int)argument[0], user(argument[1]), false, &walk);
 	if (error)
 		return error;
+	if ((type == S_IFCHR || type == S_IFBLK) && !thread_capable(thread, CAPABILITY_MKNOD)) {
+		walk_end(&walk);
+		return -EPERM;
+	}
 	struct path_node *node =
 	        node_create(type | (mode & MODE_BITS & ~thread->process->fs->umask));
 	if (node && (type == S_IFCHR || type == S_IFBLK))

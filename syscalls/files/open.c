@@ -66,7 +66,7 @@ static int create_in(struct thread *thread, struct path_node *directory, const c
 {
 	const struct credentials *credentials = &thread->process->credentials;
 	if (directory->operations)
-		return -EACCES;
+		return name ? -ENOENT : -EOPNOTSUPP;
 	if (name && !directory->links && !list_is_empty(&directory->names))
 		return -ENOENT;
 	int error = node_permission(thread, directory, MAY_WRITE | MAY_EXECUTE);

@@ -351,8 +351,13 @@ long sys_pselect6(struct thread *thread, const uint64_t *argument)
 		return error;
 	if (count < 0)
 		return -EINVAL;
-	/* Beyond the bits of an fd_set nothing is looked at. */
-	wait.select_bits = (uint32_t)count > SELECT_MAX ? SELECT_MAX : (uint32_t)count;
+	/* As in Linux, descriptors that the table has no slots for are not looked at; nor those
+	 * beyond an fd_set. */
+	wait.select_bits = thread->process->files->capacity;
+	if (wait.select_bits > SELECT_MAX)
+		wait.select_bits = SELECT_MAX;
+	if (wait.select_bits > (uint32_t)count)
+		wait.select_bits = (uint32_t)count;
 	for (int which = 0; which < SELECT_SETS; which++)
 		wait.sets[which] = user(argument[1 + which]);
 	error = select_read(&wait, &bits);
