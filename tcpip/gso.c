@@ -12,6 +12,7 @@
 #define SEGMENT_HEADROOM 34
 
 enum tcp_offsets { TCP_SEQUENCE = 4, TCP_FLAGS = 13, TCP_CHECKSUM = 16, TCP_HEADER_LEAST = 20 };
+#define UDP_CHECKSUM 6
 enum tcp_flags { TCP_FIN = 0x01, TCP_PSH = 0x08, TCP_CWR = 0x80 };
 
 bool checksum_complete(struct pbuf *frame)
@@ -21,8 +22,9 @@ bool checksum_complete(struct pbuf *frame)
 		return false;
 	uint16_t sum = checksum_fold(checksum_pbuf(0, frame, frame->csum_start,
 	                                           frame->packet_length - frame->csum_start));
-	/* UDP's 0 means "none" (RFC 768); for the others 0xffff is the same value. */
-	checksum_store(frame->data + field, sum ? sum : 0xffff);
+	if (sum == 0 && frame->csum_offset == UDP_CHECKSUM)
+		sum = 0xffff; /* UDP's 0 means "none" (RFC 768) */
+	checksum_store(frame->data + field, sum);
 	frame->flags &= (uint8_t)~PBUF_CSUM_PARTIAL;
 	return true;
 }

@@ -41,7 +41,7 @@ static void complete_checksum(struct sim_frame *frame)
 	uint32_t sum =
 	        ~sum_words(0, frame->bytes + frame->csum_start, frame->length - frame->csum_start) &
 	        0xffff;
-	put16(field, sum ? sum : 0xffff);
+	put16(field, sum == 0 && frame->csum_offset == 6 ? 0xffff : sum); /* UDP */
 	frame->flags &= (uint8_t)~PBUF_CSUM_PARTIAL;
 }
 
