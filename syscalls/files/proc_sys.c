@@ -83,8 +83,8 @@ static const struct synthetic_item fs_items[] = {
 	FIXED("pipe-max-size", "1048576"),
 };
 static const struct synthetic_item core_items[] = {
-	TUNABLE("somaxconn", "4096"),      TUNABLE("rmem_max", "4194304"),
-	TUNABLE("wmem_max", "4194304"),    TUNABLE("rmem_default", "212992"),
+	TUNABLE("somaxconn", "4096"),      TUNABLE("rmem_max", "212992"),
+	TUNABLE("wmem_max", "212992"),    TUNABLE("rmem_default", "212992"),
 	TUNABLE("wmem_default", "212992"),
 };
 static const struct synthetic_item ipv4_items[] = {

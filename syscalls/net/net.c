@@ -173,12 +173,14 @@ static void announce(const char *how)
 	const struct netif *netif = &net.device.netif;
 	const uint8_t *mac = netif->mac.byte;
 	uint32_t a = netif->address.value, g = stack_gateway(net.stack).value;
-	log_notice(
-	        "net0: virtio-net MAC %02x:%02x:%02x:%02x:%02x:%02x on %s, address %u.%u.%u.%u/%u, "
-	        "gateway %u.%u.%u.%u (%s)",
-	        mac[0], mac[1], mac[2], mac[3], mac[4], mac[5], net.device.virtio.transport->bus,
-	        a >> 24, a >> 16 & 255, a >> 8 & 255, a & 255, netif->prefix_length, g >> 24,
-	        g >> 16 & 255, g >> 8 & 255, g & 255, how);
+	char address[80] = "none yet";
+	if (a)
+		format_string(address, sizeof(address), "%u.%u.%u.%u/%u, gateway %u.%u.%u.%u",
+		              a >> 24, a >> 16 & 255, a >> 8 & 255, a & 255, netif->prefix_length,
+		              g >> 24, g >> 16 & 255, g >> 8 & 255, g & 255);
+	log_notice("net0: virtio-net MAC %02x:%02x:%02x:%02x:%02x:%02x on %s, address %s (%s)",
+	           mac[0], mac[1], mac[2], mac[3], mac[4], mac[5], net.device.virtio.transport->bus,
+	           address, how);
 }
 
 static void lease_changed(void *context, const struct dhcp_result *result)
