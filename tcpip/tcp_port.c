@@ -204,23 +204,21 @@ static bool port_is_free_for(struct tcp_connection *c, uint16_t number, struct e
 	return tuple_is_free(c, number, remote);
 }
 
-/* Even offsets first: odd ones are left to bind(0), as Linux does. */
+/* From a secret place that depends on the peer, go on where the last search ended. */
 static int choose_ephemeral(struct tcp_connection *c, struct endpoint remote)
 {
 	struct tcp_stack *tcp = c->tcp;
-	uint32_t range = (TCP_EPHEMERAL_LAST - TCP_EPHEMERAL_FIRST + 1) & ~1u;
+	uint32_t range = TCP_EPHEMERAL_LAST - TCP_EPHEMERAL_FIRST + 1;
 	uint64_t addresses = (uint64_t)c->flow.local_address.value << 32 | remote.address.value;
-	uint32_t offset =
-	        (uint32_t)tcp_keyed_hash(tcp, addresses, remote.port) + tcp->port_perturbation;
-	for (uint32_t i = 0; i < range; i++) {
-		uint32_t step = i < range / 2 ? 2 * i : 2 * (i - range / 2) + 1;
-		uint16_t number =
-		        (uint16_t)(TCP_EPHEMERAL_FIRST + ((offset & ~1u) % range + step) % range);
+	uint32_t offset = (uint32_t)(tcp_keyed_hash(tcp, addresses, remote.port) % range) +
+	                  tcp->port_perturbation % range;
+	for (uint32_t step = 0; step < range; step++) {
+		uint16_t number = (uint16_t)(TCP_EPHEMERAL_FIRST + (offset + step) % range);
 		if (!port_is_free_for(c, number, remote))
 			continue;
 		uint8_t random;
 		stack_random(tcp->stack, &random, 1);
-		tcp->port_perturbation += step + 2 + (random & 14);
+		tcp->port_perturbation += step + 1 + (random & 7);
 		return number;
 	}
 	return -EADDRNOTAVAIL;

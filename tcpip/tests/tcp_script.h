@@ -129,7 +129,7 @@ static inline void flush_hosts(struct script *s)
 }
 
 /* A segment arrives at the stack, which reacts. */
-static inline void inject(struct script *s, struct sending segment)
+static inline void inject_unverified(struct script *s, struct sending segment)
 {
 	struct host *host = &s->wire.host[0];
 	struct pbuf *p = pbuf_alloc(host->pool, PBUF_PAGE, 18);
@@ -170,7 +170,13 @@ static inline void inject(struct script *s, struct sending segment)
 	                     tcp, total));
 	memcpy(tcp + 16, &sum, 2);
 	netif_input(&host->netif, p);
-	flush_hosts(s);
+	loop_turn(&host->loop, s->wire.now_ns);
+}
+
+static inline void inject(struct script *s, struct sending segment)
+{
+	inject_unverified(s, segment);
+	wire_verify(&s->wire);
 }
 
 static inline void send_segment(struct script *s, uint8_t flags, uint32_t seq, uint32_t ack,
