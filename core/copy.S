@@ -92,7 +92,11 @@
 
 \name\()_unaligned:
 	li t0, 32
-	bltu a2, t0, \name\()_bytes
+	bgeu a2, t0, 1f
+	lw t1, copy_misaligned_is_fast
+	bnez t1, \name\()_single_words
+	j \name\()_bytes
+1:
 	andi t0, a0, 7
 	beqz t0, 2f
 1:	lb a4, 0(a1) /* align the destination */
