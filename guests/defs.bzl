@@ -168,6 +168,7 @@ def _guest_test_impl(ctx):
         "append": ctx.attr.append,
         "host_script": "",
         "seconds": ctx.attr.seconds,
+        "gdb": ctx.attr.gdb,
     }
     if ctx.attr.image:
         info = ctx.attr.image[GuestImageInfo]
@@ -218,6 +219,7 @@ _guest_test = rule(
         "host_script": attr.label(allow_single_file = [".py"]),
         "data": attr.label_list(allow_files = True),
         "seconds": attr.int(default = 50),
+        "gdb": attr.bool(),
         "_runner": attr.label(default = "//tools:guest_test_runner"),
     },
 )
@@ -242,6 +244,7 @@ def guest_test(
         host_script = None,
         data = [],
         seconds = 50,
+        gdb = False,
         tags = [],
         size = "medium",
         **kwargs):
@@ -267,6 +270,7 @@ def guest_test(
         files through tools/hostside.py. The test fails unless it exits 0.
       data: files for host_script.
       seconds: a guest or script still running then is a failure.
+      gdb: the machine waits for host_script to drive it through hostside.Debugger.
       tags, size, **kwargs: as for any test.
     """
     if binary:
@@ -304,6 +308,7 @@ def guest_test(
         host_script = host_script,
         data = data,
         seconds = seconds,
+        gdb = gdb,
         size = size,
         tags = tags + ["vm"],
         **kwargs

@@ -16,6 +16,7 @@ import network  # noqa: E402
 
 # Lines of the kernel's own log, "[seconds] text".
 KERNEL_LINE = re.compile(r"^\[ *\d+\.\d+\].*\n?", re.M)
+GDB_SOCKET = "gdb.socket"  # in the test's working directory: a socket's path must be short
 FIRMWARE_END = "Boot HART MEDELEG"
 
 
@@ -49,7 +50,9 @@ def make_options(spec, directory, ports, peer):
     return machine.Options(
         kernel=spec["kernel"], image=spec["image"], program=program, environment=manifest["env"] + spec["env"],
         harts=spec["harts"], memory=spec["memory"], net=net, forwards=forwards, ip=spec["ip"],
-        transport=spec["transport"], append=spec["append"], log=os.path.join(directory, "console.log"), quiet=True)
+        transport=spec["transport"], append=spec["append"],
+        gdb=f"unix:{GDB_SOCKET},server=on,wait=off" if spec["gdb"] else "",
+        log=os.path.join(directory, "console.log"), quiet=True)
 
 
 def check_outcome(spec, outcome):
@@ -82,7 +85,8 @@ def run_host_script(spec, running, ports, peer, deadline):
     """Runs the host's half while the guest runs; stops early when the guest ends unexpectedly."""
     environment = dict(
         os.environ, HARTLOOP_PORTS=json.dumps(ports), HARTLOOP_CONSOLE=running.options.log,
-        HARTLOOP_PEER=json.dumps(peer), HARTLOOP_DEADLINE=str(deadline), PYTHONDONTWRITEBYTECODE="1",
+        HARTLOOP_PEER=json.dumps(peer), HARTLOOP_GDB=GDB_SOCKET, HARTLOOP_KERNEL=spec["kernel"],
+        HARTLOOP_DEADLINE=str(deadline), PYTHONDONTWRITEBYTECODE="1",
         PYTHONPATH=os.path.dirname(os.path.abspath(__file__)), PATH="/usr/bin:/bin:/usr/sbin:/sbin")
     script = subprocess.Popen(["/usr/bin/python3", spec["host_script"]], env=environment)
     try:

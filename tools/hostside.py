@@ -75,3 +75,67 @@ def check(condition, text):
     """Fails the test unless the condition holds."""
     if not condition:
         raise AssertionError(text)
+
+
+class Debugger:
+    """QEMU's gdb stub, for a guest_test with gdb = True: breakpoints and registers of hart 0."""
+
+    PC = 32  # gdb's number of the program counter
+
+    def __init__(self):
+        self.link = socket.socket(socket.AF_UNIX)
+        while True:
+            try:
+                self.link.connect(os.environ["HARTLOOP_GDB"])
+                break
+            except OSError:
+                if time.monotonic() > deadline():
+                    raise
+                time.sleep(0.02)
+        self.link.settimeout(max(1, deadline() - time.monotonic()))
+        self.stream = self.link.makefile("rb")
+
+    def send(self, text):
+        """Sends a packet."""
+        self.link.sendall(f"${text}#{sum(text.encode()) % 256:02x}".encode())
+
+    def receive(self):
+        """The next packet; acknowledges it."""
+        while self.stream.read(1) != b"$":
+            pass
+        text = b""
+        while (byte := self.stream.read(1)) != b"#":
+            check(byte, "QEMU closed the debugger's connection")
+            text += byte
+        self.stream.read(2)
+        self.link.sendall(b"+")
+        return text.decode()
+
+    def ask(self, text):
+        """Sends a packet and returns the answer."""
+        self.send(text)
+        return self.receive()
+
+    def run_to(self, address):
+        """Runs until the program counter is at address."""
+        check(self.ask(f"Z1,{address:x},4") == "OK", "no breakpoint")
+        stop = self.ask("c")
+        check(stop.startswith(("T05", "S05")), f"the machine stopped with {stop} instead of at the breakpoint")
+        check(self.ask(f"z1,{address:x},4") == "OK", "the breakpoint stays")
+
+    def set_register(self, number, value):
+        """Writes a 64-bit register."""
+        check(self.ask(f"P{number:x}={value.to_bytes(8, 'little').hex()}") == "OK", "the register can't be written")
+
+    def go_on(self):
+        """Lets the machine run."""
+        self.send("c")
+
+
+def kernel_symbol(name):
+    """The address of one of the kernel's functions."""
+    for line in run("riscv64-linux-gnu-nm", os.environ["HARTLOOP_KERNEL"]).splitlines():
+        fields = line.split()
+        if len(fields) == 3 and fields[2] == name:
+            return int(fields[0], 16)
+    raise AssertionError(f"the kernel has no {name}")

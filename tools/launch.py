@@ -134,7 +134,7 @@ def start(options, image, program, environment, ports, connect):
         kernel=os.path.join(REPOSITORY, "bazel-bin/hartloop.elf"), image=image, program=program,
         environment=environment, accel=options.accel, harts=options.harts, memory=options.mem, net=options.net,
         forwards=forwards(options, ports), ip=options.ip, transport=options.transport, append=options.append,
-        gdb=options.gdb, log=log_path(options, name), timeout=options.timeout)
+        gdb="tcp:127.0.0.1:1234" if options.gdb else "", log=log_path(options, name), timeout=options.timeout)
     with machine.Machine(settings, say) as running:
         for host, guest in settings.forwards:
             say(f"127.0.0.1:{host} is forwarded to port {guest} of the guest")

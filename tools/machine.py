@@ -52,7 +52,7 @@ class Options:
     ip: str = ""
     transport: str = "mmio"
     append: str = ""
-    gdb: bool = False
+    gdb: str = ""  # where QEMU listens for gdb, the machine stopped until then
     log: str = ""
     timeout: float = 0
     quiet: bool = False  # the console goes to the log only
@@ -133,7 +133,7 @@ def qemu_arguments(options, net, console, monitor):
         arguments += ["-initrd", options.image]
     arguments += ["-append", command_line(options)]
     if options.gdb:
-        arguments += ["-gdb", "tcp:127.0.0.1:1234", "-S"]
+        arguments += ["-gdb", options.gdb, "-S"]
     return arguments + shlex.split(os.environ.get("HL_QEMU_ARGS", ""))
 
 
