@@ -50,7 +50,12 @@ static inline void uio_init_kernel(struct uio *uio, void *base, uint64_t bytes)
 int uio_init_vector(struct uio *uio, struct user_addr vector, uint64_t count);
 /* A uio may be copied into park state bytewise, then uio_moved must be called on the copy (the inline vector's address changed). */
 void uio_moved(struct uio *uio);
-void uio_fini(struct uio *uio);
+void uio_free_vector(struct uio *uio);
+static inline void uio_fini(struct uio *uio)
+{
+	if (__builtin_expect(uio->vector != uio->inline_vector, 0))
+		uio_free_vector(uio);
+}
 /* Copy at most `bytes`; returns the number copied: less than min(bytes, remaining) only after a fault. */
 size_t uio_copy_in(struct uio *uio, void *to, size_t bytes);        /* user -> kernel */
 size_t uio_copy_out(struct uio *uio, const void *from, size_t bytes); /* kernel -> user */

@@ -46,10 +46,9 @@ void uio_moved(struct uio *uio)
 		uio->vector = uio->inline_vector;
 }
 
-void uio_fini(struct uio *uio)
+void uio_free_vector(struct uio *uio)
 {
-	if (uio->vector != uio->inline_vector)
-		heap_free(uio->vector);
+	heap_free(uio->vector);
 	uio->vector = uio->inline_vector;
 	uio->count = 0;
 	uio->remaining = 0;
@@ -104,14 +103,38 @@ static size_t uio_copy(struct uio *uio, char *buffer, size_t bytes, enum uio_dir
 	return copied;
 }
 
+/* read and write: one piece of user memory. */
+static inline bool is_simple(const struct uio *uio)
+{
+	return uio->count == 1 && !uio->kernel;
+}
+
+static inline size_t simple_advance(struct uio *uio, size_t copied)
+{
+	uio->offset += copied;
+	uio->remaining -= copied;
+	uio->done += copied;
+	return copied;
+}
+
 size_t uio_copy_in(struct uio *uio, void *to, size_t bytes)
 {
-	return uio_copy(uio, to, bytes, UIO_IN);
+	if (!is_simple(uio))
+		return uio_copy(uio, to, bytes, UIO_IN);
+	if (bytes > uio->remaining)
+		bytes = uio->remaining;
+	struct user_addr at = { uio->vector->base + uio->offset };
+	return simple_advance(uio, copy_from_user_partial(to, at, bytes));
 }
 
 size_t uio_copy_out(struct uio *uio, const void *from, size_t bytes)
 {
-	return uio_copy(uio, (char *)(uintptr_t)from, bytes, UIO_OUT);
+	if (!is_simple(uio))
+		return uio_copy(uio, (char *)(uintptr_t)from, bytes, UIO_OUT);
+	if (bytes > uio->remaining)
+		bytes = uio->remaining;
+	struct user_addr at = { uio->vector->base + uio->offset };
+	return simple_advance(uio, copy_to_user_partial(at, from, bytes));
 }
 
 size_t uio_zero_out(struct uio *uio, size_t bytes)
