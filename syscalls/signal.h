@@ -28,3 +28,10 @@ void signal_mask_swap(struct thread *thread, signal_set mask);
 void signal_mask_restore(struct thread *thread);
 /* The calls' common prologue: reads the user's mask (NULL: nothing). -EINVAL (size), -EFAULT. */
 int signal_mask_from_user(struct thread *thread, struct user_addr mask, uint64_t bytes);
+
+/* For signalfd: notified (POLLIN) when a signal becomes pending anywhere. */
+extern struct wait_queue signal_generated;
+/* Pending for the thread, its own and its process's, blocked or not. */
+signal_set signals_pending(const struct thread *thread);
+/* The next pending signal among `allowed`, taken off the queues; 0 when there is none. */
+int signal_take(struct thread *thread, signal_set allowed, struct signal_information *out);

@@ -1,4 +1,4 @@
-/* Pipes, eventfd, timerfd: capacity, atomicity, ends that close, counters. The same program passes
+/* Pipes, eventfd, timerfd, signalfd: capacity, atomicity, ends that close, counters. The same program passes
  * on Linux. */
 #define _GNU_SOURCE
 #include <fcntl.h>
@@ -8,8 +8,10 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
+#include <sys/signalfd.h>
 #include <sys/timerfd.h>
 #include <sys/uio.h>
+#include <sys/wait.h>
 
 #include "test_check.h"
 
@@ -211,6 +213,38 @@ static void test_timerfd(void)
 	FAILS(timerfd_create(77, 0), EINVAL);
 }
 
+static void test_signalfd(void)
+{
+	struct signalfd_siginfo got[3];
+	sigset_t mask;
+	sigemptyset(&mask);
+	sigaddset(&mask, SIGUSR1);
+	sigaddset(&mask, SIGUSR2);
+	sigprocmask(SIG_BLOCK, &mask, NULL);
+	int fd = signalfd(-1, &mask, SFD_NONBLOCK);
+	FAILS(read(fd, got, sizeof(got)), EAGAIN);
+	EQ(ready(fd, POLLIN, 0), 0);
+	raise(SIGUSR2);
+	EQ(kill(getpid(), SIGUSR1), 0);
+	EQ(ready(fd, POLLIN, 0), POLLIN);
+	FAILS(read(fd, got, 100), EINVAL);
+	EQ(read(fd, got, sizeof(got)), 2 * sizeof(got[0]));
+	EQ(got[0].ssi_signo + got[1].ssi_signo, SIGUSR1 + SIGUSR2);
+	EQ(got[0].ssi_pid, getpid());
+	EQ(ready(fd, POLLIN, 0), 0);
+	pid_t child = fork();
+	if (!child) {
+		pause_ms(20);
+		_exit(kill(getppid(), SIGUSR1));
+	}
+	EQ(ready(fd, POLLIN, 5000), POLLIN);
+	EQ(read(fd, got, sizeof(got)), sizeof(got[0]));
+	EQ(got[0].ssi_pid, child);
+	EQ(waitpid(child, NULL, 0), child);
+	sigprocmask(SIG_UNBLOCK, &mask, NULL);
+	close(fd);
+}
+
 int main(void)
 {
 	begin();
@@ -221,5 +255,6 @@ int main(void)
 	test_interrupted();
 	test_eventfd();
 	test_timerfd();
+	test_signalfd();
 	return end("test_pipes");
 }

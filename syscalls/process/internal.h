@@ -135,6 +135,8 @@ void process_notify_parent(struct process *process, int code, int status);
 void fs_context_put(struct fs_context *fs);
 struct fs_context *fs_context_copy(const struct fs_context *from);
 uint64_t process_cpu_ns(struct process *process, uint64_t *user_ns, uint64_t *system_ns);
+/* The most pages that were ever resident, over all images. */
+uint64_t process_peak_pages(const struct process *process);
 extern struct process *first_process;
 
 /* ---- thread.c ---- */
@@ -153,8 +155,6 @@ void signal_queue_free(struct process *process, struct signal_queue **queue);
 void signal_discard(struct process *process, signal_set which);
 void signal_recompute(struct thread *thread); /* blocked changed: return_work as needed */
 bool signal_is_ignored(const struct process *process, int number);
-/* The next deliverable signal among `allowed`, taken off the queues; 0 when there is none. */
-int signal_take(struct thread *thread, signal_set allowed, struct signal_information *out);
 void signal_information_to_user(const struct signal_information *from,
                                 uint8_t out[SIGNAL_FRAME_INFO_BYTES]);
 /* personality.before_user */
@@ -176,6 +176,8 @@ int clock_now(struct thread *thread, int32_t clock, uint64_t *out_ns);
 uint64_t clock_deadline(int32_t clock, uint64_t absolute_ns);
 uint64_t deadline_in(uint64_t nanoseconds);
 void process_timers_free(struct process *process);
+/* The signal of a timer is about to be seen: its overrun count is settled (timer_getoverrun(2)). */
+void process_timer_delivered(struct process *process, struct signal_information *information);
 void process_timers_after_exec(struct process *process);
 
 enum {

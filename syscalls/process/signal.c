@@ -1,6 +1,15 @@
 /* Signals: generation, queues, and who hears of them (signal(7), POSIX.1-2017 §2.4). */
 #include "syscalls/process/internal.h"
 
+struct wait_queue signal_generated = {
+	{ { &signal_generated.entries.head, &signal_generated.entries.head } }
+};
+
+signal_set signals_pending(const struct thread *thread)
+{
+	return thread->pending | thread->process->pending;
+}
+
 static signal_set deliverable(const struct thread *thread)
 {
 	return (thread->pending | thread->process->pending) & ~thread->blocked;
@@ -74,6 +83,7 @@ static int enqueue(struct process *process, struct signal_queue **queue, signal_
 		process->signals_queued++;
 	}
 	*pending |= SIGNAL_BIT(number);
+	wait_queue_notify(&signal_generated, POLLIN);
 	return 0;
 }
 
@@ -147,6 +157,8 @@ int signal_take(struct thread *thread, signal_set allowed, struct signal_informa
 		dequeue(process, &thread->signal_information, &thread->pending, number, out);
 	else
 		dequeue(process, &process->signal_information, &process->pending, number, out);
+	if (out->code == SI_TIMER && process->timers)
+		process_timer_delivered(process, out);
 	return number;
 }
 
