@@ -47,7 +47,7 @@ static inline void pause_ms(int ms)
 	nanosleep(&time, NULL);
 }
 
-static int ready(int fd, int events, int timeout_ms)
+static inline int ready(int fd, int events, int timeout_ms)
 {
 	struct pollfd entry = { .fd = fd, .events = (short)events };
 	return poll(&entry, 1, timeout_ms) == 1 ? entry.revents : 0;

@@ -325,6 +325,7 @@ static void change_over(struct thread *thread, struct address_space *space,
 	if (thread->tid != process->pid)
 		thread_rename(thread, process->pid);
 	futex_thread_exit(thread, true);
+	process->peak_resident_pages = process_peak_pages(process);
 	use_memory(thread, space);
 	if (old)
 		address_space_put(old);

@@ -207,8 +207,8 @@ long sys_exit_group(struct thread *thread, const uint64_t *argument)
 long sys_reboot(struct thread *thread, const uint64_t *argument)
 {
 	enum { CAP_SYS_BOOT = 22 };
-	const uint32_t magic = 0xfee1dead, halt = 0xcdef0123, power_off_now = 0x4321fedc, restart = 0x01234567,
-	               keyboard_on = 0x89abcdef, keyboard_off = 0;
+	const uint32_t magic = 0xfee1dead, halt = 0xcdef0123, power_off_now = 0x4321fedc,
+	               restart = 0x01234567, keyboard_on = 0x89abcdef, keyboard_off = 0;
 	uint32_t command = (uint32_t)argument[2];
 	if (!(thread->process->credentials.capabilities >> CAP_SYS_BOOT & 1))
 		return -EPERM;

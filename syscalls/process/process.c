@@ -118,6 +118,12 @@ void fs_context_put(struct fs_context *fs)
 	heap_free(fs);
 }
 
+uint64_t process_peak_pages(const struct process *process)
+{
+	uint64_t now = process->memory ? address_space_peak_pages(process->memory) : 0;
+	return now > process->peak_resident_pages ? now : process->peak_resident_pages;
+}
+
 /* Everything but the identity: what a zombie no longer needs. */
 static void release_resources(struct process *process)
 {
@@ -127,6 +133,7 @@ static void release_resources(struct process *process)
 	process->files = NULL;
 	fs_context_put(process->fs);
 	process->fs = NULL;
+	process->peak_resident_pages = process_peak_pages(process);
 	if (process->memory)
 		address_space_put(process->memory);
 	process->memory = NULL;

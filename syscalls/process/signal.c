@@ -1,9 +1,8 @@
 /* Signals: generation, queues, and who hears of them (signal(7), POSIX.1-2017 §2.4). */
 #include "syscalls/process/internal.h"
 
-struct wait_queue signal_generated = {
-	{ { &signal_generated.entries.head, &signal_generated.entries.head } }
-};
+struct wait_queue signal_generated = { { { &signal_generated.entries.head,
+	                                   &signal_generated.entries.head } } };
 
 signal_set signals_pending(const struct thread *thread)
 {

@@ -3,16 +3,26 @@
 
 struct thread *resuming_thread;
 
+/* No wake-up of this wait reaches the thread any more. */
+static thread_resume *stop_waiting(struct thread *thread)
+{
+	struct loop *loop = &thread->task.hart->loop;
+	thread_resume *resume = thread->resume;
+	wait_entry_remove(&thread->wait);
+	if (loop_timer_is_armed(&thread->timer) || loop_watcher_is_pending(&thread->timer.watcher))
+		loop_timer_cancel(loop, &thread->timer);
+	if (loop_watcher_is_pending(&thread->wake))
+		loop_stop(loop, &thread->wake);
+	thread->resume = NULL;
+	return resume;
+}
+
 /* The call goes on: with its result the thread runs again, or it parks once more. */
 static void run_resume(struct thread *thread, uint32_t reasons)
 {
-	thread_resume *resume = thread->resume;
-	if (!resume)
+	if (!thread->resume)
 		return;
-	wait_entry_remove(&thread->wait);
-	loop_timer_cancel(&thread->task.hart->loop, &thread->timer);
-	loop_stop(&thread->task.hart->loop, &thread->wake);
-	thread->resume = NULL;
+	thread_resume *resume = stop_waiting(thread);
 	task_activate_memory(&thread->task);
 	struct thread *outer = resuming_thread;
 	resuming_thread = thread;
@@ -73,14 +83,8 @@ void thread_waiting_destroy(struct thread *thread)
 
 void thread_abandon_call(struct thread *thread)
 {
-	thread_resume *resume = thread->resume;
-	if (!resume)
-		return;
-	wait_entry_remove(&thread->wait);
-	loop_timer_cancel(&thread->task.hart->loop, &thread->timer);
-	loop_stop(&thread->task.hart->loop, &thread->wake);
-	thread->resume = NULL;
-	resume(thread, WAKE_KILL);
+	if (thread->resume)
+		stop_waiting(thread)(thread, WAKE_KILL);
 }
 
 void thread_park(struct thread *thread, thread_resume *resume)

@@ -243,9 +243,8 @@ enum { RUSAGE_CHILDREN = -1, RUSAGE_SELF = 0, RUSAGE_THREAD = 1 };
 long sys_getrusage(struct thread *thread, const uint64_t *argument)
 {
 	struct process *process = thread->process;
-	struct user_rusage usage = {
-		.maximum_resident_kib = (int64_t)(process->peak_resident_pages * (PAGE_SIZE / 1024))
-	};
+	struct user_rusage usage = { .maximum_resident_kib = (int64_t)(process_peak_pages(process) *
+		                                                       (PAGE_SIZE / 1024)) };
 	uint64_t user_ns, system_ns;
 	switch ((int32_t)argument[0]) {
 	case RUSAGE_SELF:

@@ -24,7 +24,7 @@ struct signal_timer { /* owned by process->timers */
 	uint64_t interval_ns;
 	int32_t notify, signal, target_tid, code;
 	uint64_t value;
-	uint64_t overruns; /* expiries since the last signal that were not signalled */
+	uint64_t overruns; /* expiries beyond the first since the signal was sent */
 	uint64_t overruns_reported;
 };
 
@@ -82,12 +82,26 @@ static void timer_notify(struct signal_timer *timer, uint64_t expiries)
 		timer->overruns += expiries;
 		return;
 	}
-	timer->overruns_reported = timer->overruns + expiries - 1;
-	timer->overruns = 0;
+	timer->overruns = expiries - 1;
 	if (thread)
 		signal_send_thread(thread, &information);
 	else if (timer->notify != SIGEV_THREAD_ID)
 		signal_send_process(timer->process, &information);
+}
+
+void process_timer_delivered(struct process *process, struct signal_information *information)
+{
+	list_for_each(node, &process->timers->posix)
+	{
+		struct signal_timer *timer = list_entry(node, struct signal_timer, link);
+		if (timer->identifier != information->pid)
+			continue;
+		timer->overruns_reported = timer->overruns;
+		timer->overruns = 0;
+		information->status = timer->overruns_reported < INT32_MAX
+		                              ? (int32_t)timer->overruns_reported
+		                              : INT32_MAX;
+	}
 }
 
 static void timer_fired(struct loop *loop, struct loop_watcher *watcher, uint32_t events)
