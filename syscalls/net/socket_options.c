@@ -375,6 +375,13 @@ static int socket_get_common(struct socket *socket, int name, void *value, uint3
 		if (error != -ENOPROTOOPT)
 			return error;
 	}
+	if (name == SO_PEERCRED) {
+		static const struct user_credentials nobody = { 0, UINT32_MAX, UINT32_MAX };
+		if (*length > sizeof(nobody))
+			*length = sizeof(nobody);
+		memcpy(value, &nobody, *length);
+		return 0;
+	}
 	int32_t number;
 	int error = get_number(socket, name, &number);
 	return error ? error : option_put_int(value, length, number);
