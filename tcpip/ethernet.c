@@ -3,9 +3,6 @@
 
 #include <errno.h>
 
-typedef uint16_t __attribute__((may_alias)) half;
-typedef uint32_t __attribute__((may_alias)) word;
-
 /* Everything above reads IP headers with aligned loads, so a frame that stands otherwise is moved.
  * Drivers avoid it (PBUF_RECEIVE_HEADROOM). */
 static bool frame_align(struct pbuf *frame)
@@ -27,8 +24,8 @@ static bool frame_align(struct pbuf *frame)
 
 static bool is_ours(const struct netif *netif, const uint8_t *destination)
 {
-	const half *to = __builtin_assume_aligned(destination, 2);
-	const half *mac = __builtin_assume_aligned(netif->mac.byte, 2);
+	const half_alias *to = __builtin_assume_aligned(destination, 2);
+	const half_alias *mac = __builtin_assume_aligned(netif->mac.byte, 2);
 	return ((to[0] ^ mac[0]) | (to[1] ^ mac[1]) | (to[2] ^ mac[2])) == 0;
 }
 
@@ -52,36 +49,47 @@ static void frame_drop(struct netif *netif, struct pbuf *frame)
 	pbuf_free(frame);
 }
 
-void netif_input(struct netif *netif, struct pbuf *frame)
+/* Everything but a well-placed IPv4 frame to our own address. */
+static SLOW_PATH void frame_input_slowly(struct netif *netif, struct pbuf *frame)
 {
-	netif->statistics.rx_frames++;
-	netif->statistics.rx_bytes += frame->packet_length;
-	if (unlikely(frame->length < ETHERNET_HEADER_BYTES) &&
-	    !pbuf_pull_up(frame, ETHERNET_HEADER_BYTES))
-		goto bad;
-	if (unlikely(((uintptr_t)frame->data & 3) != 2) && !frame_align(frame))
-		goto bad;
-	const uint8_t *header = frame->data;
-	if (unlikely(!is_ours(netif, header))) {
-		bool group = header[0] & 1;
-		if (!group || !group_frame_is_acceptable(netif, frame)) {
-			frame_drop(netif, frame);
-			return;
-		}
+	if ((frame->length < ETHERNET_HEADER_BYTES &&
+	     !pbuf_pull_up(frame, ETHERNET_HEADER_BYTES)) ||
+	    (((uintptr_t)frame->data & 3) != 2 && !frame_align(frame))) {
+		netif->statistics.rx_errors++;
+		pbuf_free(frame);
+		return;
 	}
-	const half *type = __builtin_assume_aligned(header + 12, 2);
-	if (likely(*type == swap16(ETHERNET_IPV4))) {
+	const uint8_t *header = frame->data;
+	bool group = header[0] & 1;
+	if (!is_ours(netif, header) && (!group || !group_frame_is_acceptable(netif, frame))) {
+		frame_drop(netif, frame);
+		return;
+	}
+	switch (load_be16(header + 12)) {
+	case ETHERNET_IPV4:
 		pbuf_pull(frame, ETHERNET_HEADER_BYTES);
 		ip_input(netif, frame);
-	} else if (*type == swap16(ETHERNET_ARP)) {
+		break;
+	case ETHERNET_ARP:
 		arp_input(netif, frame);
-	} else {
+		break;
+	default:
 		frame_drop(netif, frame);
 	}
-	return;
-bad:
-	netif->statistics.rx_errors++;
-	pbuf_free(frame);
+}
+
+void netif_input(struct netif *netif, struct pbuf *frame)
+{
+	const half_alias *header = (const half_alias *)(void *)frame->data;
+	netif->statistics.rx_frames++;
+	netif->statistics.rx_bytes += frame->packet_length;
+	if (unlikely(frame->length < ETHERNET_HEADER_BYTES || ((uintptr_t)header & 3) != 2 ||
+	             header[6] != (ETHERNET_IPV4 >> 8) || !is_ours(netif, frame->data))) {
+		frame_input_slowly(netif, frame);
+		return;
+	}
+	pbuf_pull(frame, ETHERNET_HEADER_BYTES);
+	ip_input(netif, frame);
 }
 
 int ethernet_send(struct netif *netif, struct pbuf *packet, const struct ethernet_address *to,

@@ -166,37 +166,41 @@ static int send_segmented(struct netif *netif, struct pbuf *frame)
 	return index ? 0 : error;
 }
 
-static bool device_can_segment(const struct netif *netif, const struct pbuf *frame)
-{
-	uint32_t needed = NETIF_TX_CSUM;
-	needed |= frame->flags & PBUF_GSO_TCP6 ? NETIF_TX_TSO6 : NETIF_TX_TSO4;
-	if (frame->flags & PBUF_GSO_ECN)
-		needed |= NETIF_TX_TSO_ECN;
-	return (netif->offloads & needed) == needed;
-}
+/* The flags of what is open stand one bit above the offloads that close it. */
+_Static_assert(PBUF_CSUM_PARTIAL == NETIF_TX_CSUM << 1 && PBUF_GSO_TCP4 == NETIF_TX_TSO4 << 1 &&
+                       PBUF_GSO_TCP6 == NETIF_TX_TSO6 << 1 && PBUF_GSO_ECN == NETIF_TX_TSO_ECN << 1,
+               "netif_send compares flags and offloads");
+#define TX_OFFLOADS (NETIF_TX_CSUM | NETIF_TX_TSO4 | NETIF_TX_TSO6 | NETIF_TX_TSO_ECN)
 
-int netif_send(struct netif *netif, struct pbuf *frame)
+static int frame_transmit(struct netif *netif, struct pbuf *frame)
 {
-	struct stack *stack = netif->stack;
-	if (!stack->output_noted && !stack->flushing)
-		stack_note_output(stack);
-	if (frame->flags & (PBUF_CSUM_PARTIAL | PBUF_GSO_TCP4 | PBUF_GSO_TCP6)) {
-		if (frame->flags & (PBUF_GSO_TCP4 | PBUF_GSO_TCP6)) {
-			if (!device_can_segment(netif, frame))
-				return send_segmented(netif, frame);
-		} else if (!(netif->offloads & NETIF_TX_CSUM)) {
-			netif->statistics.tx_software_csum++;
-			if (!checksum_complete(frame)) {
-				netif->statistics.tx_dropped++;
-				pbuf_free(frame);
-				return -EINVAL;
-			}
-		}
-	}
 	netif->statistics.tx_frames++;
 	netif->statistics.tx_bytes += frame->packet_length;
 	int error = netif->transmit(netif, frame);
 	if (unlikely(error))
 		netif->statistics.tx_busy++;
 	return error;
+}
+
+static SLOW_PATH int send_in_software(struct netif *netif, struct pbuf *frame)
+{
+	if (frame->flags & (PBUF_GSO_TCP4 | PBUF_GSO_TCP6))
+		return send_segmented(netif, frame);
+	netif->statistics.tx_software_csum++;
+	if (!checksum_complete(frame)) {
+		netif->statistics.tx_dropped++;
+		pbuf_free(frame);
+		return -EINVAL;
+	}
+	return frame_transmit(netif, frame);
+}
+
+int netif_send(struct netif *netif, struct pbuf *frame)
+{
+	struct stack *stack = netif->stack;
+	if (!stack->flushing && !stack->output_noted)
+		stack_note_output(stack);
+	if (unlikely(frame->flags >> 1 & TX_OFFLOADS & ~netif->offloads))
+		return send_in_software(netif, frame);
+	return frame_transmit(netif, frame);
 }

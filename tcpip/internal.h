@@ -24,7 +24,7 @@ struct route_cache {
 	uint32_t generation;
 	uint32_t mtu; /* netif's, or smaller by path MTU discovery */
 	bool resolved;
-	uint8_t ethernet_header[14];
+	uint8_t ethernet_header[14] __attribute__((aligned(2))); /* and 2 bytes off a multiple of 4, like a frame */
 };
 
 /* -ENETUNREACH, or 0. Does not resolve ARP. */

@@ -4,23 +4,38 @@
 
 #include <errno.h>
 
-typedef uint32_t __attribute__((may_alias)) word;
+#define TCP_HEADER_LEAST   20
+/* Of the header's second word as it is loaded: more fragments, and the offset. */
+#define FRAGMENT_MASK_WORD 0xff3f0000u
+#define DONT_FRAGMENT_WORD 0x00400000u
 
 enum icmp_codes { UNREACHABLE = 3, UNREACHABLE_PROTOCOL = 2 };
 
-/* Header sum of `words` 32-bit words, folded and complemented: 0 when a received header is right.
- */
-static inline uint16_t header_checksum(const struct ip_header *header, uint32_t words)
+/* Sum of a header's 32-bit words, folded and complemented: 0 when a received header is right. */
+static inline uint16_t header_fold(uint64_t sum)
 {
-	const word *w = __builtin_assume_aligned((const void *)header, 4);
-	uint64_t sum = (uint64_t)w[0] + w[1] + w[2] + w[3] + w[4];
-	for (uint32_t i = 5; i < words; i++)
-		sum += w[i];
 	sum = (sum >> 32) + (uint32_t)sum;
 	sum = (sum >> 16) + (sum & 0xffff);
 	sum = (sum >> 16) + (sum & 0xffff);
 	sum += sum >> 16;
 	return (uint16_t)~sum;
+}
+
+/* The same question about the sum of five words, which is at most 5 (2^32 - 1): its three 16-bit
+ * parts sum to less than 3 * 0xffff, and are a multiple of 0xffff when the header is right. */
+static inline bool header_sum_holds(uint64_t sum)
+{
+	uint64_t parts = (sum >> 32) + (sum >> 16 & 0xffff) + (sum & 0xffff);
+	return parts == 0xffff || parts == 0x1fffe;
+}
+
+static uint16_t header_checksum(const struct ip_header *header, uint32_t words)
+{
+	const word_alias *w = __builtin_assume_aligned((const void *)header, 4);
+	uint64_t sum = 0;
+	for (uint32_t i = 0; i < words; i++)
+		sum += w[i];
+	return header_fold(sum);
 }
 
 /* Bytes that every transport's input wants contiguous. */
@@ -90,11 +105,11 @@ static void packet_reject(struct pbuf *packet, uint64_t *counter)
 	pbuf_free(packet);
 }
 
-void ip_input(struct netif *netif, struct pbuf *packet)
+/* Options, fragments, groups, other addresses of ours, padding, loopback; and all that is wrong. */
+static SLOW_PATH void ip_input_slowly(struct netif *netif, struct pbuf *packet)
 {
 	struct stack *stack = netif->stack;
 	struct stack_statistics *counters = &stack->statistics;
-	counters->ip_in++;
 	if (unlikely(packet->length < IP_HEADER_BYTES) && !pbuf_pull_up(packet, IP_HEADER_BYTES))
 		return packet_reject(packet, &counters->ip_bad_header);
 	const struct ip_header *h = __builtin_assume_aligned(packet->data, 4);
@@ -143,6 +158,49 @@ void ip_input(struct netif *netif, struct pbuf *packet)
 	ip_deliver(stack, packet, &ip);
 }
 
+/* May a host have sent this from outside? The cheap half of source_is_martian. */
+static inline bool source_is_ordinary(const struct netif *netif, uint32_t source_wire)
+{
+	uint32_t first = source_wire & 0xff;
+	return first - 1 < 223 && first != 127 && source_wire != netif->address_wire &&
+	       source_wire != netif->broadcast_wire;
+}
+
+void ip_input(struct netif *netif, struct pbuf *packet)
+{
+	struct stack *stack = netif->stack;
+	const word_alias *w = (const word_alias *)(void *)packet->data;
+	stack->statistics.ip_in++;
+	if (unlikely(packet->length < IP_HEADER_BYTES + TCP_HEADER_LEAST)) {
+		ip_input_slowly(netif, packet);
+		return;
+	}
+	uint64_t w0 = w[0], w1 = w[1], w2 = w[2], source_wire = w[3], destination_wire = w[4];
+	if (unlikely((w0 & 0xff) != 0x45 || swap16((uint16_t)(w0 >> 16)) != packet->packet_length ||
+	             (w1 & FRAGMENT_MASK_WORD) || destination_wire != netif->address_wire ||
+	             !header_sum_holds(w0 + w1 + w2 + source_wire + destination_wire) ||
+	             !source_is_ordinary(netif, (uint32_t)source_wire))) {
+		ip_input_slowly(netif, packet);
+		return;
+	}
+	struct ip_packet ip = {
+		.netif = netif,
+		.source = { swap32((uint32_t)source_wire) },
+		.destination = netif->address,
+		.ttl = (uint8_t)w2,
+		.tos = (uint8_t)(w0 >> 8),
+		.protocol = (uint8_t)(w2 >> 8),
+		.header_bytes = IP_HEADER_BYTES,
+	};
+	pbuf_pull(packet, IP_HEADER_BYTES);
+	if (likely(ip.protocol == IP_PROTOCOL_TCP))
+		tcp_input(stack, packet, &ip);
+	else
+		ip_deliver(stack, packet, &ip);
+}
+
+/* ---- output ---- */
+
 void ip_push_header(struct pbuf *packet, const struct ip_fields *fields)
 {
 	struct ip_header *h = __builtin_assume_aligned(pbuf_push(packet, IP_HEADER_BYTES), 4);
@@ -159,14 +217,26 @@ void ip_push_header(struct pbuf *packet, const struct ip_fields *fields)
 	h->checksum = header_checksum(h, IP_HEADER_BYTES / 4);
 }
 
+/* Both are 2 bytes off a multiple of 4: a half and three words. */
+static inline void ethernet_header_push(struct pbuf *packet, const struct route_cache *route)
+{
+	uint8_t *to = pbuf_push(packet, ETHERNET_HEADER_BYTES);
+	const uint8_t *from = route->ethernet_header;
+	*(half_alias *)(void *)to = *(const half_alias *)(const void *)from;
+	word_alias *to_word = (word_alias *)(void *)(to + 2);
+	const word_alias *from_word = (const word_alias *)(const void *)(from + 2);
+	to_word[0] = from_word[0];
+	to_word[1] = from_word[1];
+	to_word[2] = from_word[2];
+}
+
 int ip_send_to_next_hop(struct stack *stack, const struct route_cache *route, struct pbuf *packet)
 {
 	if (route->netif->offloads & NETIF_LOOPBACK)
 		return loopback_send(stack, packet);
-	if (unlikely(!route->resolved))
+	if (!route->resolved)
 		return arp_send_resolved(stack, route->netif, route->next_hop, packet);
-	memcpy(pbuf_push(packet, ETHERNET_HEADER_BYTES), route->ethernet_header,
-	       ETHERNET_HEADER_BYTES);
+	ethernet_header_push(packet, route);
 	return netif_send(route->netif, packet);
 }
 
@@ -204,11 +274,12 @@ static inline void note_offload_offsets(struct pbuf *packet, bool framed)
 		packet->header_length = (uint16_t)(below + (packet->data[12] >> 4) * 4u);
 }
 
-int ip_output(struct stack *stack, struct route_cache *route, struct ipv4_address source,
-              struct ipv4_address destination, struct pbuf *packet,
-              const struct ip_output_options *options)
+/* Routes to be looked up, addresses to be resolved, fragments, loopback. */
+static SLOW_PATH int ip_output_slowly(struct stack *stack, struct route_cache *route,
+                                      struct ipv4_address source, struct ipv4_address destination,
+                                      struct pbuf *packet, const struct ip_output_options *options)
 {
-	if (unlikely(!route_is_current(stack, route) || !route->resolved)) {
+	if (!route_is_current(stack, route) || !route->resolved) {
 		int error = route_lookup(stack, destination, route);
 		if (error) {
 			pbuf_free(packet);
@@ -224,16 +295,46 @@ int ip_output(struct stack *stack, struct route_cache *route, struct ipv4_addres
 		.tos = options->tos,
 	};
 	/* An atomic datagram's identification means nothing (RFC 6864 §4.1). */
-	if (likely(options->dont_fragment))
+	if (options->dont_fragment)
 		fields.fragment = IP_DONT_FRAGMENT;
 	else
 		fields.identification = identification_next(stack, source, destination);
 	uint32_t length = packet->packet_length + IP_HEADER_BYTES;
-	if (unlikely(length > route->mtu) &&
-	    (!(packet->flags & PBUF_GSO_TCP4) || length > IP_PACKET_MAX))
+	if (length > route->mtu && (!(packet->flags & PBUF_GSO_TCP4) || length > IP_PACKET_MAX))
 		return output_oversized(stack, route, packet, &fields);
 	if (packet->flags & (PBUF_CSUM_PARTIAL | PBUF_GSO_TCP4))
 		note_offload_offsets(packet, !(route->netif->offloads & NETIF_LOOPBACK));
 	ip_push_header(packet, &fields);
 	return ip_send_to_next_hop(stack, route, packet);
+}
+
+int ip_output(struct stack *stack, struct route_cache *route, struct ipv4_address source,
+              struct ipv4_address destination, struct pbuf *packet,
+              const struct ip_output_options *options)
+{
+	uint32_t length = packet->packet_length + IP_HEADER_BYTES, flags = packet->flags;
+	struct netif *netif = route->netif;
+	uint32_t longest = flags & PBUF_GSO_TCP4 ? IP_PACKET_MAX : route->mtu;
+	if (unlikely(route->generation != stack->generation || !route->resolved ||
+	             length > longest || !options->dont_fragment ||
+	             netif->offloads & NETIF_LOOPBACK))
+		return ip_output_slowly(stack, route, source, destination, packet, options);
+	stack->statistics.ip_out++;
+	if (likely(flags & (PBUF_CSUM_PARTIAL | PBUF_GSO_TCP4)))
+		note_offload_offsets(packet, true);
+	/* ip_push_header in words: version, length, no identification (RFC 6864 §4.1), don't
+	 * fragment. */
+	word_alias *w = (word_alias *)(void *)pbuf_push(packet, IP_HEADER_BYTES);
+	uint32_t w0 =
+	        0x45u | (uint32_t)options->tos << 8 | (uint32_t)swap16((uint16_t)length) << 16;
+	uint32_t w2 = options->ttl | (uint32_t)options->protocol << 8;
+	uint64_t source_wire = swap32(source.value), destination_wire = swap32(destination.value);
+	uint64_t sum = (uint64_t)w0 + DONT_FRAGMENT_WORD + w2 + source_wire + destination_wire;
+	w[0] = w0;
+	w[1] = DONT_FRAGMENT_WORD;
+	w[2] = w2 | (uint32_t)header_fold(sum) << 16;
+	w[3] = (uint32_t)source_wire;
+	w[4] = (uint32_t)destination_wire;
+	ethernet_header_push(packet, route);
+	return netif_send(netif, packet);
 }

@@ -112,7 +112,7 @@ void loopback_init(struct stack *stack)
 	netif->transmit_space = loopback_transmit_space;
 	netif->stack = stack;
 	netif->address = ipv4(127, 0, 0, 1);
-	netif->address_wire = swap32(netif->address.value);
+	netif->address_wire = netif->broadcast_wire = swap32(netif->address.value);
 	netif->prefix_length = 8;
 	netif->up = true;
 	list_push_back(&stack->netifs, &netif->link);

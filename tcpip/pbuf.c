@@ -220,26 +220,22 @@ static bool class_refill(struct pbuf_pool *pool, enum pbuf_class class_)
 	return true;
 }
 
-static struct pbuf *class_pop_slowly(struct pbuf_pool *pool, enum pbuf_class class_)
+/* False: refused. */
+static bool class_prepare(struct pbuf_pool *pool, enum pbuf_class class_)
 {
 	bool injected = pool->inject_failure && pool->inject_failure(pool->inject_context);
 	if (injected || (!pool->classes[class_].free && !class_refill(pool, class_))) {
 		pool->failures++;
-		return NULL;
+		return false;
 	}
-	return pool->classes[class_].free;
+	return true;
 }
 
-/* A pbuf with everything set but data, length and what it refers to. */
+/* The first free pbuf with everything set but data, length and what it refers to. */
 static inline struct pbuf *class_pop(struct pbuf_pool *pool, enum pbuf_class class_)
 {
 	struct size_class *size_class = &pool->classes[class_];
 	struct pbuf *p = size_class->free;
-	if (unlikely(!p || pool->inject_failure)) {
-		p = class_pop_slowly(pool, class_);
-		if (!p)
-			return NULL;
-	}
 	size_class->free = p->next;
 	size_class->live++;
 	unpoison(p, class_stride[class_]);
@@ -251,22 +247,36 @@ static inline struct pbuf *class_pop(struct pbuf_pool *pool, enum pbuf_class cla
 	return p;
 }
 
-struct pbuf *pbuf_alloc(struct pbuf_pool *pool, enum pbuf_class class_, uint32_t headroom)
+static inline struct pbuf *pop_with_headroom(struct pbuf_pool *pool, enum pbuf_class class_,
+                                             uint32_t headroom)
 {
 	struct pbuf *p = class_pop(pool, class_);
-	if (!p)
-		return NULL;
 	p->data = p->block + headroom;
 	p->length = 0;
 	p->packet_length = 0;
 	return p;
 }
 
+static __attribute__((noinline)) struct pbuf *
+alloc_slowly(struct pbuf_pool *pool, enum pbuf_class class_, uint32_t headroom)
+{
+	return class_prepare(pool, class_) ? pop_with_headroom(pool, class_, headroom) : NULL;
+}
+
+struct pbuf *pbuf_alloc(struct pbuf_pool *pool, enum pbuf_class class_, uint32_t headroom)
+{
+	if (unlikely(!pool->classes[class_].free || pool->inject_failure))
+		return alloc_slowly(pool, class_, headroom);
+	return pop_with_headroom(pool, class_, headroom);
+}
+
 struct pbuf *pbuf_slice(struct pbuf *of, uint32_t offset, uint32_t length)
 {
-	struct pbuf *p = class_pop(of->pool, PBUF_SLICE);
-	if (!p)
+	struct pbuf_pool *pool = of->pool;
+	if (unlikely(!pool->classes[PBUF_SLICE].free || pool->inject_failure) &&
+	    !class_prepare(pool, PBUF_SLICE))
 		return NULL;
+	struct pbuf *p = class_pop(pool, PBUF_SLICE);
 	p->owner = of->block ? of : of->owner;
 	p->owner->refs++;
 	p->data = of->data + offset;

@@ -90,15 +90,19 @@ static uint32_t prefix_mask(uint8_t prefix_length)
 	return prefix_length ? ~0u << (32 - prefix_length) : 0;
 }
 
-bool netif_is_broadcast(const struct netif *netif, struct ipv4_address address)
+struct ipv4_address netif_broadcast(const struct netif *netif)
 {
-	if (ipv4_is_limited_broadcast(address))
-		return true;
 	/* RFC 3021: a /31 has no broadcast address, nor has a single host. */
 	if (netif->prefix_length == 0 || netif->prefix_length > 30)
-		return false;
-	uint32_t mask = prefix_mask(netif->prefix_length);
-	return address.value == (netif->address.value | ~mask);
+		return netif->address;
+	return (struct ipv4_address){ netif->address.value | ~prefix_mask(netif->prefix_length) };
+}
+
+bool netif_is_broadcast(const struct netif *netif, struct ipv4_address address)
+{
+	struct ipv4_address broadcast = netif_broadcast(netif);
+	return ipv4_is_limited_broadcast(address) ||
+	       (ipv4_equal(address, broadcast) && !ipv4_equal(address, netif->address));
 }
 
 static struct netif *netif_on_link(struct stack *stack, struct ipv4_address destination)

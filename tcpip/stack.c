@@ -158,7 +158,7 @@ int stack_add_netif(struct stack *stack, struct netif *netif)
 		return -EINVAL;
 	netif->stack = stack;
 	netif->address = (struct ipv4_address){ 0 };
-	netif->address_wire = 0;
+	netif->address_wire = netif->broadcast_wire = 0;
 	netif->prefix_length = 0;
 	netif->up = true;
 	list_push_back(&stack->netifs, &netif->link);
@@ -175,6 +175,7 @@ int stack_set_address(struct stack *stack, struct netif *netif, struct ipv4_addr
 	netif->address = address;
 	netif->address_wire = swap32(address.value);
 	netif->prefix_length = prefix_length;
+	netif->broadcast_wire = swap32(netif_broadcast(netif).value);
 	if (!ipv4_is_any(gateway)) {
 		stack->gateway = gateway;
 		stack->gateway_netif = netif;

@@ -91,7 +91,8 @@ struct netif {
 	struct stack *stack;
 	struct list_node link;
 	struct ipv4_address address;
-	uint32_t address_wire; /* the same in network order */
+	uint32_t address_wire;   /* the same in network order */
+	uint32_t broadcast_wire; /* of its network; address_wire where there is none */
 	uint8_t prefix_length;
 	bool up;
 	struct netif_statistics {

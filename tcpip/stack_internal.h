@@ -89,6 +89,13 @@ struct __attribute__((may_alias)) ip_header {
 #define IP_MORE_FRAGMENTS 0x2000
 #define IP_FRAGMENT_OFFSET 0x1fff /* in units of 8 bytes */
 
+/* One predicate decides what takes the straight way; everything else goes to functions marked so, which keeps their cost (saved
+ * registers, branches) out of it. */
+#define SLOW_PATH __attribute__((noinline, cold))
+
+typedef uint16_t __attribute__((may_alias)) half_alias;
+typedef uint32_t __attribute__((may_alias)) word_alias;
+
 /* ethernet.c */
 /* Push the Ethernet header and hand the frame to the driver's edge. Takes the reference. */
 int ethernet_send(struct netif *netif, struct pbuf *packet, const struct ethernet_address *to,
@@ -148,6 +155,8 @@ const char *reassembly_verify(struct stack *stack);
 /* route.c */
 int path_mtu_init(struct stack *stack);
 void path_mtu_fini(struct stack *stack);
+/* The broadcast address of the interface's network, or its own address where there is none. */
+struct ipv4_address netif_broadcast(const struct netif *netif);
 bool netif_is_broadcast(const struct netif *netif, struct ipv4_address address);
 
 /* loopback.c */
