@@ -14,10 +14,11 @@ PREFIX = "/usr/bin/riscv64-linux-gnu-"
 
 
 def compile_vdso(source, script, output):
+    root = os.path.normpath(os.path.join(os.path.dirname(source), "../../.."))
     subprocess.run([
         PREFIX + "gcc", "-std=gnu17", "-O2", "-Wall", "-Wextra", "-Werror", "-ffreestanding", "-fno-builtin",
         "-fPIC", "-fno-stack-protector", "-fasynchronous-unwind-tables", "-march=rv64gc", "-mabi=lp64d",
-        "-mno-relax", "-I.", "-nostdlib", "-shared", "-Wl,-soname=linux-vdso.so.1", "-Wl,--hash-style=both",
+        "-mno-relax", "-I" + root, "-nostdlib", "-shared", "-Wl,-soname=linux-vdso.so.1", "-Wl,--hash-style=both",
         "-Wl,--build-id=none", "-Wl,-Bsymbolic", "-Wl,--eh-frame-hdr", "-Wl,-z,max-page-size=4096",
         "-Wl,--no-undefined", "-Wl,-T," + script, source, "-o", output,
     ], check=True)
