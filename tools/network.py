@@ -140,7 +140,7 @@ class Network:
             check_forwards(forwards)
             self._user(forwards, log_path, warn)
         elif name == "tap":
-            if not os.path.exists(f"/sys/class/net/{rest}"):
+            if rest not in [name for _, name in socket.if_nameindex()]:
                 raise NetworkError(f"there is no network interface '{rest}'; make it with: ip tuntap add {rest} mode tap")
             self.netdev = f"tap,id=net0,ifname={rest},script=no,downscript=no"
         elif name in ("dgram", "stream"):
