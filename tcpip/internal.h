@@ -42,7 +42,8 @@ struct ip_output_options {
 /* Send a transport segment: `packet` starts at the transport header, with headroom. With PBUF_CSUM_PARTIAL the caller sets
  * csum_offset, with PBUF_GSO_TCP4 also gso_size; csum_start and header_length are filled here. Adds IP and Ethernet headers, resolves
  * ARP when needed (queueing the packet, bounded), fragments when larger than the MTU and not GSO. Takes the reference. Looped
- * back when the destination is ours. -ENOBUFS, -EHOSTUNREACH (ARP failed recently), -EMSGSIZE (dont_fragment). */
+ * back when the destination is ours. -ENOBUFS, -ENETUNREACH, -EMSGSIZE (dont_fragment). That ARP failed comes later, through
+ * tcp_host_unreachable. */
 int ip_output(struct stack *stack, struct route_cache *route, struct ipv4_address source,
               struct ipv4_address destination, struct pbuf *packet,
               const struct ip_output_options *options);

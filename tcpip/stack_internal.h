@@ -114,7 +114,7 @@ void arp_input(struct netif *netif, struct pbuf *frame);
 /* The address's MAC is known now: true. Asks for confirmation where it is stale. */
 bool arp_lookup(struct stack *stack, struct netif *netif, struct ipv4_address address,
                 struct ethernet_address *out);
-/* Send `packet` (IP header first) to `address` as soon as it is resolved. Takes the reference. -EHOSTUNREACH, -ENOBUFS. */
+/* Send `packet` (IP header first) to `address` as soon as it is resolved. Takes the reference. -ENOBUFS. */
 int arp_send_resolved(struct stack *stack, struct netif *netif, struct ipv4_address address,
                       struct pbuf *packet);
 /* Start to resolve without a packet (the gateway at start). */
