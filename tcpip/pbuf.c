@@ -115,6 +115,7 @@ void pbuf_pool_statistics(const struct pbuf_pool *pool, struct pbuf_pool_statist
 	memset(out, 0, sizeof(*out));
 	out->bytes_held = pool->bytes_held;
 	out->failures = pool->failures;
+	out->cap_bytes = pool->config.cap_bytes;
 	for (int c = 0; c < PBUF_CLASSES; c++) {
 		out->live[c] = pool->classes[c].live;
 		out->bytes_used += pool->classes[c].live * class_stride[c];

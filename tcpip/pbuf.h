@@ -84,6 +84,7 @@ struct pbuf_pool_statistics {
 	uint64_t bytes_used;  /* in live pbufs */
 	uint64_t live[PBUF_CLASSES];
 	uint64_t failures; /* allocations refused: cap or memory */
+	uint64_t cap_bytes;
 };
 
 int pbuf_pool_create(struct pbuf_pool **out, const struct pbuf_pool_config *config);

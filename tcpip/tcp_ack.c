@@ -17,6 +17,7 @@ static void unit_free(struct tcp_connection *c, struct tcp_unit *unit)
 	list_remove(&unit->link);
 	if (c->send_next == unit)
 		c->send_next = NULL;
+	c->tcp->send_held -= unit->held;
 	if (unit->foreign)
 		tcp_free(c->tcp, unit, sizeof(*unit));
 	pbuf_free(buffer);

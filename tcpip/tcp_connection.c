@@ -39,6 +39,10 @@ static void configure(struct tcp_stack *tcp)
 	        config->tcp_receive_buffer_max ? config->tcp_receive_buffer_max : 6u << 20;
 	tcp->send_default = config->tcp_send_buffer_bytes ? config->tcp_send_buffer_bytes : 16384;
 	tcp->send_max = config->tcp_send_buffer_max ? config->tcp_send_buffer_max : 4u << 20;
+	struct pbuf_pool_statistics pool;
+	pbuf_pool_statistics(tcp->pool, &pool);
+	tcp->send_limit = pool.cap_bytes / 2;
+	tcp->receive_limit = pool.cap_bytes / 2;
 	stack_random(tcp->stack, tcp->hash_key, sizeof(tcp->hash_key));
 	stack_random(tcp->stack, tcp->secret, sizeof(tcp->secret));
 	stack_random(tcp->stack, &tcp->port_perturbation, sizeof(tcp->port_perturbation));
@@ -185,6 +189,7 @@ void tcp_receive_purge(struct tcp_connection *c)
 {
 	pbuf_free(c->receive_head);
 	c->receive_head = c->receive_tail = NULL;
+	c->tcp->receive_held -= c->receive_true;
 	c->receive_true = 0;
 	if (c->tcp->cursor_connection == c)
 		c->tcp->cursor_connection = NULL;
@@ -197,6 +202,7 @@ void tcp_send_purge(struct tcp_connection *c)
 		struct tcp_unit *unit = list_entry(node, struct tcp_unit, link);
 		struct pbuf *buffer = unit->buffer;
 		list_remove(node);
+		c->tcp->send_held -= unit->held;
 		if (unit->foreign)
 			tcp_free(c->tcp, unit, sizeof(*unit));
 		pbuf_free(buffer);
@@ -210,6 +216,7 @@ void tcp_reassembly_purge(struct tcp_connection *c)
 	c->odd &= (uint8_t)~TCP_ODD_REASSEMBLY;
 	if (!r)
 		return;
+	c->tcp->receive_held -= r->true_bytes;
 	struct list_node *node;
 	while ((node = list_pop_front(&r->queue)) != NULL)
 		pbuf_free(list_entry(node, struct pbuf, link));

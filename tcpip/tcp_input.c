@@ -59,7 +59,7 @@ static inline bool fast_input(struct tcp_connection *c, struct tcp_segment *s,
 	uint32_t window = (uint32_t)s->window << c->snd_wscale, flight = tcp_flight(c);
 	if (c->odd || (s->flags & (uint8_t)~TCP_PSH) != TCP_ACK ||
 	    !seq_eq(s->sequence, c->rcv_nxt) || acked > flight || window == 0 ||
-	    s->length > tcp_receive_window(c))
+	    s->length > tcp_receive_window(c) || tcp_receive_memory_is_short(c->tcp))
 		return false;
 	if (c->timestamps) {
 		if (s->header_bytes != TCP_HEADER_BYTES + TCP_TIMESTAMP_BYTES ||

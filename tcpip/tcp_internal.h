@@ -143,6 +143,7 @@ struct tcp_unit {
 	uint32_t length;   /* bytes written */
 	uint32_t capacity; /* bytes that may be written; == length for foreign buffers */
 	struct tcp_seq sequence;
+	uint32_t held; /* of the pool; 0 for foreign buffers */
 	bool foreign;
 };
 
@@ -328,6 +329,9 @@ struct tcp_stack {
 	uint32_t connection_count, request_count, time_wait_count, orphan_count;
 	uint32_t max_connections, max_time_wait;
 	uint32_t receive_default, receive_max, send_default, send_max;
+	/* Memory of the pool in send queues and in receive queues. Neither may take all of it: ARP,
+	 * ACKs and the rings need some. */
+	uint64_t send_held, send_limit, receive_held, receive_limit;
 	uint64_t hash_key[2];
 	uint64_t secret[2]; /* SipHash key: initial sequence numbers, timestamps, ports */
 	uint32_t port_perturbation;
@@ -407,6 +411,15 @@ static inline void tcp_notify(struct tcp_connection *c, uint32_t readiness)
 {
 	if (c->event)
 		c->event(c->event_context, readiness);
+}
+static inline void tcp_receive_account(struct tcp_connection *c, int64_t bytes)
+{
+	c->receive_true += (uint32_t)bytes;
+	c->tcp->receive_held += (uint64_t)bytes;
+}
+static inline bool tcp_receive_memory_is_short(const struct tcp_stack *tcp)
+{
+	return tcp->receive_held >= tcp->receive_limit;
 }
 static inline uint32_t min_u32(uint32_t a, uint32_t b)
 {

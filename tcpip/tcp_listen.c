@@ -3,7 +3,10 @@
 
 static uint32_t log2_floor(uint32_t v)
 {
-	return 31 - (uint32_t)__builtin_clz(v | 1);
+	uint32_t bits = 0;
+	while (v >>= 1)
+		bits++;
+	return bits;
 }
 
 /* Linux's tcp_select_initial_window: the scale must be able to show the largest buffer that

@@ -37,7 +37,7 @@ void tcp_receive_append(struct tcp_connection *c, struct pbuf *packet, uint32_t 
 		pbuf_free(packet);
 		return;
 	}
-	c->receive_true += true_size(packet);
+	tcp_receive_account(c, true_size(packet));
 	if (c->receive_true > 2 * c->receive_buffer)
 		c->odd |= TCP_ODD_MEMORY;
 	if (c->receive_tail)
@@ -61,12 +61,14 @@ static struct pbuf *queue_entry(struct list_node *node)
 	return list_entry(node, struct pbuf, link);
 }
 
-static void queue_remove(struct tcp_reassembly *r, struct pbuf *packet)
+static void queue_remove(struct tcp_stack *tcp, struct tcp_reassembly *r, struct pbuf *packet)
 {
+	uint32_t size = true_size(packet);
 	list_remove(&packet->link);
 	r->count--;
 	r->bytes -= packet->packet_length;
-	r->true_bytes -= true_size(packet);
+	r->true_bytes -= size;
+	tcp->receive_held -= size;
 }
 
 static struct tcp_reassembly *reassembly_get(struct tcp_connection *c)
@@ -113,17 +115,20 @@ static void sack_blocks_trim(struct tcp_reassembly *r, struct tcp_seq below)
 	r->block_count = kept;
 }
 
-static void queue_insert(struct tcp_reassembly *r, struct list_node *position, struct pbuf *packet)
+static void queue_insert(struct tcp_stack *tcp, struct tcp_reassembly *r,
+                         struct list_node *position, struct pbuf *packet)
 {
+	uint32_t size = true_size(packet);
 	list_insert_before(position, &packet->link);
 	r->count++;
 	r->bytes += packet->packet_length;
-	r->true_bytes += true_size(packet);
+	r->true_bytes += size;
+	tcp->receive_held += size;
 }
 
 /* Put [sequence, end) in its place, without what is there already. Takes the packet. */
-static void out_of_order(struct tcp_reassembly *r, struct pbuf *packet, struct tcp_seq sequence,
-                         struct tcp_seq end)
+static void out_of_order(struct tcp_stack *tcp, struct tcp_reassembly *r, struct pbuf *packet,
+                         struct tcp_seq sequence, struct tcp_seq end)
 {
 	sack_block_add(r, sequence, end);
 	struct list_node *before = r->queue.head.prev; /* the last that starts at or before us */
@@ -164,11 +169,11 @@ static void out_of_order(struct tcp_reassembly *r, struct pbuf *packet, struct t
 			after = &right->link;
 			break;
 		}
-		queue_remove(r, right);
+		queue_remove(tcp, r, right);
 		pbuf_free(right);
 	}
 	packet->sequence = sequence.value;
-	queue_insert(r, after, packet);
+	queue_insert(tcp, r, after, packet);
 }
 
 /* Append what has become contiguous. Returns the bytes. */
@@ -181,7 +186,7 @@ static uint32_t merge_reassembly(struct tcp_connection *c)
 		struct pbuf *packet = queue_entry(node);
 		if (seq_lt(c->rcv_nxt, seq(packet->sequence)))
 			break;
-		queue_remove(r, packet);
+		queue_remove(c->tcp, r, packet);
 		uint32_t length = packet->packet_length;
 		int32_t overlap = seq_diff(c->rcv_nxt, seq(packet->sequence));
 		if ((uint32_t)overlap >= length) {
@@ -201,7 +206,8 @@ static bool has_memory(const struct tcp_connection *c)
 {
 	const struct tcp_reassembly *r = c->reassembly;
 	uint64_t held = c->receive_true + (r ? r->true_bytes : 0u);
-	return held < 2ull * c->receive_buffer && (!r || r->count < TCP_MAX_OUT_OF_ORDER);
+	return held < 2ull * c->receive_buffer && !tcp_receive_memory_is_short(c->tcp) &&
+	       (!r || r->count < TCP_MAX_OUT_OF_ORDER);
 }
 
 /* A hole lies before the segment. */
@@ -222,8 +228,25 @@ static void receive_beyond_hole(struct tcp_connection *c, struct tcp_segment *s,
 	if (seq_lt(sequence, end)) {
 		struct pbuf *packet = s->packet;
 		s->packet = NULL;
-		out_of_order(r, packet, sequence, end);
+		out_of_order(c->tcp, r, packet, sequence, end);
 	}
+}
+
+/* Is there memory for in-order bytes? What waits behind a hole gives way to them (as Linux prunes
+ * it: the peer sends it again), and a reader who has nothing gets his first bytes in any case. */
+static bool make_room(struct tcp_connection *c)
+{
+	if (!(c->odd & TCP_ODD_MEMORY) && !tcp_receive_memory_is_short(c->tcp))
+		return true;
+	struct tcp_reassembly *r = c->reassembly;
+	while (r && !list_is_empty(&r->queue)) {
+		struct pbuf *last = queue_entry(r->queue.head.prev);
+		queue_remove(c->tcp, r, last);
+		pbuf_free(last);
+		r->block_count = 0;
+	}
+	return !c->receive_head ||
+	       (!(c->odd & TCP_ODD_MEMORY) && !tcp_receive_memory_is_short(c->tcp));
 }
 
 /* The segment continues what we have. True: and a FIN is next. */
@@ -231,7 +254,7 @@ static bool receive_in_order(struct tcp_connection *c, struct tcp_segment *s, ui
                              bool fin)
 {
 	uint32_t gso_size = s->packet ? s->packet->gso_size : 0;
-	if (length && !(c->odd & TCP_ODD_MEMORY)) {
+	if (length && make_room(c)) {
 		if (c->timestamps && s->options.has_timestamp && length >= c->rcv_mss)
 			tcp_receive_rtt(c, s->options.timestamp_echo);
 		tcp_receive_append(c, s->packet, length);

@@ -93,6 +93,28 @@ static struct pbuf *gather(struct tcp_connection *c, struct tcp_unit *unit, stru
 	return packet;
 }
 
+/* The header goes right in front of the payload, in the unit's own buffer, which no device reads.
+ */
+static struct pbuf *in_place(struct tcp_unit *unit, uint32_t length, uint32_t header_bytes)
+{
+	struct pbuf *buffer = unit->buffer;
+	buffer->next = NULL;
+	buffer->data = unit->payload - header_bytes;
+	buffer->length = buffer->packet_length = header_bytes + length;
+	return pbuf_ref(buffer);
+}
+
+/* Headers must be 4-aligned: move the payload down over bytes that were acknowledged. */
+static void align_payload(struct tcp_unit *unit)
+{
+	uint32_t shift = (uintptr_t)unit->payload & 3;
+	if (!shift)
+		return;
+	memmove(unit->payload - shift, unit->payload, unit->length);
+	unit->payload -= shift;
+	unit->capacity += shift;
+}
+
 /* Payload with room for the header in front. *length may become less. NULL: no memory. */
 static struct pbuf *payload_packet(struct tcp_connection *c, struct tcp_seq sequence,
                                    uint32_t *length, uint32_t header_bytes)
@@ -100,17 +122,17 @@ static struct pbuf *payload_packet(struct tcp_connection *c, struct tcp_seq sequ
 	struct tcp_unit *unit = find_unit(c, sequence);
 	if (!unit)
 		return NULL;
-	struct pbuf *buffer = unit->buffer;
-	/* The whole segment lies at the start of one buffer that no device reads: the header goes
-	 * in front of it in place. */
-	if (!unit->foreign && buffer->refs == 1 && seq_eq(unit->sequence, sequence) &&
-	    *length <= unit->length && ((uintptr_t)unit->payload & 3) == 0) {
-		buffer->next = NULL;
-		buffer->data = unit->payload - header_bytes;
-		buffer->length = buffer->packet_length = header_bytes + *length;
-		return pbuf_ref(buffer);
-	}
-	return gather(c, unit, sequence, length, header_bytes);
+	bool own = !unit->foreign && unit->buffer->refs == 1 && seq_eq(unit->sequence, sequence);
+	if (own && *length <= unit->length && ((uintptr_t)unit->payload & 3) == 0)
+		return in_place(unit, *length, header_bytes);
+	struct pbuf *packet = gather(c, unit, sequence, length, header_bytes);
+	if (packet || !own)
+		return packet;
+	/* Memory held by data that could not leave for want of memory would never come back: send
+	 * what needs none. */
+	align_payload(unit);
+	*length = min_u32(*length, unit->length);
+	return in_place(unit, *length, header_bytes);
 }
 
 static struct pbuf *control_packet(struct tcp_stack *tcp, uint32_t header_bytes)
@@ -145,7 +167,8 @@ uint32_t tcp_window_space(const struct tcp_connection *c)
 uint32_t tcp_free_window(const struct tcp_connection *c)
 {
 	uint32_t space = tcp_window_space(c), unread = tcp_unread(c);
-	if (unread >= space || c->receive_true >= 2 * c->receive_buffer)
+	if (unread >= space || c->receive_true >= 2 * c->receive_buffer ||
+	    tcp_receive_memory_is_short(c->tcp))
 		return 0;
 	return space - unread;
 }

@@ -155,6 +155,9 @@ static struct pbuf *unit_buffer(struct tcp_connection *c, uint64_t want)
 
 static struct tcp_unit *unit_create(struct tcp_connection *c, uint64_t want)
 {
+	struct tcp_stack *tcp = c->tcp;
+	if (tcp->send_held >= tcp->send_limit)
+		return NULL;
 	struct pbuf *buffer = unit_buffer(c, want);
 	if (!buffer)
 		return NULL;
@@ -167,7 +170,9 @@ static struct tcp_unit *unit_create(struct tcp_connection *c, uint64_t want)
 		.payload = buffer->data,
 		.capacity = capacity,
 		.sequence = c->write_seq,
+		.held = buffer->block_bytes,
 	};
+	tcp->send_held += unit->held;
 	list_push_back(&c->send_queue, &unit->link);
 	return unit;
 }
@@ -250,6 +255,7 @@ int tcp_send_pbuf(struct tcp_connection *c, struct pbuf *data, bool more)
 	if (first) {
 		if (tail && !tail->length) { /* reserved and never filled */
 			list_remove(&tail->link);
+			c->tcp->send_held -= tail->held;
 			pbuf_free(tail->buffer);
 		}
 		list_splice_back(&c->send_queue, &units);
@@ -365,11 +371,11 @@ static void consume_pieces(struct tcp_connection *c, uint64_t bytes)
 			piece->data += bytes;
 			piece->length -= (uint32_t)bytes;
 			if (!piece->block)
-				c->receive_true -= (uint32_t)bytes;
+				tcp_receive_account(c, -(int64_t)bytes);
 			return;
 		}
 		bytes -= piece->length;
-		c->receive_true -= tcp_piece_true_size(piece);
+		tcp_receive_account(c, -(int64_t)tcp_piece_true_size(piece));
 		c->receive_head = piece->next;
 		if (!c->receive_head)
 			c->receive_tail = NULL;

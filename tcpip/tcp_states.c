@@ -76,6 +76,20 @@ static bool completes_simultaneous_open(const struct tcp_connection *c, const st
 	       seq_eq(s->sequence, c->irs) && seq_eq(s->acknowledgment, c->snd_nxt);
 }
 
+/* Data that we have already, from the last window's worth. Its ACK may be news: a peer that is
+ * short of memory may have nothing but its retransmissions to carry it. What is left of the segment
+ * is that ACK. */
+static bool reduce_to_ack(const struct tcp_connection *c, struct tcp_segment *s)
+{
+	int32_t behind = seq_diff(c->rcv_nxt, s->sequence);
+	if (!s->length || !(s->flags & TCP_ACK) || !tcp_is_synchronized(c) || behind < 0 ||
+	    (uint32_t)behind > tcp_window_space(c) + s->length)
+		return false;
+	s->length = 0;
+	s->flags = TCP_ACK;
+	return true;
+}
+
 /* First to fourth check. False: the segment is dealt with. */
 static bool segment_passes(struct tcp_connection *c, struct tcp_segment *s)
 {
@@ -87,11 +101,12 @@ static bool segment_passes(struct tcp_connection *c, struct tcp_segment *s)
 	if (!sequence_is_acceptable(c, s)) {
 		if (s->flags & TCP_RST)
 			return false;
-		if (s->flags & TCP_SYN)
+		if (s->flags & TCP_SYN) {
 			tcp_challenge_ack(c);
-		else
-			invalid_segment(c, s);
-		return false;
+			return false;
+		}
+		invalid_segment(c, s);
+		return reduce_to_ack(c, s);
 	}
 	if (s->flags & TCP_RST) {
 		if (seq_eq(s->sequence, c->rcv_nxt))

@@ -162,6 +162,7 @@ static const char *verify_table(const struct tcp_table *table)
 const char *tcp_verify(struct stack *stack)
 {
 	struct tcp_stack *tcp = stack_tcp(stack);
+	uint64_t send_held = 0, receive_held = 0;
 	uint32_t connections = 0, hashed = 0, orphans = 0, waiting = 0, requests = 0;
 	list_for_each(node, &tcp->all)
 	{
@@ -169,6 +170,9 @@ const char *tcp_verify(struct stack *stack)
 		connections++;
 		hashed += c->hashed;
 		orphans += c->orphan;
+		receive_held += c->receive_true + (c->reassembly ? c->reassembly->true_bytes : 0);
+		list_for_each(n, &c->send_queue) send_held +=
+		        list_entry(n, struct tcp_unit, link)->held;
 		MUST(c->owned || c->flow.state != TCP_CLOSED,
 		     "a closed connection that nobody owns");
 		const char *broken = tcp_connection_verify(c);
@@ -179,6 +183,8 @@ const char *tcp_verify(struct stack *stack)
 	for (uint32_t i = 0; i <= TCP_SYNACK_RETRIES; i++)
 		list_for_each(node, &tcp->requests[i]) requests++;
 	MUST(connections == tcp->connection_count, "connections are miscounted");
+	MUST(send_held == tcp->send_held, "the memory of the send queues is miscounted");
+	MUST(receive_held == tcp->receive_held, "the memory of the receive queues is miscounted");
 	MUST(orphans == tcp->orphan_count, "orphans are miscounted");
 	MUST(waiting == tcp->time_wait_count, "TIME_WAITs are miscounted");
 	MUST(requests == tcp->request_count, "requests are miscounted");

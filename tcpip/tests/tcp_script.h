@@ -132,7 +132,7 @@ static inline void flush_hosts(struct script *s)
 static inline void inject_unverified(struct script *s, struct sending segment)
 {
 	struct host *host = &s->wire.host[0];
-	struct pbuf *p = pbuf_alloc(host->pool, PBUF_PAGE, 18);
+	struct pbuf *p = pbuf_alloc(host->receive_pool, PBUF_PAGE, 18);
 	CHECK(p);
 	uint8_t *tcp = p->data + 34, options[40] = { 0 };
 	uint32_t option_bytes = put_options(s, &segment, options);

@@ -362,6 +362,7 @@ static void observe(struct host *host, const struct wire_frame *frame)
 	if (flags & TCP_SYN) {
 		struct tcp_options o;
 		tcp_parse_options(tcp + 20, header - 20, &o);
+		flow->edge_known[server] = false; /* an old SYN may begin another connection */
 		flow->scaling[server] = o.has_window_scale;
 		flow->wscale[server] = o.window_scale;
 	}
@@ -410,6 +411,8 @@ static struct impairments choose_impairments(struct random_source *r)
 		i.offloads |= NETIF_TX_CSUM;
 	if (i.offloads && random_chance(r, 600))
 		i.offloads |= NETIF_TX_TSO4 | NETIF_TX_TSO_ECN;
+	if (random_chance(r, 200))
+		i.pool_bytes = 40000 + random_below(r, 1000000);
 	if (random_chance(r, 200))
 		i.mtu = 576 + random_below(r, 9000);
 	return i;
@@ -528,8 +531,11 @@ static void simulate(uint64_t seed)
 	for (int i = 0; i < 2; i++) {
 		sim->wire.host[i].observe = observe;
 		sim->wire.host[i].observer = sim;
-		if (impairments.allocation_failures)
+		if (impairments.allocation_failures) {
 			pbuf_pool_inject_failures(sim->wire.host[i].pool, pool_fails, &sim->wire);
+			pbuf_pool_inject_failures(sim->wire.host[i].receive_pool, pool_fails,
+			                          &sim->wire);
+		}
 	}
 	CHECK_EQ(tcp_open(sim->wire.host[1].stack, &sim->listener, accept_event, sim), 0);
 	struct endpoint any = { { 0 }, PORT };

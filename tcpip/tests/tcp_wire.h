@@ -53,12 +53,14 @@ struct impairments {
 	uint32_t allocation_failures; /* permille */
 	uint32_t offloads;
 	uint32_t mtu;
+	uint64_t pool_bytes; /* cap of what the stack itself allocates; 0: plenty */
 };
 
 struct host {
 	struct loop loop;
 	struct stack *stack;
 	struct pbuf_pool *pool;
+	struct pbuf_pool *receive_pool; /* a driver's ring always has its buffers */
 	struct netif netif;
 	struct wire *wire;
 	struct loop_hook flush_hook;
@@ -229,9 +231,12 @@ static inline void host_create(struct wire *wire, int index)
 	const struct loop_config loop_config = { .reallocate = wire_reallocate };
 	CHECK_EQ(loop_init(&host->loop, &loop_config), 0);
 	host->loop.now_ns = wire->now_ns;
-	const struct pbuf_pool_config pool_config = { .block_alloc = wire_block_alloc,
-		                                      .block_free = wire_block_free,
-		                                      .cap_bytes = 256 << 20 };
+	struct pbuf_pool_config pool_config = { .block_alloc = wire_block_alloc,
+		                                .block_free = wire_block_free,
+		                                .cap_bytes = 256 << 20 };
+	CHECK_EQ(pbuf_pool_create(&host->receive_pool, &pool_config), 0);
+	if (wire->impairments.pool_bytes)
+		pool_config.cap_bytes = wire->impairments.pool_bytes;
 	CHECK_EQ(pbuf_pool_create(&host->pool, &pool_config), 0);
 	const struct stack_config config = { .loop = &host->loop,
 		                             .alloc = wire_alloc,
@@ -283,6 +288,7 @@ static inline void wire_destroy(struct wire *wire)
 		pbuf_pool_statistics(host->pool, &s);
 		CHECK_EQ(s.bytes_used, 0);
 		CHECK(pbuf_pool_destroy(host->pool));
+		CHECK(pbuf_pool_destroy(host->receive_pool));
 		CHECK_EQ(host->bytes_allocated, 0);
 		CHECK_EQ(host->loop.timers_created, 0);
 		loop_fini(&host->loop);
@@ -294,7 +300,7 @@ static inline struct pbuf *wire_receive_buffers(struct host *host, const struct 
 {
 	struct pbuf *first = NULL, *last = NULL;
 	for (uint32_t at = 0; at < frame->bytes;) {
-		struct pbuf *p = pbuf_alloc(host->pool, PBUF_PAGE, first ? 0 : 18);
+		struct pbuf *p = pbuf_alloc(host->receive_pool, PBUF_PAGE, first ? 0 : 18);
 		if (!p) {
 			pbuf_free(first);
 			return NULL;

@@ -1,0 +1,383 @@
+/* Scripts for the sender: the RFCs' finer points, and what other stacks got wrong (named in the
+ * comments: project and issue number). */
+#include "tcpip/tests/tcp_script.h"
+
+static struct script s;
+
+/* A connection with all options, as Linux peers have it. */
+static void begin_modern(const char *name)
+{
+	script_begin(&s, name);
+	s.timestamps = s.sack = s.scaling = true;
+	s.wscale = 7;
+	s.window = 512; /* << 7: 65536 */
+	script_listen(&s, 16);
+	script_accept(&s);
+}
+
+static void begin_plain(const char *name)
+{
+	script_begin(&s, name);
+	script_accept(&s);
+}
+
+static void expect_data(uint32_t seq, uint32_t ack, uint32_t length, uint32_t mss)
+{
+	for (uint32_t at = 0; at < length; at += mss)
+		expect(&s, A, seq + at, ack, min_u32(mss, length - at));
+}
+
+static void send_sack(uint32_t ack, uint32_t start, uint32_t end)
+{
+	struct tcp_interval block = { seq(start), seq(end) };
+	inject(&s, (struct sending){
+	                   .flags = A, .seq = 1, .ack = ack, .sack = &block, .sack_count = 1 });
+}
+
+/* ---- sending ---- */
+
+static void congestion_window(void)
+{
+	/* seastar #1015, smoltcp ba2ab35a: the window limits what is in flight, not what is sent at
+	 * once. */
+	begin_plain("initial window, slow start");
+	tcp_set_option(s.c, TCP_OPTION_SEND_BUFFER, 1 << 20);
+	user_write(&s, 200000);
+	expect_data(1, 1, 14600, 1460);
+	expect_silence(&s);
+	send_segment(&s, A, 1, 1 + 2920, 0);
+	expect_data(14601, 1, 4 * 1460, 1460);
+	expect_silence(&s);
+	send_segment(&s, A, 1, 1 + 20440, 0);
+	CHECK_EQ(s.c->cwnd, 14600 + 20440);
+	script_end(&s);
+
+	begin_plain("the peer's window is honoured");
+	s.window = 3000;
+	send_segment(&s, A, 1, 1, 1);
+	expect(&s, A, 1, 2, 0);
+	user_write(&s, 10000);
+	expect_data(1, 2, 2920, 1460);
+	expect_silence(&s);
+	s.window = 4000;
+	send_segment(&s, A, 2, 1461, 0);
+	expect(&s, A, 2921, 2, 1460);
+	expect_silence(&s);
+	script_end(&s);
+}
+
+static void retransmission(void)
+{
+	begin_plain("retransmission timer: 200 ms at least, doubling (smoltcp #1023)");
+	wait_ns(&s, 10 * MS);
+	user_write(&s, 100);
+	uint64_t start = s.wire.now_ns;
+	expect(&s, A, 1, 1, 100);
+	wait_ns(&s, 13 * SECOND);
+	uint64_t gap = 200 * MS, at = 0;
+	for (int i = 0; i < 6; i++, gap *= 2) {
+		at += gap;
+		uint64_t when = expect(&s, A, 1, 1, 100)->at_ns - start;
+		CHECK(when >= at && when < at + 5 * MS);
+	}
+	expect_silence(&s);
+	/* smoltcp #62: an ACK of nothing new does not restart the timer. */
+	send_segment(&s, A, 1, 1, 0);
+	wait_ns(&s, 12800 * MS);
+	expect(&s, A, 1, 1, 100);
+	send_segment(&s, A, 1, 101, 0);
+	wait_ns(&s, 600 * SECOND);
+	expect_silence(&s);
+	script_end(&s);
+
+	begin_plain("ETIMEDOUT after 15 retries' time");
+	user_write(&s, 100);
+	wait_ns(&s, 900 * SECOND);
+	expect_state(&s, TCP_ESTABLISHED);
+	wait_ns(&s, 200 * SECOND);
+	expect_state(&s, TCP_CLOSED);
+	CHECK_EQ(tcp_take_error(s.c), ETIMEDOUT);
+	script_end(&s);
+
+	begin_plain("TCP_USER_TIMEOUT");
+	tcp_set_option(s.c, TCP_OPTION_USER_TIMEOUT_MS, 3000);
+	user_write(&s, 100);
+	wait_ns(&s, 10 * SECOND);
+	expect_state(&s, TCP_CLOSED);
+	CHECK_EQ(tcp_take_error(s.c), ETIMEDOUT);
+	script_end(&s);
+
+	begin_plain("a retransmission that is acknowledged at once is no RTT sample (Karn)");
+	wait_ns(&s, 10 * MS);
+	user_write(&s, 100);
+	wait_ns(&s, 250 * MS);
+	uint32_t srtt = s.c->srtt_us8;
+	send_segment(&s, A, 1, 101, 0);
+	CHECK_EQ(s.c->srtt_us8, srtt);
+	script_end(&s);
+}
+
+static void fast_retransmit(void)
+{
+	begin_plain("three duplicate ACKs, without SACK (RFC 5681, 6582)");
+	user_write(&s, 14600);
+	expect_data(1, 1, 14600, 1460);
+	for (int i = 0; i < 2; i++)
+		send_segment(&s, A, 1, 1, 0);
+	expect_silence(&s);
+	send_segment(&s, A, 1, 1, 0);
+	expect(&s, A, 1, 1, 1460);
+	expect_silence(&s);
+	send_segment(&s, A, 1, 4381, 0); /* partial: the next one is missing, too */
+	expect(&s, A, 4381, 1, 1460);
+	send_segment(&s, A, 1, 14601, 0);
+	CHECK_EQ(s.c->congestion_state, TCP_CA_OPEN);
+	expect_silence(&s);
+	script_end(&s);
+
+	begin_plain("limited transmit (RFC 3042)");
+	tcp_set_option(s.c, TCP_OPTION_SEND_BUFFER, 1 << 20);
+	user_write(&s, 50000);
+	expect_data(1, 1, 14600, 1460);
+	send_segment(&s, A, 1, 1, 0);
+	expect(&s, A, 14601, 1, 1460);
+	send_segment(&s, A, 1, 1, 0);
+	expect(&s, A, 16061, 1, 1460);
+	send_segment(&s, A, 1, 1, 0);
+	expect(&s, A, 1, 1, 1460);
+	script_end(&s);
+
+	begin_plain("a window update is no duplicate ACK (smoltcp #748)");
+	user_write(&s, 14600);
+	expect_data(1, 1, 14600, 1460);
+	for (int i = 0; i < 6; i++) {
+		s.window -= 10;
+		send_segment(&s, A, 1, 1, 0);
+		s.window += 20;
+		send_segment(&s, A, 1, 1, 0);
+	}
+	CHECK_EQ(stack_counters(s.wire.host[0].stack)->tcp_fast_retransmits, 0);
+	script_end(&s);
+
+	begin_plain("data segments are no duplicate ACKs");
+	user_write(&s, 14600);
+	expect_data(1, 1, 14600, 1460);
+	for (uint32_t i = 0; i < 6; i++)
+		send_segment(&s, A, 1 + 10 * i, 1, 10);
+	CHECK_EQ(stack_counters(s.wire.host[0].stack)->tcp_fast_retransmits, 0);
+	script_end(&s);
+
+	begin_plain("duplicate ACKs without end (smoltcp #224)");
+	user_write(&s, 14600);
+	for (int i = 0; i < 70000; i++)
+		send_segment(&s, A, 1, 1, 0);
+	CHECK(s.c->duplicate_acks >= 3);
+	send_segment(&s, A, 1, 14601, 0);
+	CHECK_EQ(s.c->duplicate_acks, 0);
+	script_end(&s);
+}
+
+static void sack_sending(void)
+{
+	begin_modern("SACK: only the holes are sent again (RFC 6675)");
+	user_write(&s, 14480);
+	expect_data(1, 1, 14480, 1448);
+	send_sack(1, 1449, 2897);
+	expect_silence(&s);
+	send_sack(1, 1449, 4345);
+	expect_silence(&s);
+	struct tcp_interval blocks[2] = { { seq(5793), seq(10137) }, { seq(1449), seq(4345) } };
+	inject(&s,
+	       (struct sending){ .flags = A, .seq = 1, .ack = 1, .sack = blocks, .sack_count = 2 });
+	expect(&s, A, 1, 1, 1448);
+	expect(&s, A, 4345, 1, 1448);
+	expect_silence(&s);
+	send_segment(&s, A, 1, 4345, 0);
+	expect_silence(&s);
+	send_segment(&s, A, 1, 14481, 0);
+	CHECK_EQ(s.c->congestion_state, TCP_CA_OPEN);
+	CHECK(!s.c->scoreboard); /* gvisor #14092 */
+	script_end(&s);
+
+	begin_modern("SACK of nonsense is ignored");
+	user_write(&s, 14480);
+	expect_data(1, 1, 14480, 1448);
+	send_sack(1, 100000, 200000);
+	send_sack(1, 4000, 3000);
+	send_sack(1, 4000, 4000);
+	CHECK(!s.c->scoreboard);
+	CHECK_EQ(s.c->duplicate_acks, 0);
+	script_end(&s);
+
+	begin_modern("a lost repair is repaired again");
+	tcp_set_option(s.c, TCP_OPTION_SEND_BUFFER, 1 << 20);
+	s.window = 60000;
+	user_write(&s, 60000);
+	expect_data(1, 1, 14480, 1448);
+	send_sack(1, 1449, 14481);
+	expect(&s, A, 1, 1, 1448);
+	uint32_t sent = s.count;
+	while (s.next < s.count)
+		s.next++;
+	CHECK(sent > 11);
+	uint32_t end = s.seen[s.count - 1].seq + s.seen[s.count - 1].length;
+	send_sack(1, 1449, end);
+	expect(&s, A, 1, 1, 1448);
+	script_end(&s);
+
+	begin_modern("timeout: everything that was not SACKed, in slow start");
+	user_write(&s, 5792);
+	expect_data(1, 1, 5792, 1448);
+	send_sack(1, 2897, 4345);
+	wait_ns(&s, 300 * MS);
+	expect(&s, A, 1, 1, 1448);
+	expect_silence(&s);
+	send_sack(1449, 2897, 4345);
+	expect(&s, A, 1449, 1, 1448);
+	while (s.next < s.count)
+		CHECK_EQ(s.seen[s.next++].seq, 4345);
+	script_end(&s);
+}
+
+static void nagle(void)
+{
+	begin_plain("Nagle");
+	user_write(&s, 10);
+	expect(&s, A, 1, 1, 10);
+	user_write(&s, 10);
+	user_write(&s, 10);
+	expect_silence(&s);
+	send_segment(&s, A, 1, 11, 0);
+	expect(&s, A, 11, 1, 20);
+	script_end(&s);
+
+	begin_plain("TCP_NODELAY");
+	tcp_set_option(s.c, TCP_OPTION_NODELAY, 1);
+	user_write(&s, 10);
+	user_write(&s, 10);
+	expect(&s, A, 1, 1, 10);
+	expect(&s, A, 11, 1, 10);
+	script_end(&s);
+
+	begin_plain("many writes before the flush make one segment");
+	uint8_t *room;
+	for (int i = 0; i < 10; i++) {
+		CHECK_EQ(tcp_send_reserve(s.c, 10, &room), 10);
+		memset(room, 'y', 10);
+		tcp_send_commit(s.c, 10, false);
+	}
+	flush_hosts(&s);
+	expect(&s, A, 1, 1, 100);
+	expect_silence(&s);
+	script_end(&s);
+
+	begin_plain("TCP_CORK");
+	tcp_set_option(s.c, TCP_OPTION_CORK, 1);
+	user_write(&s, 2000);
+	expect(&s, A, 1, 1, 1460);
+	send_segment(&s, A, 1, 1461, 0);
+	expect_silence(&s);
+	tcp_set_option(s.c, TCP_OPTION_CORK, 0);
+	flush_hosts(&s);
+	expect(&s, A, 1461, 1, 540);
+	script_end(&s);
+
+	begin_plain("corked bytes leave after 200 ms");
+	tcp_set_option(s.c, TCP_OPTION_CORK, 1);
+	user_write(&s, 100);
+	wait_ns(&s, 150 * MS);
+	expect_silence(&s);
+	wait_ns(&s, 100 * MS);
+	expect(&s, A, 1, 1, 100);
+	script_end(&s);
+}
+
+static void zero_window(void)
+{
+	begin_plain("persist timer (lwIP #50837): probes, then data");
+	user_write(&s, 10);
+	expect(&s, A, 1, 1, 10);
+	s.window = 0;
+	send_segment(&s, A, 1, 11, 0);
+	user_write(&s, 100);
+	expect_silence(&s);
+	uint64_t start = s.wire.now_ns;
+	wait_ns(&s, 5 * SECOND);
+	uint64_t at = 0, gap = 200 * MS;
+	for (int i = 0; i < 4; i++, gap *= 2) {
+		at += gap;
+		uint64_t when = expect(&s, A, 10, 1, 0)->at_ns - start;
+		CHECK(when >= at && when < at + 5 * MS);
+	}
+	expect_silence(&s);
+	s.window = 50;
+	send_segment(&s, A, 1, 11,
+	             0); /* still too small for silly-window avoidance: the timer sends it */
+	expect_silence(&s);
+	wait_ns(&s, 250 * MS);
+	expect(&s, A, 11, 1, 50);
+	s.window = 10000;
+	send_segment(&s, A, 1, 61, 0);
+	expect(&s, A, 61, 1, 50);
+	script_end(&s);
+
+	begin_plain("no persist timer without data (lwIP #34517)");
+	send_segment(&s, A, 1, 1, 1);
+	expect(&s, A, 1, 2, 0);
+	s.window = 0;
+	send_segment(&s, A, 2, 1, 0);
+	CHECK_EQ(s.c->snd_wnd, 0);
+	wait_ns(&s, 100 * SECOND);
+	expect_silence(&s);
+	script_end(&s);
+
+	begin_plain("a peer that answers probes lives for ever");
+	send_segment(&s, A, 1, 1, 1);
+	expect(&s, A, 1, 2, 0);
+	s.window = 0;
+	send_segment(&s, A, 2, 1, 0);
+	user_write(&s, 100);
+	for (int i = 0; i < 40; i++) {
+		wait_ns(&s, 125 * SECOND);
+		send_segment(&s, A, 2, 1, 0);
+	}
+	expect_state(&s, TCP_ESTABLISHED);
+	s.next = s.count;
+	s.window = 1000;
+	send_segment(&s, A, 2, 1, 0);
+	wait_ns(&s, 1 * MS);
+	expect(&s, A, 1, 2, 100);
+	script_end(&s);
+
+	begin_plain("a stale window is not taken (mirage-tcpip #146)");
+	send_segment(&s, A, 1, 1, 10);
+	expect(&s, A, 1, 11, 0);
+	s.window = 0;
+	send_segment(&s, A, 1, 1, 0);
+	CHECK_EQ(s.c->snd_wnd, 65535);
+	script_end(&s);
+
+	begin_plain("window growth with the same ACK is taken (seastar)");
+	s.window = 1460;
+	send_segment(&s, A, 1, 1, 1);
+	expect(&s, A, 1, 2, 0);
+	user_write(&s, 2920);
+	expect(&s, A, 1, 2, 1460);
+	expect_silence(&s);
+	s.window = 2920;
+	send_segment(&s, A, 2, 1, 0);
+	expect(&s, A, 1461, 2, 1460);
+	script_end(&s);
+}
+
+int main(void)
+{
+	congestion_window();
+	retransmission();
+	fast_retransmit();
+	sack_sending();
+	nagle();
+	zero_window();
+	printf("ok\n");
+	return 0;
+}
