@@ -217,7 +217,7 @@ def main():
 if __name__ == "__main__":
     try:
         sys.exit(main())
-    except (MeasurementError, debian.SetupError, launch.UsageError, machine.MachineError, network.NetworkError) as error:
+    except (MeasurementError, debian.SetupError, launch.BuildError, launch.UsageError, machine.MachineError, network.NetworkError) as error:
         print(f"compare: {error}", file=sys.stderr)
         sys.exit(1)
     except KeyboardInterrupt:

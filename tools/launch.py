@@ -25,6 +25,10 @@ class UsageError(Exception):
     """The command line is wrong; the text says how."""
 
 
+class BuildError(Exception):
+    """What is to run can't be built."""
+
+
 class Parser(argparse.ArgumentParser):
     """An argument parser whose errors name the valid options."""
 
@@ -112,7 +116,7 @@ def bazel_build(*targets):
                             stderr=subprocess.STDOUT, text=True, check=False)
     if result.returncode != 0:
         sys.stderr.write(result.stdout)
-        raise UsageError("the build failed")
+        raise BuildError("the build failed")
 
 
 def log_path(options, name):
@@ -205,9 +209,12 @@ def main():
     commands = {"run": run, "boot": boot, "images": list_images}
     try:
         return commands[sys.argv[1]](sys.argv[2:])
-    except (UsageError, network.NetworkError, machine.MachineError, mkimage.ImageError, debian.SetupError) as error:
+    except (UsageError, network.NetworkError, machine.MachineError, mkimage.ImageError) as error:
         say("error: " + str(error))
         return machine.STATUS_USAGE
+    except (BuildError, debian.SetupError) as error:
+        say("error: " + str(error))
+        return machine.STATUS_DEAD
     except KeyboardInterrupt:
         return machine.STATUS_INTERRUPTED
 

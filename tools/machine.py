@@ -5,7 +5,7 @@ Exit statuses, of `hl run` and `hl boot` as well:
     2                   wrong usage: nothing was started
     121                 the kernel panicked
     124                 the time of --timeout ran out
-    125                 QEMU could not start, or died
+    125                 set-up, build or QEMU failed
     130                 interrupted
 A program may return one of these too; `Outcome.kind` and the launcher's last line tell them apart.
 """

@@ -114,7 +114,9 @@ def install(missing, cache):
     with open(log, "w", encoding="utf-8") as file:
         result = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=file, stderr=file, env=environment, check=False)
     if result.returncode != 0:
-        raise debian.SetupError(f"apt-get could not install {' '.join(names)}; its output is in {log}")
+        with open(log, encoding="utf-8", errors="replace") as file:
+            said = [line.strip() for line in file if line.startswith(("E:", "dpkg: error"))]
+        raise debian.SetupError(f"apt-get could not install {' '.join(names)}: {' '.join(said[-2:])} (log: {log})")
     shutil.rmtree(os.path.join(cache, "apt", "host", "cache"), ignore_errors=True)
     still = [name for name, _ in missing_packages()]
     if still:
