@@ -51,9 +51,49 @@ long sys_mmap(struct thread *thread, const uint64_t *argument)
 	return address_space_map(space, user(argument[0]), bytes, protection, flags, file, offset);
 }
 
+/*
+ * A large range goes piece by piece, one per turn of the loop. Each piece is an munmap of its own,
+ * from the top down: what another thread maps meanwhile into the part that is gone already is not
+ * touched again.
+ */
+#define UNMAP_PIECE_BYTES (8ull << 20)
+
+struct unmap {
+	uint64_t start, end; /* what is left */
+};
+
+static long unmap_piece(struct thread *thread, uint32_t reasons)
+{
+	struct unmap *unmap = THREAD_PARK_STATE(thread, struct unmap);
+	struct address_space *space = space_of(thread);
+	thread->uninterruptible = false;
+	if (reasons & (WAKE_KILL | WAKE_SIGNAL))
+		return -EINTR; /* the process ends, and all of its memory with it */
+	uint64_t from = unmap->end - unmap->start > UNMAP_PIECE_BYTES
+	                        ? unmap->end - UNMAP_PIECE_BYTES
+	                        : unmap->start;
+	if (space->resident_pages * PAGE_SIZE <= UNMAP_PIECE_BYTES)
+		from = unmap->start;
+	int error = address_space_unmap(space, user(from), unmap->end - from);
+	if (error || from == unmap->start)
+		return error;
+	unmap->end = from;
+	thread->uninterruptible = true;
+	thread_wait_until(thread, thread->task.hart->loop.now_ns);
+	thread_park(thread, unmap_piece);
+	return SYS_PARKED;
+}
+
 long sys_munmap(struct thread *thread, const uint64_t *argument)
 {
-	return address_space_unmap(space_of(thread), user(argument[0]), argument[1]);
+	struct address_space *space = space_of(thread);
+	uint64_t start = argument[0], bytes = argument[1];
+	if (bytes <= UNMAP_PIECE_BYTES || space->resident_pages * PAGE_SIZE <= UNMAP_PIECE_BYTES ||
+	    !range_is_valid(start, page_round_up(bytes)))
+		return address_space_unmap(space, user(start), bytes);
+	*THREAD_PARK_STATE(thread, struct unmap) =
+	        (struct unmap){ start, start + page_round_up(bytes) };
+	return unmap_piece(thread, 0);
 }
 
 long sys_mprotect(struct thread *thread, const uint64_t *argument)

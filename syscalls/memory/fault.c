@@ -11,6 +11,16 @@ void address_space_init(void)
 	void *zero = page_alloc_zeroed(0);
 	KASSERT(zero);
 	zero_page = page_of(zero);
+	KASSERT(!address_spaces_init());
+}
+
+void *fresh_page(bool zeroed)
+{
+	for (;;) {
+		void *page = zeroed ? page_alloc_zeroed(0) : page_alloc(0);
+		if (__builtin_expect(page != NULL, 1) || !address_spaces_reclaim())
+			return page;
+	}
 }
 
 static struct mapping *find(struct address_space *space, uint64_t address)
@@ -57,7 +67,7 @@ static int fault_anonymous(struct address_space *space, struct mapping *mapping,
 		page_get(zero_page);
 		return install(space, address, zero_page, permission & ~(unsigned)PAGE_WRITE);
 	}
-	void *fresh = page_alloc_zeroed(0);
+	void *fresh = fresh_page(true);
 	if (!fresh)
 		return out_of_memory(address);
 	return install(space, address, page_of(fresh), permission);
@@ -109,7 +119,7 @@ static int fault_file(struct address_space *space, struct mapping *mapping, uint
 			fault_around(space, mapping, address, permission);
 		return error;
 	}
-	void *copy = page_alloc(0);
+	void *copy = fresh_page(false);
 	if (copy)
 		memcpy(copy, page_address(page), PAGE_SIZE);
 	page_put(page);
@@ -137,7 +147,7 @@ static int fault_copy(struct address_space *space, struct mapping *mapping, uint
 		page_protect(&space->table, user(address), permission);
 		return 0;
 	}
-	void *copy = old == zero_page ? page_alloc_zeroed(0) : page_alloc(0);
+	void *copy = fresh_page(old == zero_page);
 	if (!copy)
 		return out_of_memory(address);
 	if (old != zero_page)

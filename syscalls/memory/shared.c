@@ -20,13 +20,13 @@ static int shared_page(struct file *file, uint64_t index, bool shared_write, str
 		return -ENXIO;
 	struct page ***chunk = &memory->chunk[index / CHUNK_PAGES];
 	if (!*chunk) {
-		*chunk = page_alloc_zeroed(0);
+		*chunk = fresh_page(true);
 		if (!*chunk)
 			return -ENOMEM;
 	}
 	struct page **slot = &(*chunk)[index % CHUNK_PAGES];
 	if (!*slot) {
-		void *fresh = page_alloc_zeroed(0);
+		void *fresh = fresh_page(true);
 		if (!fresh)
 			return -ENOMEM;
 		*slot = page_of(fresh);

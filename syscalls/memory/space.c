@@ -1,10 +1,12 @@
 /* Address spaces: making, copying (fork) and taking them apart. */
 #include "syscalls/memory/space.h"
 
-/* Pages given back per event when an address space ends. */
+/* Pages given back per turn of the loop when an address space ends. */
 #define TEARDOWN_BYTES (4ull << 20)
 
-static void teardown_step(struct loop *loop, struct loop_watcher *watcher, uint32_t events);
+/* Address spaces whose last user is gone and whose pages are not all given back yet. */
+static struct list ending = { { &ending.head, &ending.head } };
+static struct loop_timer teardown_timer; /* fires at once: in the next turn */
 
 int address_space_create(struct address_space **out)
 {
@@ -17,7 +19,7 @@ int address_space_create(struct address_space **out)
 	}
 	space->refs = 1;
 	mapping_tree_init(&space->mappings, MAP_FLOOR);
-	loop_watcher_init(&space->teardown, LOOP_PRIORITY_DEFERRED, teardown_step);
+	list_node_init(&space->ending_link);
 	*out = space;
 	return 0;
 }
@@ -48,17 +50,16 @@ struct mapping *mapping_copy(const struct mapping *from)
 	return copy;
 }
 
-static void teardown_step(struct loop *loop, struct loop_watcher *watcher, uint32_t events)
+/* True when the space is gone. */
+static bool teardown_step(struct address_space *space)
 {
-	struct address_space *space = container_of(watcher, struct address_space, teardown);
 	uint64_t left = TEARDOWN_BYTES;
-	(void)events;
 	while (left) {
 		struct list_node *node = list_first(&space->mappings.order);
 		if (!node) {
 			page_table_destroy(&space->table);
 			heap_free(space);
-			return;
+			return true;
 		}
 		struct mapping *mapping = list_entry(node, struct mapping, link);
 		uint64_t from = space->teardown_address > mapping->start ? space->teardown_address
@@ -77,15 +78,41 @@ static void teardown_step(struct loop *loop, struct loop_watcher *watcher, uint3
 			mapping_free(mapping);
 		}
 	}
-	loop_post(loop, watcher, 1);
+	return false;
+}
+
+bool address_spaces_reclaim(void)
+{
+	struct list_node *node = list_pop_front(&ending);
+	if (!node)
+		return false;
+	struct address_space *space = list_entry(node, struct address_space, ending_link);
+	if (!teardown_step(space))
+		list_push_back(&ending, node);
+	return true;
+}
+
+static void teardown_next(struct loop *loop, struct loop_watcher *watcher, uint32_t events)
+{
+	(void)watcher, (void)events;
+	address_spaces_reclaim();
+	if (!list_is_empty(&ending))
+		loop_timer_arm(loop, &teardown_timer, loop->now_ns);
+}
+
+int address_spaces_init(void)
+{
+	return loop_timer_create(&this_hart()->loop, &teardown_timer, LOOP_PRIORITY_DEFERRED,
+	                         teardown_next);
 }
 
 void address_space_put(struct address_space *space)
 {
-	if (--space->refs)
+	struct loop *loop = &this_hart()->loop;
+	if (--space->refs || teardown_step(space))
 		return;
-	space->teardown_address = 0;
-	teardown_step(&this_hart()->loop, &space->teardown, 0);
+	list_push_back(&ending, &space->ending_link);
+	loop_timer_arm(loop, &teardown_timer, loop->now_ns);
 }
 
 struct fork_walk {

@@ -24,7 +24,7 @@ struct address_space {
 	uint64_t mapped_bytes, resident_pages, peak_resident_pages, locked_bytes;
 	bool lock_future; /* mlockall(MCL_FUTURE) */
 	/* the end, in pieces */
-	struct loop_watcher teardown;
+	struct list_node ending_link;
 	uint64_t teardown_address;
 };
 
@@ -59,6 +59,9 @@ static inline bool mapping_is_heap_or_anonymous(const struct mapping *mapping)
 }
 
 /* space.c */
+int address_spaces_init(void);
+/* Gives back a piece of the address spaces that end. False: there are none. */
+bool address_spaces_reclaim(void);
 void mapping_free(struct mapping *mapping);
 struct mapping *
 mapping_copy(const struct mapping *from); /* a reference of the file is taken; NULL when short */
@@ -74,5 +77,7 @@ int64_t pick_address(struct address_space *space, uint64_t hint, uint64_t bytes,
 /* Brings the range in (MAP_POPULATE, mlock, MADV_POPULATE). 0 or -ENOMEM, -EFAULT. */
 int pages_populate(struct address_space *space, uint64_t from, uint64_t to, bool write);
 extern struct page *zero_page;
+/* A page, with what ending address spaces still hold if need be. NULL when memory is short. */
+void *fresh_page(bool zeroed);
 /* shared.c */
 struct file *shared_memory_create(uint64_t bytes);
