@@ -163,6 +163,8 @@ static long set_size(struct thread *thread, struct path_node *node, const uint64
 	if (node_is_directory(node))
 		return -EISDIR;
 	int error = node_permission(thread, node, MAY_WRITE);
+	if (!error && node_is_executing(node))
+		error = -ETXTBSY;
 	return error ? error : node_truncate(node, *argument);
 }
 

@@ -27,7 +27,10 @@ static int open_permission(struct thread *thread, const struct path_node *node, 
 		return -EISDIR;
 	if (flags & O_NOATIME && !node_is_owned(thread, node))
 		return -EPERM;
-	return node_permission(thread, node, want);
+	int error = node_permission(thread, node, want);
+	if (!error && want & MAY_WRITE && node_is_executing(node))
+		error = -ETXTBSY;
+	return error;
 }
 
 int node_open(struct thread *thread, struct path_node *node, uint32_t flags, struct file **out)

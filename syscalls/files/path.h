@@ -65,6 +65,8 @@ enum { MAY_EXECUTE = 1, MAY_WRITE = 2, MAY_READ = 4 };
 int node_permission(const struct thread *thread, const struct path_node *node, unsigned want);
 /* Against the real ids (access(2)). */
 int node_permission_real(const struct thread *thread, const struct path_node *node, unsigned want);
+/* A program that runs must not be written: -ETXTBSY. */
+bool node_is_executing(const struct path_node *node);
 /* Owner or CAP_FOWNER: chmod, utimes. */
 bool node_is_owned(const struct thread *thread, const struct path_node *node);
 enum {

@@ -57,3 +57,14 @@ bool node_is_owned(const struct thread *thread, const struct path_node *node)
 	return thread->process->credentials.fsuid == node->uid ||
 	       thread_capable(thread, CAPABILITY_FOWNER);
 }
+
+bool node_is_executing(const struct path_node *node)
+{
+	if (!node_is_regular(node))
+		return false;
+	list_for_each (link, &all_processes) {
+		if (list_entry(link, struct process, all_link)->executable == node)
+			return true;
+	}
+	return false;
+}

@@ -11,6 +11,7 @@
 #define TRANSFER_CHUNK (PAGE_SIZE << TRANSFER_ORDER)
 #define TRANSFER_ORDER 2
 #define TRANSFER_MAX   0x7ffff000ull
+#define TRANSFER_TURN  (1024 * 1024) /* bytes that one run to completion may move */
 
 /*
  * The state of a transfer. Regular files are sent straight from their pages; other sources (pipes,
@@ -67,10 +68,14 @@ static void source_consume(struct transfer *transfer, uint64_t bytes)
 	transfer->done += bytes;
 }
 
-/* Until it is complete (1), has to wait (-EAGAIN, with waits_for_out set) or fails. */
+/* Until it is complete (1), has to wait (-EAGAIN, with waits_for_out set), has had its turn
+ * (-EINPROGRESS) or fails. */
 static long transfer_run(struct thread *thread, struct transfer *transfer)
 {
+	uint64_t turn_ends = transfer->done + TRANSFER_TURN;
 	while (transfer->remaining) {
+		if (transfer->done >= turn_ends)
+			return -EINPROGRESS;
 		const char *at;
 		uint64_t run;
 		struct uio uio;
@@ -123,12 +128,22 @@ static long transfer_finish(struct transfer *transfer, long result)
 	return result;
 }
 
-static long transfer_park(struct thread *thread, struct transfer *transfer)
+static long transfer_park(struct thread *thread, struct transfer *transfer, long result)
 {
+	if (result == -EINPROGRESS) { /* on with it after the others */
+		thread_park(thread, transfer_resume);
+		thread_wake(thread, WAKE_EVENT);
+		return SYS_PARKED;
+	}
 	struct file *file = transfer->waits_for_out ? transfer->out : transfer->in;
 	thread_wait_on(thread, &file->waiters, transfer->waits_for_out ? POLLOUT : POLLIN, true);
 	thread_park(thread, transfer_resume);
 	return SYS_PARKED;
+}
+
+static bool is_unfinished(long result)
+{
+	return result == -EAGAIN || result == -EINPROGRESS;
 }
 
 static long transfer_resume(struct thread *thread, uint32_t reasons)
@@ -140,9 +155,9 @@ static long transfer_resume(struct thread *thread, uint32_t reasons)
 		transfer_fini(transfer);
 	} else {
 		result = transfer_run(thread, transfer);
-		if (result == -EAGAIN && !(reasons & WAKE_SIGNAL))
-			return transfer_park(thread, transfer);
-		result = transfer_finish(transfer, result == -EAGAIN ? -ERESTARTSYS : result);
+		if (is_unfinished(result) && !(reasons & WAKE_SIGNAL))
+			return transfer_park(thread, transfer, result);
+		result = transfer_finish(transfer, is_unfinished(result) ? -ERESTARTSYS : result);
 	}
 	file_put(in);
 	file_put(out);
@@ -155,7 +170,7 @@ static long transfer_start(struct thread *thread, struct transfer *transfer)
 	/* Bytes that were taken from the source must reach the destination, whatever O_NONBLOCK
 	 * says. */
 	bool must_wait = result == -EAGAIN && transfer->buffer_bytes;
-	if (result != -EAGAIN || (transfer->nonblocking && !must_wait))
+	if (!is_unfinished(result) || (result == -EAGAIN && transfer->nonblocking && !must_wait))
 		return transfer_finish(transfer, result);
 	if (thread_has_signal(thread) && !must_wait)
 		return transfer_finish(transfer, -ERESTARTSYS);
@@ -163,7 +178,7 @@ static long transfer_start(struct thread *thread, struct transfer *transfer)
 	*parked = *transfer;
 	file_get(parked->in);
 	file_get(parked->out);
-	return transfer_park(thread, parked);
+	return transfer_park(thread, parked, result);
 }
 
 static int check_ends(const struct file *in, const struct file *out)
