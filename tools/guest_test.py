@@ -124,7 +124,7 @@ def run(spec, directory):
             check_output(spec, running.console())
         except Failure:
             if running.running():
-                running.monitor.ask("info registers -a")
+                print("---- harts ----\n" + running.where())
             print("QEMU's command line:\n  " + " ".join(running.command))
             print("---- console ----\n" + running.console() + "\n---- end of the console ----")
             raise

@@ -150,6 +150,8 @@ def start(options, image, program, environment, ports, connect):
             say("waiting for gdb: gdb-multiarch bazel-bin/hartloop.elf -ex 'target remote 127.0.0.1:1234'")
         say("Ctrl-C stops the machine")
         outcome = running.run()
+    if outcome.kind == "timeout":
+        say(f"what its harts did then is in {settings.log}.harts")
     if outcome.kind != "exit" or outcome.status != 0:
         say(f"{outcome.detail}; the console's log is {settings.log}")
     return outcome.status

@@ -14,6 +14,8 @@ import dataclasses
 import json
 import os
 import platform
+import queue
+import re
 import shlex
 import shutil
 import signal
@@ -144,6 +146,7 @@ class Monitor(threading.Thread):
         super().__init__(daemon=True)
         self.connection = connection
         self.shutdown_reason = None
+        self.answers = queue.Queue()
         connection.sendall(b'{"execute":"qmp_capabilities"}\n')
 
     def run(self):
@@ -152,16 +155,19 @@ class Monitor(threading.Thread):
                 message = json.loads(line)
                 if message.get("event") == "SHUTDOWN":
                     self.shutdown_reason = message["data"]["reason"]
+                elif isinstance(message.get("return"), str):
+                    self.answers.put(message["return"])
         except (OSError, ValueError):
             return
 
     def ask(self, command):
-        """Sends a human monitor command; its answer is not awaited."""
+        """The answer to a human monitor command, empty when there is none."""
         request = {"execute": "human-monitor-command", "arguments": {"command-line": command}}
         try:
             self.connection.sendall(json.dumps(request).encode() + b"\n")
-        except OSError:
-            pass
+            return self.answers.get(timeout=3)
+        except (OSError, queue.Empty):
+            return ""
 
 
 class Machine:
@@ -213,7 +219,7 @@ class Machine:
             return Outcome("panic", STATUS_PANIC, "the kernel panicked")
         if reason in ("guest-panic", "guest-shutdown", "guest-reset"):
             return Outcome("exit", status, f"the program's exit status is {status}")
-        if self.interrupted:
+        if self.interrupted or (reason == "host-signal" and "signal 2 " in self.error_text()):
             return Outcome("interrupted", STATUS_INTERRUPTED, "interrupted")
         return Outcome("dead", STATUS_DEAD, f"QEMU died (status {status}): {self.error_text()}")
 
@@ -227,6 +233,8 @@ class Machine:
             self.stop()
             return Outcome("interrupted", STATUS_INTERRUPTED, "interrupted")
         if outcome is None:
+            with open(self.options.log + ".harts", "w", encoding="utf-8") as file:
+                file.write(self.where())
             self.stop()
             return Outcome("timeout", STATUS_TIMEOUT, f"still running after {time.monotonic() - started:.0f} s (--timeout)")
         return outcome
@@ -240,6 +248,16 @@ class Machine:
         """The console's output so far."""
         with open(self.options.log, "rb") as file:
             return file.read().decode("utf-8", "replace").replace("\r\n", "\n")
+
+    def where(self):
+        """What each hart is doing: its registers, with the functions of pc and ra. For a machine that hangs."""
+        registers = self.monitor.ask("info registers -a")
+        addresses = re.findall(r"^ *(?:pc|x1/ra) +([0-9a-f]{16})", registers.replace(" x1/ra", "\n x1/ra"), re.M)
+        tool = shutil.which("riscv64-linux-gnu-addr2line")
+        names = ""
+        if addresses and tool:
+            names = subprocess.run([tool, "-fpe", self.options.kernel, *addresses], capture_output=True, text=True, check=False).stdout
+        return registers + "\n" + names
 
     def stop(self):
         """Ends QEMU and what runs beside it."""
