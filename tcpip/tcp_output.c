@@ -57,12 +57,13 @@ static bool short_segment_may_go(const struct tcp_connection *c)
 
 /* With many units on their way it pays to wait for the next ACK and send a whole one, which leaves
  * in one piece: a part of it now would cut every later one, too. What waits is less than an eighth
- * of what is in flight. */
+ * of what is in flight. Not while duplicate ACKs come: each lets a new segment go (RFC 3042), and
+ * the answers to those start the repair. */
 static bool better_deferred(const struct tcp_connection *c, uint32_t bytes, uint32_t unsent)
 {
 	uint32_t whole = min_u32(burst_limit(c), unsent);
 	return bytes < whole && whole > c->snd_mss && tcp_flight(c) >= 8 * whole &&
-	       !tcp_in_recovery(c);
+	       !tcp_in_recovery(c) && !c->duplicate_acks;
 }
 
 /* How much of the unsent bytes goes into the next segment; 0: nothing now. */
