@@ -76,37 +76,39 @@ long sys_epoll_create1(struct thread *thread, const uint64_t *argument)
 	return descriptor;
 }
 
-/* What was delivered to the program: level-triggered items stay queued, to be polled again by the
- * next wait. */
-static void delivered(struct epoll *epoll, struct epoll_item *item)
+/* The program has heard of it: level-triggered items stay queued, to be polled again by the next
+ * wait. */
+static inline void delivered(struct epoll_item *item)
 {
 	if (item->events & EPOLLONESHOT) {
 		item->events &= EPOLL_PRIVATE;
 		item->entry.interest = 0;
 	} else if (!(item->events & EPOLLET)) {
-		list_push_back(&epoll->again, &item->ready_link);
+		return;
 	}
+	list_remove(&item->ready_link);
 }
 
-/* Up to `max` ready events into user memory: their number, 0, or -EFAULT. */
+/* Up to `max` ready events into user memory: their number, 0, or -EFAULT. Items are taken where
+ * they stand in the list; at the end its head moves behind the last one looked at, so that the next
+ * wait begins with the others. */
 static long epoll_collect(struct epoll *epoll, struct user_addr to, int max)
 {
 	struct epoll_user_event events[EPOLL_BATCH];
 	struct epoll_item *items[EPOLL_BATCH];
+	struct list_node *head = &epoll->ready.head, *link = head->next;
 	long total = 0;
 	bool fault = false;
-	if (list_is_empty(&epoll->ready))
-		return 0;
-	list_init(&epoll->again);
-	while (total < max && !fault) {
+	while (link != head && total < max && !fault) {
 		int count = 0, room = max - (int)total;
-		struct list_node *link;
-		while (count < EPOLL_BATCH && count < room &&
-		       (link = list_pop_front(&epoll->ready))) {
+		while (link != head && count < EPOLL_BATCH && count < room) {
 			struct epoll_item *item = list_entry(link, struct epoll_item, ready_link);
 			uint32_t ready = epoll_item_ready(item);
-			if (!ready)
+			link = link->next;
+			if (!ready) {
+				list_remove(&item->ready_link);
 				continue;
+			}
 			events[count].events = ready;
 			events[count].padding = 0;
 			events[count].data = item->data;
@@ -116,16 +118,16 @@ static long epoll_collect(struct epoll *epoll, struct user_addr to, int max)
 			break;
 		fault = copy_to_user(user(to.value + (uint64_t)total * sizeof(events[0])), events,
 		                     (size_t)count * sizeof(events[0]));
-		for (int i = 0; i < count; i++) {
-			if (fault)
-				list_push_back(&epoll->again, &items[i]->ready_link);
-			else
-				delivered(epoll, items[i]);
-		}
-		if (!fault)
-			total += count;
+		if (fault)
+			break;
+		for (int i = 0; i < count; i++)
+			delivered(items[i]);
+		total += count;
 	}
-	list_splice_back(&epoll->ready, &epoll->again);
+	if (link != head) {
+		list_remove(head);
+		list_insert_before(link, head);
+	}
 	/* What is left may be work for another waiter. */
 	if (!list_is_empty(&epoll->ready))
 		file_notify(&epoll->file, POLLIN);

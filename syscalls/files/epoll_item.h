@@ -17,7 +17,6 @@ struct epoll_user_event { /* riscv64: naturally aligned, unlike x86-64's */
 struct epoll {
 	struct file file;
 	struct list ready; /* items that were notified, or reported by a level-triggered wait */
-	struct list again; /* used during one collection */
 	struct epoll_item **buckets; /* by (file, descriptor) */
 	uint32_t bucket_count, count;
 	uint32_t visit, depth; /* of the search for loops */
