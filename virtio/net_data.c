@@ -257,8 +257,9 @@ uint32_t virtio_net_tx_space(const struct virtio_net *net, uint16_t pair_index, 
 	uint32_t descriptors = segments + !pair->headroom;
 	if (descriptors <= NET_DIRECT_MAX || !ring->table_count)
 		return ring->free_count / descriptors;
-	return ring->free_count < ring->table_free_count ? ring->free_count
-	                                                 : ring->table_free_count;
+	/* A frame takes at most NET_DIRECT_MAX descriptors, or one and a table. */
+	uint32_t direct = ring->free_count / NET_DIRECT_MAX;
+	return direct < ring->table_free_count ? direct : ring->table_free_count;
 }
 
 uint32_t virtio_net_tx_outstanding(const struct virtio_net *net, uint16_t pair)
