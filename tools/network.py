@@ -78,7 +78,7 @@ def check_forwards(forwards):
 class Passt:
     """passt joined to QEMU by a pair of sockets; it ends when QEMU's side closes."""
 
-    def __init__(self, forwards, log_path):
+    def __init__(self, forwards, log_path, *more):
         self.qemu_side, passt_side = socket.socketpair()
         # passt drops frames for which there is no room, and waits long before it sends them again.
         for end in (self.qemu_side, passt_side):
@@ -87,7 +87,7 @@ class Passt:
         command = [
             "passt", "--foreground", "--quiet", "--stderr", "--ipv4-only", "--fd", str(passt_side.fileno()),
             "--address", GUEST_ADDRESS, "--netmask", str(PREFIX_LENGTH), "--gateway", GATEWAY,
-            "--mac-addr", GATEWAY_MAC,
+            "--mac-addr", GATEWAY_MAC, *more,
         ]
         for option in ("--tcp-ports", "--udp-ports"):
             if not forwards:
@@ -151,6 +151,11 @@ class Network:
         if shutil.which("passt"):
             self.passt = Passt(forwards, log_path)
             reason = self.passt.failed()
+            if reason and "interface" in reason:
+                # A host without a default route: only its own addresses are reached.
+                self.passt.stop()
+                self.passt = Passt(forwards, log_path, "--interface", "lo")
+                reason = self.passt.failed()
             if reason is None:
                 descriptor = self.passt.qemu_side.fileno()
                 self.descriptors = [descriptor]
