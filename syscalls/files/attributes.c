@@ -5,7 +5,7 @@
 #include "core/user.h"
 #include "syscalls/files/memfs.h"
 #include "syscalls/files/path.h"
-#include "syscalls/files/timespec.h"
+#include "syscalls/timespec.h"
 #include "syscalls/process.h"
 #include "syscalls/syscall.h"
 
@@ -119,7 +119,7 @@ static long set_times(struct thread *thread, struct path_node *node, const uint6
 	bool both_now = times[0].nanoseconds == UTIME_NOW && times[1].nanoseconds == UTIME_NOW;
 	for (int i = 0; i < 2; i++) {
 		int64_t ns = times[i].nanoseconds;
-		if (ns != UTIME_NOW && ns != UTIME_OMIT && (ns < 0 || ns >= NANOSECONDS_PER_SECOND))
+		if (ns != UTIME_NOW && ns != UTIME_OMIT && (ns < 0 || ns >= NANOSECONDS))
 			return -EINVAL;
 	}
 	if (times[0].nanoseconds == UTIME_OMIT && times[1].nanoseconds == UTIME_OMIT)
@@ -136,8 +136,7 @@ static long set_times(struct thread *thread, struct path_node *node, const uint6
 		if (times[i].nanoseconds == UTIME_NOW)
 			*places[i] = now_ns;
 		else if (times[i].nanoseconds != UTIME_OMIT)
-			*places[i] =
-			        times[i].seconds * NANOSECONDS_PER_SECOND + times[i].nanoseconds;
+			*places[i] = times[i].seconds * NANOSECONDS + times[i].nanoseconds;
 	}
 	node->ctime_ns = now_ns;
 	return 0;

@@ -10,7 +10,7 @@
 #include "core/user.h"
 #include "syscalls/files/epoll_item.h"
 #include "syscalls/files/io.h"
-#include "syscalls/files/timespec.h"
+#include "syscalls/timespec.h"
 #include "syscalls/signal.h"
 #include "syscalls/syscall.h"
 
@@ -243,6 +243,6 @@ long sys_epoll_pwait(struct thread *thread, const uint64_t *argument)
 long sys_epoll_pwait2(struct thread *thread, const uint64_t *argument)
 {
 	uint64_t timeout_ns;
-	int error = timespec_from_user(user(argument[3]), &timeout_ns);
+	int error = timeout_from_user(user(argument[3]), &timeout_ns);
 	return error ? error : epoll_wait_call(thread, argument, timeout_ns);
 }

@@ -13,6 +13,3 @@ long io_continue(struct thread *thread, struct io_request *request);
 long file_read(struct thread *thread, struct file *file, struct uio *uio, const uint64_t *position);
 long file_write(struct thread *thread, struct file *file, struct uio *uio,
                 const uint64_t *position);
-
-/* Monotonic deadline after `relative_ns` from now, without overflow. */
-uint64_t deadline_after(uint64_t relative_ns);

@@ -6,7 +6,7 @@
 #include "core/clock.h"
 #include "core/user.h"
 #include "syscalls/files/io.h"
-#include "syscalls/files/timespec.h"
+#include "syscalls/timespec.h"
 #include "syscalls/process.h"
 #include "syscalls/signal.h"
 #include "syscalls/syscall.h"
@@ -212,7 +212,7 @@ static long poll_start(struct thread *thread, struct poll_wait *wait, uint64_t t
 	 */
 	bool turn = this_hart()->backstop_ns != LOOP_NEVER;
 	wait->once = timeout_ns == 0;
-	wait->deadline_ns = timeout_ns == LOOP_NEVER ? LOOP_NEVER : deadline_after(timeout_ns);
+	wait->deadline_ns = deadline_after(timeout_ns);
 	if (!turn) {
 		long found = set_look(wait->set);
 		if (found || wait->once)
@@ -252,7 +252,7 @@ static int set_read_poll(struct thread *thread, struct poll_set *set, struct use
 long sys_ppoll(struct thread *thread, const uint64_t *argument)
 {
 	uint64_t timeout_ns, count = (uint32_t)argument[1];
-	int error = timespec_from_user(user(argument[2]), &timeout_ns);
+	int error = timeout_from_user(user(argument[2]), &timeout_ns);
 	if (error)
 		return error;
 	if (count > thread->process->limits[LIMIT_NOFILE].soft)
@@ -346,7 +346,7 @@ long sys_pselect6(struct thread *thread, const uint64_t *argument)
 	struct select_bits bits;
 	uint64_t timeout_ns;
 	int count = (int)argument[0];
-	int error = timespec_from_user(user(argument[4]), &timeout_ns);
+	int error = timeout_from_user(user(argument[4]), &timeout_ns);
 	if (error)
 		return error;
 	if (count < 0)

@@ -8,15 +8,7 @@
 #include "syscalls/process.h"
 #include "syscalls/signal.h"
 #include "syscalls/syscall.h"
-
-#define NANOSECONDS_MAX_RELATIVE (UINT64_MAX / 2)
-
-uint64_t deadline_after(uint64_t relative_ns)
-{
-	if (relative_ns > NANOSECONDS_MAX_RELATIVE)
-		return LOOP_NEVER;
-	return clock_read_ns() + relative_ns;
-}
+#include "syscalls/timespec.h"
 
 static bool file_can_read(const struct file *file)
 {

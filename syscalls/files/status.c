@@ -4,7 +4,7 @@
 
 #include "core/user.h"
 #include "syscalls/files/path.h"
-#include "syscalls/files/timespec.h"
+#include "syscalls/timespec.h"
 #include "syscalls/syscall.h"
 
 struct user_stat { /* asm-generic/stat.h */

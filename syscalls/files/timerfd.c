@@ -4,7 +4,7 @@
 #include "core/clock.h"
 #include "core/user.h"
 #include "syscalls/files/anonymous.h"
-#include "syscalls/files/timespec.h"
+#include "syscalls/timespec.h"
 #include "syscalls/syscall.h"
 
 enum {

@@ -38,7 +38,7 @@ static void first_process_ended(int wait_status)
 	machine_status = signal ? 128 + signal : wait_status >> 8;
 	if (loop_timer_create(&hart->loop, &power_off, LOOP_PRIORITY_DEFERRED, end_machine))
 		machine_exit((uint8_t)machine_status);
-	loop_timer_arm(&hart->loop, &power_off, deadline_in(POWER_OFF_DELAY_NS));
+	loop_timer_arm(&hart->loop, &power_off, deadline_after(POWER_OFF_DELAY_NS));
 }
 
 void process_vfork_release(struct process *process)

@@ -188,9 +188,9 @@ static int read_deadline(int command, uint64_t operation, uint64_t from, uint64_
 	if (error)
 		return error;
 	if (command == FUTEX_WAIT && !(operation & FUTEX_CLOCK_REALTIME))
-		*deadline_ns = deadline_in(time_ns);
+		*deadline_ns = deadline_after(time_ns);
 	else if (command == FUTEX_WAIT)
-		*deadline_ns = deadline_in(time_ns);
+		*deadline_ns = deadline_after(time_ns);
 	else
 		*deadline_ns = clock_deadline(operation & FUTEX_CLOCK_REALTIME ? CLOCK_REALTIME
 		                                                               : CLOCK_MONOTONIC,

@@ -17,8 +17,7 @@
 #include "syscalls/process.h"
 #include "syscalls/signal.h"
 #include "syscalls/syscall.h"
-
-#define NANOSECONDS 1000000000ull
+#include "syscalls/timespec.h"
 
 /* Signal numbers of asm-generic/signal.h */
 enum {
@@ -103,9 +102,6 @@ struct signal_queue { /* one queued signal; a singly linked list, oldest first *
 	struct signal_information information;
 };
 
-struct user_timespec {
-	int64_t seconds, nanoseconds;
-};
 struct user_timeval {
 	int64_t seconds, microseconds;
 };
@@ -168,13 +164,10 @@ void signal_stop_process(struct process *process, int number);
 void signal_continue_process(struct process *process);
 
 /* ---- time and timers ---- */
-int timespec_from_user(struct user_addr from, uint64_t *nanoseconds); /* -EFAULT, -EINVAL */
-int timespec_to_user(struct user_addr to, uint64_t nanoseconds);
 /* Now on a clock id; -EINVAL: unknown. */
 int clock_now(struct thread *thread, int32_t clock, uint64_t *out_ns);
 /* Monotonic deadline of an absolute time on a wall or monotonic clock. */
 uint64_t clock_deadline(int32_t clock, uint64_t absolute_ns);
-uint64_t deadline_in(uint64_t nanoseconds);
 void process_timers_free(struct process *process);
 /* The signal of a timer is about to be seen: its overrun count is settled (timer_getoverrun(2)). */
 void process_timer_delivered(struct process *process, struct signal_information *information);

@@ -134,7 +134,7 @@ long sys_rt_sigtimedwait(struct thread *thread, const uint64_t *argument)
 		return result;
 	}
 	THREAD_PARK_STATE(thread, struct signal_wait)->to = to;
-	thread_wait_until(thread, timeout_ns == LOOP_NEVER ? LOOP_NEVER : deadline_in(timeout_ns));
+	thread_wait_until(thread, deadline_after(timeout_ns));
 	thread_park(thread, resume_timedwait);
 	return SYS_PARKED;
 }

@@ -6,27 +6,6 @@
 #define TICKS_PER_SECOND 100 /* AT_CLKTCK */
 #define SECONDS_MAX      (INT64_MAX / (int64_t)NANOSECONDS)
 
-int timespec_from_user(struct user_addr from, uint64_t *nanoseconds)
-{
-	struct user_timespec time;
-	if (copy_from_user(&time, from, sizeof time))
-		return -EFAULT;
-	if (time.seconds < 0 || (uint64_t)time.nanoseconds >= NANOSECONDS)
-		return -EINVAL;
-	if (time.seconds >= SECONDS_MAX)
-		*nanoseconds = (uint64_t)SECONDS_MAX * NANOSECONDS;
-	else
-		*nanoseconds = (uint64_t)time.seconds * NANOSECONDS + (uint64_t)time.nanoseconds;
-	return 0;
-}
-
-int timespec_to_user(struct user_addr to, uint64_t nanoseconds)
-{
-	struct user_timespec time = { (int64_t)(nanoseconds / NANOSECONDS),
-		                      (int64_t)(nanoseconds % NANOSECONDS) };
-	return copy_to_user(to, &time, sizeof time);
-}
-
 static struct user_timeval timeval(uint64_t nanoseconds)
 {
 	return (struct user_timeval){ (int64_t)(nanoseconds / NANOSECONDS),
@@ -101,12 +80,6 @@ uint64_t clock_deadline(int32_t clock, uint64_t absolute_ns)
 		return absolute_ns;
 	uint64_t offset = clock_parameters.wall_offset_ns;
 	return absolute_ns > offset ? absolute_ns - offset : 0;
-}
-
-uint64_t deadline_in(uint64_t nanoseconds)
-{
-	uint64_t now = hart_refresh_now(this_hart());
-	return nanoseconds < LOOP_NEVER - 1 - now ? now + nanoseconds : LOOP_NEVER - 1;
 }
 
 long sys_clock_gettime(struct thread *thread, const uint64_t *argument)
@@ -208,7 +181,7 @@ long sys_nanosleep(struct thread *thread, const uint64_t *argument)
 {
 	uint64_t time_ns;
 	int error = timespec_from_user(user(argument[0]), &time_ns);
-	return error ? error : sleep_until(thread, deadline_in(time_ns), user(argument[1]));
+	return error ? error : sleep_until(thread, deadline_after(time_ns), user(argument[1]));
 }
 
 long sys_clock_nanosleep(struct thread *thread, const uint64_t *argument)
@@ -226,7 +199,7 @@ long sys_clock_nanosleep(struct thread *thread, const uint64_t *argument)
 		return error;
 	if (argument[1] & TIMER_ABSTIME)
 		return sleep_until(thread, clock_deadline(clock, time_ns), user(0));
-	return sleep_until(thread, deadline_in(time_ns), user(argument[3]));
+	return sleep_until(thread, deadline_after(time_ns), user(argument[3]));
 }
 
 /* ---- accounts ---- */

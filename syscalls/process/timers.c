@@ -62,7 +62,7 @@ static void timer_arm(struct signal_timer *timer)
 	}
 	uint64_t now = timer_clock(timer);
 	uint64_t left = timer->expires_ns > now ? timer->expires_ns - now : 0;
-	loop_timer_arm(&this_hart()->loop, &timer->timer, deadline_in(left));
+	loop_timer_arm(&this_hart()->loop, &timer->timer, deadline_after(left));
 }
 
 static void timer_notify(struct signal_timer *timer, uint64_t expiries)
