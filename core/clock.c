@@ -6,6 +6,9 @@
 #include "core/sbi.h"
 #include "core/cpu.h"
 
+/* Of the multiplier, where a tick is not a whole number of nanoseconds. */
+#define FRACTION_BITS 32
+
 struct clock_parameters clock_parameters;
 static uint64_t ticks_per_ns; /* a fraction: 64 binary places */
 
@@ -13,8 +16,7 @@ static uint64_t scale(uint64_t ticks)
 {
 	if (clock_parameters.shift == 0)
 		return ticks * clock_parameters.multiplier;
-	return (uint64_t)((unsigned __int128)ticks * clock_parameters.multiplier >>
-	                  clock_parameters.shift);
+	return (uint64_t)((unsigned __int128)ticks * clock_parameters.multiplier >> FRACTION_BITS);
 }
 
 /* floor(numerator * 2^64 / denominator) for numerator < denominator < 2^63. */
@@ -38,8 +40,8 @@ void clock_setup(uint64_t timebase_hz, uint64_t base_ticks)
 		clock_parameters.multiplier = 1000000000 / timebase_hz;
 		clock_parameters.shift = 0;
 	} else {
-		clock_parameters.shift = 32;
-		clock_parameters.multiplier = (1000000000ull << 32) / timebase_hz;
+		clock_parameters.shift = FRACTION_BITS;
+		clock_parameters.multiplier = (1000000000ull << FRACTION_BITS) / timebase_hz;
 	}
 	ticks_per_ns = binary_fraction(timebase_hz, 1000000000);
 }

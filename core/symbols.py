@@ -22,6 +22,8 @@ def main():
         if len(fields) != 3:
             continue
         address, kind, name = int(fields[0], 16), fields[1], fields[2]
+        if not name.startswith("."):
+            name = name.split(".")[0]  # the compiler marks its copies and parts of functions so
         if name == "image_start":
             start = address
         if kind in "tTW" and not name.startswith((".L", "$")):

@@ -3,6 +3,9 @@
 Linked at least twice, so that the kernel can name the functions of a backtrace: each pass gives
 the addresses from which the next pass's symbol table is made, until the table no longer changes.
 The program that makes the table from the output of nm is the kernel's own (--symbols).
+
+The objects hold the compiler's intermediate code, so that each pass also compiles the kernel as one
+unit: it inlines across files. What the objects were compiled with goes along with them.
 """
 
 import argparse
@@ -20,7 +23,8 @@ MOST_PASSES = 4
 def link(arguments, output, extra):
     """Links the archives whole, plus the extra objects, into output."""
     command = [
-        GCC, "-nostdlib", "-static", "-march=rv64imac_zicsr_zifencei", "-mabi=lp64",
+        GCC, "-flto=%d" % (os.cpu_count() or 1), "-O3", "-ffreestanding", "-fno-omit-frame-pointer",
+        "-nostdlib", "-static", "-march=rv64imac_zicsr_zifencei", "-mabi=lp64", "-mcmodel=medany",
         "-Wl,--build-id=none", "-Wl,-z,max-page-size=4096", "-Wl,-z,noexecstack",
         "-Wl,--fatal-warnings", "-Wl,--no-warn-rwx-segments",
         "-Wl,-T," + arguments.script, "-o", output,
