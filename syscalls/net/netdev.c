@@ -20,19 +20,50 @@
 /* Fewer receive buffers than this are kept for packets without much data. */
 #define RX_RESERVE              16
 #define RX_RESERVE_PACKET_BYTES 128
+/* Packets that the device or the host merged come in one buffer each, of which fewer are posted,
+ * while they are this long on average. */
+#define RX_LARGE_AVERAGE_BYTES  24576
+#define RX_LARGE_POSTED         32
+/* Shorter packets do not hold such a buffer. */
+#define RX_LARGE_COPY_BYTES     3600
+/* Of the smaller buffers that they are copied to. */
+#define RX_SMALL_BYTES          1700
 
 /* ---- receive ---- */
 
+static inline bool large_packets_come(const struct net_device *device)
+{
+	return device->rx_large_average >= RX_LARGE_AVERAGE_BYTES;
+}
+
+static inline uint32_t buffers_wanted(const struct net_device *device)
+{
+	return large_packets_come(device) && device->capacity > RX_LARGE_POSTED ? RX_LARGE_POSTED
+	                                                                        : device->capacity;
+}
+
+static struct pbuf *receive_buffer(struct net_device *device)
+{
+	if (__builtin_expect(large_packets_come(device), 0)) {
+		struct pbuf *large = pbuf_alloc(device->pool, PBUF_UNIT, RX_HEADROOM);
+		if (large)
+			return large;
+	}
+	return pbuf_alloc(device->pool, PBUF_PAGE, RX_HEADROOM);
+}
+
 static void refill(struct net_device *device)
 {
-	while (device->posted < device->capacity) {
-		struct pbuf *buffer = pbuf_alloc(device->pool, PBUF_PAGE, RX_HEADROOM);
+	while (device->posted < buffers_wanted(device)) {
+		struct pbuf *buffer = receive_buffer(device);
 		if (!buffer) {
 			device->rx_no_buffer++;
 			return;
 		}
+		/* A multiple of 8: the pieces of a long stream lie as its bytes do in the user's
+		 * buffer. */
 		if (virtio_net_post_rx(&device->virtio, QUEUE, buffer->data,
-		                       device->virtio.config.rx_buffer_bytes, buffer)) {
+		                       pbuf_tailroom(buffer) & ~7u, buffer)) {
 			pbuf_free(buffer);
 			device->capacity = device->posted;
 			return;
@@ -59,10 +90,32 @@ static struct pbuf *packet_chain(const struct virtio_net_rx *rx)
 	return first;
 }
 
+/* A packet of several buffers or in a large one. A short one gets a buffer of its size, unless
+ * there is none. */
+static __attribute__((noinline)) struct pbuf *
+receive_large(struct net_device *device, const struct virtio_net_rx *rx, struct pbuf *frame)
+{
+	uint32_t bytes = rx->packet_bytes;
+	device->rx_large_average += bytes / 8 - device->rx_large_average / 8;
+	if (rx->piece_count != 1 || bytes > RX_LARGE_COPY_BYTES)
+		return frame;
+	struct pbuf *copy =
+	        pbuf_alloc(device->pool, bytes > RX_SMALL_BYTES ? PBUF_PAGE : PBUF_SMALL,
+	                   pbuf_headroom(frame));
+	if (!copy)
+		return frame;
+	memcpy(copy->data, frame->data, bytes);
+	copy->length = copy->packet_length = bytes;
+	pbuf_free(frame);
+	return copy;
+}
+
 static void receive_packet(struct net_device *device, const struct virtio_net_rx *rx)
 {
 	struct pbuf *frame = packet_chain(rx);
 	device->posted -= rx->piece_count;
+	if (__builtin_expect(rx->piece_count != 1 || frame->class_ == PBUF_UNIT, 0))
+		frame = receive_large(device, rx, frame);
 	trace(TRACE_RX, rx->packet_bytes, QUEUE);
 	if (__builtin_expect(device->posted < RX_RESERVE, 0)) {
 		refill(device);
@@ -103,7 +156,7 @@ static uint32_t receive(struct net_device *device)
 		received += (uint32_t)count;
 		/* Large packets empty the ring fast: the device should not have to wait for the end
 		 * of the turn. */
-		if (device->posted < device->capacity / 2) {
+		if (device->posted < buffers_wanted(device) / 2) {
 			refill(device);
 			publish(device);
 		}
@@ -369,7 +422,6 @@ int net_device_start(struct net_device *device, struct virtio_transport *transpo
 	struct pbuf *sample = pbuf_alloc(device->pool, PBUF_PAGE, RX_HEADROOM);
 	if (!sample)
 		return -ENOMEM;
-	/* A multiple of 8: the pieces of a long stream lie as its bytes do in the user's buffer. */
 	config.rx_buffer_bytes = pbuf_tailroom(sample) & ~7u;
 	pbuf_free(sample);
 	int error = virtio_net_init(&device->virtio, transport, &config);
