@@ -8,10 +8,12 @@
 uint32_t cpu_features;
 uint64_t cpu_isa_letters;
 uint32_t copy_misaligned_is_fast;
+uint32_t clear_block_bytes;
 
 /* core/probe.S: each returns false when the machine takes an exception. */
 bool probe_stimecmp(void);
 bool probe_misaligned_loads(const void *from, uint64_t *ticks);
+bool probe_clear_blocks(void *page, uint64_t block_bytes);
 
 static void read_isa(const struct dtb *dtb, dtb_node node)
 {
@@ -44,6 +46,24 @@ static bool misaligned_loads_are_fast(void)
 	return false;
 }
 
+/* Zicboz is believed when firmware lets us use it and it clears what memset is to clear with it. */
+static uint32_t clear_block_size(const struct dtb *dtb, dtb_node node)
+{
+	static _Alignas(4096) uint8_t page[4096];
+	uint32_t bytes = dtb_u32(dtb, node, "riscv,cboz-block-size", 0, 0);
+	if (!cpu_has(CPU_ZICBOZ) || bytes < 16 || bytes > 1024 || (bytes & (bytes - 1)))
+		return 0;
+	for (unsigned i = 0; i < sizeof page; i++)
+		page[i] = 1;
+	if (!probe_clear_blocks(page, bytes))
+		return 0;
+	for (unsigned i = 0; i < sizeof page; i++) {
+		if (page[i])
+			return 0;
+	}
+	return bytes;
+}
+
 void cpu_detect(const struct dtb *dtb, uint64_t hartid)
 {
 	dtb_node node = cpu_node(dtb, hartid);
@@ -52,4 +72,6 @@ void cpu_detect(const struct dtb *dtb, uint64_t hartid)
 	if (cpu_has(CPU_SSTC) && !probe_stimecmp())
 		cpu_features &= ~(uint32_t)CPU_SSTC;
 	copy_misaligned_is_fast = misaligned_loads_are_fast();
+	if (node != DTB_NONE)
+		clear_block_bytes = clear_block_size(dtb, node);
 }

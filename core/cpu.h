@@ -22,6 +22,8 @@ extern uint64_t cpu_isa_letters;         /* bit n: the single-letter extension '
 extern uint32_t copy_misaligned_is_fast; /* misaligned loads are done by the machine, not emulated:
                                             measured */
 
+extern uint32_t clear_block_bytes; /* cleared by one cbo.zero; 0: not to be used */
+
 static inline bool cpu_has(enum cpu_feature feature)
 {
 	return cpu_features & feature;
@@ -33,5 +35,6 @@ dtb_node cpu_node(const struct dtb *dtb, uint64_t hartid);
  * riscv,isa-extensions. */
 void cpu_parse_isa(const char *isa, uint32_t *features, uint64_t *letters);
 void cpu_parse_extension(const char *name, size_t length, uint32_t *features, uint64_t *letters);
-/* Reads the features of the hart; checks Sstc by using it and times misaligned loads. */
+/* Reads the features of the hart; checks Sstc and Zicboz by using them and times misaligned
+ * loads. */
 void cpu_detect(const struct dtb *dtb, uint64_t hartid);

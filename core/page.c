@@ -159,7 +159,9 @@ void *page_alloc(unsigned order)
 		allocator.statistics.failures++;
 		return NULL;
 	}
-	unsigned from = order + (unsigned)__builtin_ctz(candidates);
+	unsigned from = order;
+	if (!(candidates & 1))
+		from += (unsigned)__builtin_ctz(candidates);
 	struct list_node *node = list_first(&allocator.free[from]);
 	uint64_t index = (uint64_t)((uint8_t *)node - allocator.base) >> PAGE_SHIFT;
 	remove_free(index, from);

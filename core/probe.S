@@ -34,6 +34,20 @@ probe_misaligned_loads:
 	.dword 1b, 3b, probe_failed
 	.popsection
 
+/* a0: 4096 bytes to clear; a1: the size of a cache block */
+	.globl probe_clear_blocks
+probe_clear_blocks:
+	li t0, 4096
+	add t0, t0, a0
+1:	.insn i 0x0f, 2, x0, a0, 4 /* cbo.zero (a0) */
+2:	add a0, a0, a1
+	bne a0, t0, 1b
+	li a0, 1
+	ret
+	.pushsection .fixup_table, "a"
+	.dword 1b, 2b, probe_failed
+	.popsection
+
 probe_failed:
 	li a0, 0
 	ret
