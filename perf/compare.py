@@ -1,11 +1,13 @@
 #!/usr/bin/python3
 """Hartloop beside Debian's Linux kernel: the same programs, the same QEMU line, in one run.
 
-  compare.py [--rounds N] [--seconds S] [--requests N] [--net tap|user] [--only NAME[,NAME]] [--json FILE]
+  compare.py [--rounds N] [--seconds S] [--requests N] [--net tap|user] [--only NAME[,NAME]] [--count] [--json FILE]
 
 Each round boots either kernel for each measurement, in turn, so that both see the same machine.
 The table gives medians over the rounds with their spread, and Hartloop's ratio to Linux. With
---net tap (the default for root) everything runs in a network namespace of its own.
+--net tap (the default for root) everything runs in a network namespace of its own. With --count
+each measurement is made once more under a plugin that counts the guest's instructions: these hardly
+depend on how busy the host is.
 """
 
 import argparse
@@ -13,7 +15,9 @@ import json
 import os
 import platform
 import re
+import shlex
 import shutil
+import socket
 import statistics
 import subprocess
 import sys
@@ -49,14 +53,14 @@ def client(*command):
 
 
 def redis_rate(host, port, test, pipeline, requests):
-    """Requests a second by redis-benchmark's own account."""
+    """Requests a second by redis-benchmark's own account, and how many there were."""
     output = client("redis-benchmark", "-h", host, "-p", str(port), "-t", test, "-c", "50", "-P", str(pipeline),
                     "-n", str(requests), "--csv")
-    return float(re.search(rf'"{test.upper()}[^"]*","([\d.]+)"', output).group(1))
+    return float(re.search(rf'"{test.upper()}[^"]*","([\d.]+)"', output).group(1)), requests
 
 
 def iperf3_rate(host, port, seconds, *options):
-    """Mbit/s that the receiver saw."""
+    """Mbit/s that the receiver saw, and the MiB that it got."""
     command = ("iperf3", "-c", host, "-p", str(port), "-t", str(seconds), "--json", *options)
     error = ""
     for _ in range(20):
@@ -64,11 +68,29 @@ def iperf3_rate(host, port, seconds, *options):
         report = json.loads(result.stdout or '{"error": "no output"}')
         error = report.get("error", "")
         if not error:
-            return report["end"]["sum_received"]["bits_per_second"] / 1e6
+            received = report["end"]["sum_received"]
+            return received["bits_per_second"] / 1e6, received["bytes"] / 2**20
         if not re.search("busy|reset|closed|refused", error):
             break
         time.sleep(0.5)  # the server still ends the run before
     raise MeasurementError("iperf3: " + error)
+
+
+class InstructionCounter:
+    """The plugin perf/insn_count in the next machine: its counters, read over a UNIX socket."""
+
+    def __init__(self, directory):
+        self.path = os.path.join(directory, "instructions")
+        plugin = os.path.join(REPOSITORY, "bazel-bin/perf/insn_count/insn_count.so")
+        self.arguments = f"-plugin {shlex.quote(plugin)},socket={shlex.quote(self.path)}"
+
+    def read(self):
+        """Instructions since the start, by class."""
+        with socket.socket(socket.AF_UNIX) as connection, connection.makefile("rw") as stream:
+            connection.connect(self.path)
+            stream.write("\n")
+            stream.flush()
+            return json.loads(stream.readline())
 
 
 # name: (image, text of the console that says ready, unit, measure(host, port, options))
@@ -97,6 +119,7 @@ class Bench:
         self.images = launch.named_images()
         self.linux_kernel, self.linux_archive, self.linux_release = linux_guest.prepare()
         self.results = {name: {system: [] for system in SYSTEMS} for name in MEASUREMENTS}
+        self.instructions = {name: {} for name in MEASUREMENTS}
 
     def machine_options(self, system, image):
         """The same machine for either kernel."""
@@ -117,8 +140,8 @@ class Bench:
             memory=MEMORY, net=net, forwards=forwards, append=append, quiet=True,
             log=os.path.join(self.directory, f"{system}-{image}.log"))
 
-    def measure(self, system, names):
-        """Boots a kernel once and takes the measurements of one image."""
+    def measure(self, system, names, counter=None):
+        """Boots a kernel once and takes the measurements of one image: rates, or instructions."""
         image, ready = MEASUREMENTS[names[0]][:2]
         options = self.machine_options(system, image)
         with machine.Machine(options, print) as running:
@@ -132,7 +155,14 @@ class Bench:
             if options.forwards:
                 host, port = "127.0.0.1", options.forwards[0][0]
             for name in names:
-                value = MEASUREMENTS[name][3](host, port, self.options)
+                before = counter.read() if counter else None
+                value, operations = MEASUREMENTS[name][3](host, port, self.options)
+                if counter:
+                    after = counter.read()
+                    used = {kind: (after[kind] - before[kind]) / operations for kind in after}
+                    self.instructions[name][system] = used
+                    print(f"{system:9} {name:34} {used['kernel']:12,.0f} kernel instructions", file=sys.stderr, flush=True)
+                    continue
                 self.results[name][system].append(value)
                 print(f"{system:9} {name:34} {value:12.1f} {MEASUREMENTS[name][2]}", file=sys.stderr, flush=True)
 
@@ -145,6 +175,25 @@ class Bench:
                 names = [name for name in chosen if MEASUREMENTS[name][0] == image]
                 for system in order:
                     self.measure(system, names)
+
+    def count(self, chosen):
+        """One more round under the plugin."""
+        counter = InstructionCounter(self.directory)
+        os.environ["HL_QEMU_ARGS"] = f"{os.environ.get('HL_QEMU_ARGS', '')} {counter.arguments}"
+        for image in dict.fromkeys(MEASUREMENTS[name][0] for name in chosen):
+            for system in SYSTEMS:
+                self.measure(system, [name for name in chosen if MEASUREMENTS[name][0] == image], counter)
+
+    def instruction_table(self, chosen):
+        """The counted instructions as Markdown."""
+        lines = ["| instructions | Linux user | Linux kernel | Hartloop user | Hartloop kernel | kernel, Linux to Hartloop |",
+                 "|---|---|---|---|---|---|"]
+        for name in chosen:
+            linux, hartloop = (self.instructions[name][system] for system in ("linux", "hartloop"))
+            unit = "request" if "request" in MEASUREMENTS[name][2] else "MiB"
+            lines.append(f"| {name}, per {unit} | {linux['user']:,.0f} | {linux['kernel']:,.0f} | {hartloop['user']:,.0f} | "
+                         f"{hartloop['kernel']:,.0f} | {linux['kernel'] / hartloop['kernel']:.1f} |")
+        return "\n".join(lines)
 
     def table(self, chosen):
         """The results as Markdown."""
@@ -187,6 +236,7 @@ def main():
     parser.add_argument("--requests", type=int, default=50000, help="of a redis-benchmark run; eight times as many with -P 16")
     parser.add_argument("--net", choices=["tap", "user"], default="tap" if os.geteuid() == 0 else "user")
     parser.add_argument("--only", default="", help="parts of measurements' names, separated by commas")
+    parser.add_argument("--count", action="store_true", help="count instructions, too")
     parser.add_argument("--json", help="write every figure here")
     options = parser.parse_args()
     parts = [part for part in options.only.split(",") if part]
@@ -195,7 +245,8 @@ def main():
         parser.error(f"no measurement matches; they are: {'; '.join(MEASUREMENTS)}")
     if "HARTLOOP_NAMESPACE" not in os.environ:
         setup.ensure(linux=True, quiet=True)
-        launch.bazel_build("//:hartloop", *{"//guests/images:" + MEASUREMENTS[name][0] for name in chosen})
+        launch.bazel_build("//:hartloop", *{"//guests/images:" + MEASUREMENTS[name][0] for name in chosen},
+                           *(["//perf/insn_count"] if options.count else []))
         if options.net == "tap":
             enter_namespace()
     else:
@@ -205,10 +256,14 @@ def main():
         bench = Bench(options, directory)
         bench.run(chosen)
         print(bench.table(chosen))
+        if options.count:
+            bench.count(chosen)
+            print("\n" + bench.instruction_table(chosen))
         print("\n" + bench.conditions())
         if options.json:
             with open(options.json, "w", encoding="utf-8") as file:
-                json.dump({"conditions": bench.conditions(), "results": bench.results}, file, indent=1)
+                json.dump({"conditions": bench.conditions(), "results": bench.results,
+                           "instructions": bench.instructions}, file, indent=1)
     finally:
         shutil.rmtree(directory, ignore_errors=True)
     return 0
