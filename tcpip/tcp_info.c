@@ -15,6 +15,15 @@ uint32_t tcp_readiness(const struct tcp_connection *c)
 {
 	uint32_t ready = 0;
 	enum tcp_state state = c->flow.state;
+	if (__builtin_expect(state == TCP_ESTABLISHED && !c->error &&
+	                             !(c->receive_shut | c->fin_received | c->fin_queued |
+	                               c->urgent_noted | c->urgent_valid),
+	                     1)) {
+		uint32_t unread = tcp_unread(c);
+		if (unread && unread >= min_u32(c->receive_lowat, tcp_window_space(c)))
+			ready = NET_READABLE;
+		return tcp_is_writable(c) ? ready | NET_WRITABLE : ready;
+	}
 	if (state == TCP_LISTEN)
 		return c->listening->accept_count ? NET_READABLE : 0;
 	bool closed = state == TCP_CLOSED;

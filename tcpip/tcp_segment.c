@@ -22,6 +22,17 @@ static void build_header(uint8_t *at, const struct tcp_flow *flow, struct tcp_se
 	at[18] = at[19] = 0;
 }
 
+/* Both are 4-aligned, and so is the length. */
+static inline void copy_options(uint8_t *to, const uint8_t *from, uint32_t bytes)
+{
+	to = __builtin_assume_aligned(to, 4);
+	from = __builtin_assume_aligned(from, 4);
+	if (__builtin_expect(bytes == TCP_TIMESTAMP_BYTES, 1))
+		memcpy(to, from, TCP_TIMESTAMP_BYTES);
+	else
+		memcpy(to, from, bytes);
+}
+
 static void set_metadata(struct pbuf *packet, uint32_t header_bytes, uint32_t length, uint32_t mss)
 {
 	packet->csum_start = 0;
@@ -248,7 +259,7 @@ int tcp_send_segment(struct tcp_connection *c, struct tcp_seq sequence, uint32_t
 		window = tcp_select_window(c);
 	build_header(packet->data, &c->flow, sequence, flags & TCP_ACK ? c->rcv_nxt : seq(0),
 	             header_bytes, flags, window, header_bytes + length);
-	memcpy(packet->data + TCP_HEADER_BYTES, options, option_bytes);
+	copy_options(packet->data + TCP_HEADER_BYTES, options, option_bytes);
 	set_metadata(packet, header_bytes, length, c->snd_mss);
 	if (flags & TCP_ACK)
 		acknowledgment_sent(c);

@@ -9,7 +9,7 @@
 #include "syscalls/net.h"
 #include "syscalls/thread.h"
 
-#define RANDOM_CHUNK 256
+#define RANDOM_CHUNK 1024
 
 static long null_read(struct file *file, struct uio *uio, uint64_t offset)
 {

@@ -221,6 +221,14 @@ static struct pbuf *flatten(struct net_device *device, struct pbuf *frame)
 	return flat;
 }
 
+/* Where the device's header goes, right in front of the frame; NULL: no room there. */
+static inline void *header_room(const struct pbuf *frame)
+{
+	bool room =
+	        pbuf_headroom(frame) >= VIRTIO_NET_HEADER_BYTES && !((uintptr_t)frame->data & 1);
+	return room ? frame->data - VIRTIO_NET_HEADER_BYTES : NULL;
+}
+
 static const struct virtio_net_tx_header *offload_header(const struct pbuf *frame,
                                                          struct virtio_net_tx_header *header)
 {
@@ -242,11 +250,26 @@ static const struct virtio_net_tx_header *offload_header(const struct pbuf *fram
 	return header;
 }
 
-static int device_transmit(struct netif *netif, struct pbuf *frame)
+static int transmitted_to_ring(struct net_device *device, struct pbuf *frame, uint32_t bytes,
+                               int error)
 {
-	struct net_device *device = netif->driver;
+	if (__builtin_expect(error, 0)) {
+		device->transmit_blocked = true;
+		pbuf_free(frame);
+		return -ENOBUFS;
+	}
+	if (device->tx_space)
+		device->tx_space--;
+	device->unpublished = true;
+	trace(TRACE_TX, bytes, QUEUE);
+	return 0;
+}
+
+/* Frames of several pieces. */
+static __attribute__((noinline)) int transmit_chain(struct net_device *device, struct pbuf *frame,
+                                                    const struct virtio_net_tx_header *header)
+{
 	struct virtio_net_segment segments[VIRTIO_NET_SEGMENTS_MAX];
-	struct virtio_net_tx_header header;
 	uint32_t count = frame_segments(frame, segments);
 	if (count == 0) {
 		frame = flatten(device, frame);
@@ -257,23 +280,25 @@ static int device_transmit(struct netif *netif, struct pbuf *frame)
 		count = frame_segments(frame, segments);
 	}
 	uint32_t bytes = frame->packet_length;
-	bool room =
-	        pbuf_headroom(frame) >= VIRTIO_NET_HEADER_BYTES && !((uintptr_t)frame->data & 1);
-	int error = virtio_net_transmit(&device->virtio, QUEUE, segments, count,
-	                                offload_header(frame, &header),
-	                                room ? frame->data - VIRTIO_NET_HEADER_BYTES : NULL, frame);
-	if (error) {
-		device->transmit_blocked = true;
-		pbuf_free(frame);
-		return -ENOBUFS;
-	}
-	if (count > TX_SEGMENTS_USUAL)
+	int error = virtio_net_transmit(&device->virtio, QUEUE, segments, count, header,
+	                                header_room(frame), frame);
+	if (count > TX_SEGMENTS_USUAL && !error)
 		device->tx_space = 0;
-	else if (device->tx_space)
-		device->tx_space--;
-	device->unpublished = true;
-	trace(TRACE_TX, bytes, QUEUE);
-	return 0;
+	return transmitted_to_ring(device, frame, bytes, error);
+}
+
+static int device_transmit(struct netif *netif, struct pbuf *frame)
+{
+	struct net_device *device = netif->driver;
+	struct virtio_net_tx_header space;
+	const struct virtio_net_tx_header *header = offload_header(frame, &space);
+	if (frame->next || !frame->length)
+		return transmit_chain(device, frame, header);
+	const struct virtio_net_segment segment = { frame->data, frame->length };
+	uint32_t bytes = frame->length;
+	int error = virtio_net_transmit(&device->virtio, QUEUE, &segment, 1, header,
+	                                header_room(frame), frame);
+	return transmitted_to_ring(device, frame, bytes, error);
 }
 
 /* The rings' own count is asked for when the last one is used up: each frame since then took one at

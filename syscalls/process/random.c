@@ -104,7 +104,7 @@ void random_init(const struct boot_information *boot)
 
 enum { GRND_NONBLOCK = 1, GRND_RANDOM = 2, GRND_INSECURE = 4 };
 #define GETRANDOM_MAX 0x1ffffffull /* Linux: 32 MiB - 1 per call */
-#define PIECE_BYTES   256
+#define PIECE_BYTES   1024
 
 /* The pool is seeded before the first program starts, so no flag makes a difference but to
  * validity. */
