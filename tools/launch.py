@@ -5,6 +5,7 @@ import ast
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -74,6 +75,15 @@ def option_parser(command):
     return parser
 
 
+def check_writable(path):
+    """Refuses a log that can't be written."""
+    try:
+        with open(path, "ab"):
+            pass
+    except OSError as error:
+        raise UsageError(f"--log {path}: {error.strerror}") from error
+
+
 def check(options):
     """Refuses values that argparse lets through."""
     if not 1 <= options.harts <= 8:
@@ -85,6 +95,8 @@ def check(options):
     if options.ip and options.ip != "dhcp" and not re.fullmatch(r"[\d.]+/\d+,[\d.]+", options.ip):
         raise UsageError(f"--ip {options.ip}: ADDR/LEN,GATEWAY or dhcp is valid")
     network.check_kind(options.net)
+    if options.log:
+        check_writable(options.log)
 
 
 def parse(command, words):
@@ -207,7 +219,15 @@ def list_images(_words):
     return 0
 
 
+def interrupt(_number, _frame):
+    """A signal that asks hl to end stops the machine too, as Ctrl-C does."""
+    raise KeyboardInterrupt
+
+
 def main():
+    signal.signal(signal.SIGTERM, interrupt)
+    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # as nohup leaves it
+        signal.signal(signal.SIGHUP, interrupt)
     commands = {"run": run, "boot": boot, "images": list_images}
     try:
         return commands[sys.argv[1]](sys.argv[2:])

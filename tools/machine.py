@@ -76,6 +76,11 @@ def quote(word):
     return '"' + word.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
+def escape(path):
+    """A path as a value in QEMU's option lists, in which commas separate."""
+    return path.replace(",", ",,")
+
+
 def command_line(options):
     """The kernel's command line."""
     words = []
@@ -181,9 +186,9 @@ class Machine:
         self.options = options
         self.network = network.Network(options.net, options.forwards, options.log + ".passt", warn)
         ours, theirs = socket.socketpair()
-        console = f"stdio,id=console,signal=on,logfile={options.log},logappend=off"
+        console = f"stdio,id=console,signal=on,logfile={escape(options.log)},logappend=off"
         if options.quiet:
-            console = f"file,id=console,path={options.log}"
+            console = f"file,id=console,path={escape(options.log)}"
         self.command = qemu_arguments(options, self.network, console, theirs.fileno())
         self.errors = options.log + ".qemu"
         self.interrupted = False

@@ -10,11 +10,11 @@ import unittest
 HL = os.path.join(os.getcwd(), "hl")
 
 
-def hl(*words):
+def hl(*words, path=HL):
     """(exit status, standard output, standard error) of hl."""
     with tempfile.TemporaryDirectory() as cache:
         environment = dict(os.environ, HL_CACHE=cache, HL_MIRROR="http://127.0.0.1:9/none", PYTHONDONTWRITEBYTECODE="1")
-        result = subprocess.run([HL, *words], capture_output=True, text=True, check=False, env=environment, timeout=60)
+        result = subprocess.run([path, *words], capture_output=True, text=True, check=False, env=environment, timeout=60)
     return result.returncode, result.stdout, result.stderr
 
 
@@ -75,6 +75,9 @@ class Refusals(unittest.TestCase):
             port = taken.getsockname()[1]
             self.refused("run", "redis", "--forward", f"{port}:6379", names=[str(port), "taken", "--forward HOSTPORT:6379"])
 
+    def test_log(self):
+        self.refused("run", "redis", "--log", "/no/such/directory/log", names=["--log", "/no/such/directory/log"])
+
     def test_no_program(self):
         self.refused("run", "redis", "--", names=["program"])
         self.refused("boot", "/tmp", names=["PROGRAM"])
@@ -104,6 +107,14 @@ class Answers(unittest.TestCase):
         self.assertEqual(status, 0)
         names = [line.split()[0] for line in output.splitlines()]
         self.assertLessEqual({"redis", "iperf3", "tcp-echo", "udp-echo", "net-bench"}, set(names))
+
+    def test_symbolic_link(self):
+        with tempfile.TemporaryDirectory() as directory:
+            link = os.path.join(directory, "a link")
+            os.symlink(HL, link)
+            status, output, errors = hl("images", path=link)
+        self.assertEqual(status, 0, errors)
+        self.assertIn("redis", output)
 
 
 if __name__ == "__main__":
