@@ -222,14 +222,13 @@ struct tcp_connection {
 	uint32_t srtt_us8, rttvar_us4, rto_us,
 	        min_rtt_us; /* srtt * 8, rttvar * 4 as RFC 6298's integers */
 
-	bool owned : 1, nodelay : 1, cork : 1, more : 1, timestamps : 1, sack : 1,
-	        window_scaling : 1;
-	bool ack_now : 1, fin_queued : 1, fin_sent : 1, fin_received : 1, receive_shut : 1;
-	bool syn_due : 1, persist : 1, rtt_timing : 1, cwnd_limited : 1, recovery_entered : 1;
-	bool receive_locked : 1, send_locked : 1, keepalive : 1, oob_inline : 1, quickack_off : 1;
-	bool pingpong : 1, reuse_address : 1, reuse_port : 1, port_bound : 1, starved : 1;
-	bool hashed : 1, ever_connected : 1, urgent_valid : 1, urgent_noted : 1, probe_due : 1;
-	bool keepalive_due : 1, orphan : 1, head_again : 1, dsack_due : 1;
+	bool owned, nodelay, cork, more, timestamps, sack, window_scaling;
+	bool ack_now, fin_queued, fin_sent, fin_received, receive_shut;
+	bool syn_due, persist, rtt_timing, cwnd_limited, recovery_entered;
+	bool receive_locked, send_locked, keepalive, oob_inline, quickack_off;
+	bool pingpong, reuse_address, reuse_port, port_bound, starved;
+	bool hashed, ever_connected, urgent_valid, urgent_noted, probe_due;
+	bool keepalive_due, orphan, head_again, dsack_due;
 	uint8_t quick; /* ACKs that are still sent at once */
 	uint8_t retransmits, backoff, probes, keepalive_probes;
 	uint8_t tos, ttl;
@@ -533,7 +532,8 @@ bool tcp_is_writable(const struct tcp_connection *c);
 
 /* tcp_sack.c */
 void tcp_interval_insert(struct tcp_interval_set *set, struct tcp_seq start, struct tcp_seq end);
-void tcp_interval_trim(struct tcp_interval_set *set, struct tcp_seq below);
+void tcp_interval_trim(struct tcp_interval_set *set, struct tcp_seq below)
+        __attribute__((noinline));
 uint32_t tcp_interval_bytes_in(const struct tcp_interval_set *set, struct tcp_seq start,
                                struct tcp_seq end);
 /* Takes the blocks over into the scoreboard; true when they told something new. */
