@@ -122,12 +122,20 @@ def forwards(options, ports):
 
 
 def bazel_build(*targets):
-    """Builds targets quietly; the output is shown when it fails."""
-    command = ["bazel", "build", "--noshow_progress", "--ui_event_filters=-info,-debug", "--show_result=0", *targets]
-    result = subprocess.run(command, cwd=REPOSITORY, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                            stderr=subprocess.STDOUT, text=True, check=False)
-    if result.returncode != 0:
-        sys.stderr.write(result.stdout)
+    """Builds targets; shows how far it is every few seconds, and everything when it fails."""
+    command = ["bazel", "build", "--show_progress", "--show_progress_rate_limit=5", "--curses=no", "--color=no",
+               "--ui_event_filters=-info,-debug", "--show_result=0", *targets]
+    output = []
+    with subprocess.Popen(command, cwd=REPOSITORY, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT, text=True) as bazel:
+        for line in bazel.stdout:
+            progress = re.match(r"\[([\d,]+) / ([\d,]+)\]", line)
+            if not progress:
+                output.append(line)
+            elif progress[1] != "0":
+                say(f"building, {progress[1]} of {progress[2]} steps done")
+    if bazel.returncode != 0:
+        sys.stderr.writelines(output)
         raise BuildError("the build failed")
 
 
