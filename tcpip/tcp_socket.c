@@ -153,10 +153,22 @@ static struct pbuf *unit_buffer(struct tcp_connection *c, uint64_t want)
 	}
 }
 
+/* Send queues together may hold three quarters of the limit. The last quarter is for connections
+ * with an empty queue, one small buffer each: those that do not read what they asked for silence no
+ * others. */
+static bool send_memory_is_short(const struct tcp_connection *c, uint64_t *want)
+{
+	const struct tcp_stack *tcp = c->tcp;
+	if (tcp->send_held < tcp->send_limit / 4 * 3)
+		return false;
+	*want = 1;
+	return tcp->send_held >= tcp->send_limit || !list_is_empty(&c->send_queue);
+}
+
 static struct tcp_unit *unit_create(struct tcp_connection *c, uint64_t want)
 {
 	struct tcp_stack *tcp = c->tcp;
-	if (tcp->send_held >= tcp->send_limit)
+	if (send_memory_is_short(c, &want))
 		return NULL;
 	struct pbuf *buffer = unit_buffer(c, want);
 	if (!buffer)

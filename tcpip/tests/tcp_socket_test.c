@@ -323,8 +323,45 @@ static void many_connections(void)
 	script_end(&s);
 }
 
+/* Peers that never read what they asked for use up the memory of the send queues: another
+ * connection is answered all the same. */
+static void slow_readers(void)
+{
+	enum { READERS = 8 };
+	script_begin(&s, "slow readers");
+	struct tcp_stack *tcp = stack_tcp(s.wire.host[0].stack);
+	struct tcp_connection *all[READERS + 1];
+	script_listen(&s, 64);
+	tcp_set_option(s.listener, TCP_OPTION_SEND_BUFFER, 1 << 20);
+	tcp->send_limit = 256 << 10;
+	for (uint16_t i = 0; i <= READERS; i++) {
+		s.peer_port = (uint16_t)(1024 + i);
+		s.iss_known = false;
+		inject(&s, (struct sending){ .flags = TCP_SYN });
+		inject(&s, (struct sending){ .flags = A, .seq = 1, .ack = 1 });
+		all[i] = tcp_accept(s.listener);
+		CHECK(all[i]);
+	}
+	uint8_t *room;
+	int64_t got = 0;
+	for (int i = 0; i < READERS; i++) {
+		while ((got = tcp_send_reserve(all[i], 4000, &room)) > 0)
+			tcp_send_commit(all[i], (uint32_t)got, false);
+		CHECK_EQ(got, -ENOBUFS);
+	}
+	CHECK(tcp->send_held < tcp->send_limit);
+	CHECK(tcp_send_reserve(all[READERS], 7, &room) == 7);
+	tcp_send_commit(all[READERS], 7, false);
+	for (int i = 0; i <= READERS; i++) {
+		tcp_abort(all[i]);
+		tcp_close(all[i]);
+	}
+	script_end(&s);
+}
+
 int main(void)
 {
+	slow_readers();
 	options();
 	information();
 	by_reference();
