@@ -327,13 +327,13 @@ static void many_connections(void)
  * connection is answered all the same. */
 static void slow_readers(void)
 {
-	enum { READERS = 8 };
+	enum { READERS = 16 };
 	script_begin(&s, "slow readers");
 	struct tcp_stack *tcp = stack_tcp(s.wire.host[0].stack);
 	struct tcp_connection *all[READERS + 1];
 	script_listen(&s, 64);
 	tcp_set_option(s.listener, TCP_OPTION_SEND_BUFFER, 1 << 20);
-	tcp->send_limit = 256 << 10;
+	tcp->send_limit = 1 << 20; /* the last quarter exceeds a unit */
 	for (uint16_t i = 0; i <= READERS; i++) {
 		s.peer_port = (uint16_t)(1024 + i);
 		s.iss_known = false;
