@@ -1,5 +1,5 @@
-/* Pipes, eventfd, timerfd, signalfd: capacity, atomicity, ends that close, counters. The same program passes
- * on Linux. */
+/* Pipes, eventfd, timerfd, signalfd: capacity, atomicity, ends that close, counters. The same
+ * program passes on Linux. */
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <pthread.h>
@@ -120,6 +120,29 @@ static void test_blocking(void)
 	EQ((long)wrong, 0);
 	close(stream[0]);
 	free(bytes);
+}
+
+/* Several readers wait on one pipe: each hears that the last writer is gone. */
+static void test_end_for_all(void)
+{
+	enum { READERS = 4 };
+	int ends[2], status;
+	EQ(pipe(ends), 0);
+	for (int i = 0; i < READERS; i++) {
+		if (fork() == 0) {
+			char byte;
+			close(ends[1]);
+			alarm(10);
+			_exit(read(ends[0], &byte, 1) == 0 ? 0 : 1);
+		}
+	}
+	usleep(50000);
+	close(ends[1]);
+	for (int i = 0; i < READERS; i++) {
+		EQ(wait(&status) > 0, 1);
+		EQ(status, 0);
+	}
+	close(ends[0]);
 }
 
 static void on_alarm(int number)
@@ -252,6 +275,7 @@ int main(void)
 	test_broken();
 	test_packets();
 	test_blocking();
+	test_end_for_all();
 	test_interrupted();
 	test_eventfd();
 	test_timerfd();

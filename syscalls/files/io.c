@@ -70,7 +70,7 @@ static long io_resume(struct thread *thread, uint32_t reasons)
 	result = io_finish(thread, request, result);
 	/* This thread may have taken an exclusive wake-up that leaves work for the next. */
 	if (!list_is_empty(&file->waiters.entries)) {
-		uint32_t ready = file_poll(file) & request->events;
+		uint32_t ready = file_poll(file) & (request->events | POLLERR | POLLHUP);
 		if (ready)
 			file_notify(file, ready);
 	}
