@@ -53,6 +53,11 @@ def named_images():
     raise UsageError("guests/images/images.bzl holds no NAMED_IMAGES")
 
 
+def host_ports(image):
+    """Where a named image's ports are forwarded from: guest port -> port here."""
+    return {port: image.get("host_ports", {}).get(port, port) for port in image["ports"]}
+
+
 def option_parser(command):
     """The options shared by run and boot."""
     parser = Parser(prog="hl " + command, add_help=True, allow_abbrev=False)
@@ -113,11 +118,11 @@ def parse(command, words):
 
 
 def forwards(options, ports):
-    """The image's own ports to the same ports here, unless --forward sends others to them."""
+    """The image's own ports (guest port -> port here), unless --forward sends others to them."""
     chosen = [network.parse_forward(text) for text in options.forward]
     if options.net == "user":
         taken = {guest for _, guest in chosen}
-        chosen += [(port, port) for port in ports if port not in taken]
+        chosen += [(host, guest) for guest, host in ports.items() if guest not in taken]
     return chosen
 
 
@@ -184,12 +189,13 @@ def run(words):
     if options.image not in images:
         raise UsageError(f"unknown image '{options.image}'; the valid ones are {' '.join(sorted(images))}")
     image = images[options.image]
-    network.check_forwards(forwards(options, image["ports"]))
+    ports = host_ports(image)
+    network.check_forwards(forwards(options, ports))
     machine.check_accel(options.accel)
     setup.ensure(quiet=True)
     bazel_build("//:hartloop", "//guests/images:" + options.image)
     return start(options, os.path.join(REPOSITORY, f"bazel-bin/guests/images/{options.image}.cpio"),
-                 program or [image["program"], *image["args"]], image["env"], image["ports"],
+                 program or [image["program"], *image["args"]], image["env"], ports,
                  ([image["program"]], image["connect"]))
 
 
@@ -205,14 +211,14 @@ def boot(words):
     mkimage.add_frame(files)
     if mkimage.resolve(files, program[0].lstrip("/")) is None:
         raise UsageError(f"{options.directory} holds no {program[0]}")
-    network.check_forwards(forwards(options, []))
+    network.check_forwards(forwards(options, {}))
     setup.ensure(quiet=True)
     bazel_build("//:hartloop")
     directory = tempfile.mkdtemp(prefix="hl-boot-")
     try:
         image = os.path.join(directory, "boot.cpio")
         mkimage.write(files, image)
-        return start(options, image, program, [], [], None)
+        return start(options, image, program, [], {}, None)
     finally:
         shutil.rmtree(directory, ignore_errors=True)
 
@@ -222,8 +228,8 @@ def list_images(_words):
     images = named_images()
     width = max(map(len, images))
     for name, image in sorted(images.items()):
-        ports = ",".join(map(str, image["ports"])) or "-"
-        print(f"{name:{width}}  port {ports:6} {image['summary']}")
+        ports = ",".join(str(guest) if host == guest else f"{host}:{guest}" for guest, host in host_ports(image).items()) or "-"
+        print(f"{name:{width}}  port {ports:7} {image['summary']}")
     return 0
 
 

@@ -2,7 +2,8 @@
 
 packages: package sets of tools/setup.py; roots: of these, the packages whose files go in whole;
 programs: in-tree programs of //guests/programs; program, args, env: what runs;
-ports: what --net user forwards; connect: how to reach it, with {PORT} for the first forwarded port.
+ports: what --net user forwards; host_ports: guest port -> the host's port for it, where these differ, since
+ports below 1024 are for root; connect: how to reach it, with {PORT} for the first forwarded port.
 """
 
 NAMED_IMAGES = {
@@ -31,19 +32,24 @@ NAMED_IMAGES = {
         "summary": "Debian's nginx serving /var/www/html",
         "packages": "nginx",
         "roots": ["nginx", "nginx-common"],
-        "files": {"/etc/nginx/nginx.conf": "nginx.conf", "/var/www/html/index.html": "index.html"},
+        "files": {
+            "/etc/nginx/nginx.conf": "nginx.conf",
+            "/var/www/html/index.html": "index.html",
+            "/var/www/html/1m.bin": "1m.bin",
+        },
         "program": "/usr/sbin/nginx",
         "args": [],
         "env": [],
-        "ports": [8080],
+        "ports": [80],
+        "host_ports": {80: 8080},
         "connect": "curl http://127.0.0.1:{PORT}/",
     },
     "memcached": {
-        "summary": "Debian's memcached",
+        "summary": "Debian's memcached, one worker thread",
         "packages": "memcached",
         "roots": ["memcached"],
         "program": "/usr/bin/memcached",
-        "args": ["-u", "root", "-l", "0.0.0.0"],
+        "args": ["-u", "root", "-l", "0.0.0.0", "-t", "1"],
         "env": [],
         "ports": [11211],
         "connect": "127.0.0.1 port {PORT}, memcached's protocol",
