@@ -125,6 +125,8 @@ void tcp_ack_advance(struct tcp_connection *c, struct tcp_seq ack, uint32_t time
 			send_buffer_grow(c);
 		}
 	}
+	if (c->tail_probing)
+		tcp_tail_acked(c);
 	c->persist = false;
 	c->retransmit_ns = LOOP_NEVER;
 	if (tcp_flight(c))
@@ -208,6 +210,8 @@ void tcp_ack_process(struct tcp_connection *c, struct tcp_segment *segment)
 	c->probes = 0;
 	bool advanced = seq_lt(c->snd_una, ack);
 	bool window_changed = !old && update_window(c, segment, advanced);
+	if (c->tail_probing && !old && !window_changed)
+		tcp_tail_duplicate_check(c, segment);
 	if (advanced)
 		tcp_ack_advance(c, ack, echo);
 	bool new_sack = tcp_sack_update(c, segment);

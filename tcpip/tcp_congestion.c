@@ -44,6 +44,7 @@ const struct tcp_congestion_ops tcp_newreno = {
 void tcp_recovery_enter(struct tcp_connection *c)
 {
 	c->congestion_state = TCP_CA_RECOVERY;
+	c->tail_probing = false;
 	c->odd |= TCP_ODD_RECOVERY;
 	c->recover = c->snd_nxt;
 	c->high_retransmitted = c->snd_una;
@@ -70,6 +71,7 @@ void tcp_loss_enter(struct tcp_connection *c)
 	    seq_le(c->scoreboard->interval[0].start, c->snd_una))
 		tcp_scoreboard_clear(c);
 	c->congestion_state = TCP_CA_LOSS;
+	c->tail_probing = false;
 	c->odd |= TCP_ODD_RECOVERY;
 	c->recover = c->snd_nxt;
 	c->high_retransmitted = c->snd_una;

@@ -43,6 +43,7 @@ enum tcp_flags {
 #define TCP_RTO_MIN_US              200000u        /* TCP_RTO_MIN */
 #define TCP_RTO_MAX_US              120000000u     /* TCP_RTO_MAX */
 #define TCP_DELAYED_ACK_NS          40000000ull    /* TCP_DELACK_MIN */
+#define TCP_TAIL_PROBE_MIN_US       2000u          /* TCP_TIMEOUT_MIN, in time */
 #define TCP_CORK_NS                 200000000ull   /* tcp(7): corked output waits at most 200 ms */
 #define TCP_RETRY_NS                10000000ull    /* memory was short: try again */
 #define TCP_TIME_WAIT_NS            60000000000ull /* TCP_TIMEWAIT_LEN */
@@ -239,6 +240,10 @@ struct tcp_connection {
 	/* Loss recovery (RFC 6675). */
 	uint32_t duplicate_acks;
 	struct tcp_seq recover, high_retransmitted, lost_edge;
+	/* Tail loss probe: what was sent when it left, and where it ended itself. */
+	struct tcp_seq tail_edge, tail_probe_end;
+	uint64_t timeout_ns; /* the RTO while retransmit_ns is the probe's time */
+	bool tail_armed, tail_due, tail_probing, tail_repeated;
 	struct tcp_interval dsack; /* the last segment that came twice (RFC 2883), told once */
 	struct tcp_seq head_mark;  /* SND.NXT when the first hole was last repaired */
 	struct tcp_seq
@@ -585,6 +590,15 @@ void tcp_timer_fired(struct loop *loop, struct loop_watcher *watcher, uint32_t e
 void tcp_timer_update(struct tcp_connection *c, uint64_t deadline_ns);
 void tcp_retransmit_timer_start(struct tcp_connection *c);
 void tcp_keepalive_restart(struct tcp_connection *c);
+
+/* tcp_tail.c */
+void tcp_tail_arm(struct tcp_connection *c);
+/* True: it was the probe's time, not yet the RTO's. */
+bool tcp_tail_expired(struct tcp_connection *c);
+bool tcp_tail_is_due(const struct tcp_connection *c);
+bool tcp_tail_is_probed(const struct tcp_connection *c);
+void tcp_tail_acked(struct tcp_connection *c);
+void tcp_tail_duplicate_check(struct tcp_connection *c, const struct tcp_segment *segment);
 
 /* tcp_listen.c */
 void tcp_listen_segment(struct tcp_connection *listener, struct tcp_segment *segment,

@@ -212,6 +212,43 @@ static enum stop send_lost(struct tcp_connection *c, uint32_t *budget)
 	return STOP_DONE;
 }
 
+/* One segment beyond the congestion window: new data, or what is in flight once more. */
+static enum stop send_tail_probe(struct tcp_connection *c, uint32_t *budget)
+{
+	if (!c->tail_due)
+		return STOP_DONE;
+	uint32_t mss = c->snd_mss, unsent = tcp_unsent(c), room = window_room(c);
+	struct tcp_seq start = c->sack ? seq_add(c->snd_nxt, -mss) : c->snd_una;
+	if (!tcp_tail_is_due(c) || seq_lt(seq_add(c->snd_una, c->snd_wnd), seq_add(start, mss))) {
+		c->tail_due = false;
+		return STOP_DONE;
+	}
+	if (interface_is_full(c) || !*budget)
+		return STOP_FULL;
+	uint32_t length = min_u32(min_u32(unsent, room), mss);
+	bool fresh = c->sack && length &&
+	             (length == mss || (length == unsent && short_segment_may_go(c)));
+	if (fresh) {
+		int sent = tcp_send_segment(c, c->snd_nxt, length, TCP_ACK | TCP_PSH);
+		if (sent < 0)
+			return STOP_MEMORY;
+		data_sent(c, (uint32_t)sent, false);
+	} else {
+		enum stop stop = resend(c, start, mss);
+		if (stop != STOP_DONE)
+			return stop;
+	}
+	c->tail_due = false;
+	c->tail_probing = true;
+	c->tail_repeated = !fresh;
+	c->tail_edge = c->snd_nxt;
+	c->tail_probe_end = fresh ? c->snd_nxt : c->high_retransmitted;
+	c->tcp->counters->tcp_tail_probes++;
+	tcp_retransmit_timer_start(c);
+	--*budget;
+	return STOP_DONE;
+}
+
 /* Data that waits behind a closed (or too small) window with nothing in flight needs the persist
  * timer (RFC 9293 §3.8.6.1). */
 static void persist_check(struct tcp_connection *c)
@@ -276,6 +313,8 @@ static enum stop send_all(struct tcp_connection *c, uint32_t *budget)
 	if (c->flow.state < TCP_ESTABLISHED)
 		return send_handshake(c);
 	enum stop stop = send_lost(c, budget);
+	if (stop == STOP_DONE)
+		stop = send_tail_probe(c, budget);
 	if (stop == STOP_DONE)
 		stop = send_new(c, budget);
 	if (stop == STOP_DONE)

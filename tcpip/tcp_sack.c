@@ -91,8 +91,9 @@ bool tcp_sack_update(struct tcp_connection *c, const struct tcp_segment *segment
  * worth of SACKed bytes. Without SACK three duplicate ACKs say it of the first segment. */
 void tcp_sack_mark_lost(struct tcp_connection *c)
 {
+	bool probed = tcp_tail_is_probed(c);
 	if (!c->sack) {
-		if (c->duplicate_acks >= TCP_DUPACK_THRESHOLD)
+		if (c->duplicate_acks >= (probed ? 1 : TCP_DUPACK_THRESHOLD))
 			c->lost_edge =
 			        seq_max(c->lost_edge,
 			                seq_add(c->snd_una, min_u32(c->snd_mss, tcp_flight(c))));
@@ -100,6 +101,13 @@ void tcp_sack_mark_lost(struct tcp_connection *c)
 	}
 	const struct tcp_interval_set *set = c->scoreboard;
 	uint32_t bytes = 0;
+	/* What lies below was sent before the last round trips (RFC 8985 §7.4). */
+	if (probed && set && set->count) {
+		struct tcp_seq start = set->interval[set->count - 1].start;
+		c->lost_edge =
+		        seq_max(c->lost_edge, seq_lt(start, c->tail_edge) ? start : c->tail_edge);
+		return;
+	}
 	for (uint32_t above = 1; set && above <= set->count; above++) {
 		const struct tcp_interval *i = &set->interval[set->count - above];
 		bytes += interval_bytes(i);

@@ -33,6 +33,7 @@ static void connect_reset(struct tcp_connection *c)
 	c->total_retransmits = 0;
 	c->first_retransmit_ns = 0;
 	c->srtt_us8 = c->rttvar_us4 = 0;
+	c->tail_armed = c->tail_due = c->tail_probing = false;
 	c->rto_us = TCP_RTO_INITIAL_US;
 	c->rtt_timing = false;
 	c->iss = seq(0);

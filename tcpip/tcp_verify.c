@@ -40,6 +40,9 @@ static const char *verify_sender(const struct tcp_connection *c)
 	MUST(c->snd_mss > 0, "no segment size");
 	MUST(!tcp_is_synchronized(c) || c->cwnd >= 1, "no congestion window");
 	MUST(tcp_pipe(c) <= 2 * (uint64_t)tcp_flight(c), "pipe exceeds what was sent");
+	MUST(!tcp_tail_is_probed(c) || seq_le(c->tail_edge, c->snd_nxt),
+	     "a tail probe beyond SND.NXT");
+	MUST(!c->tail_probing || !tcp_in_recovery(c), "a tail probe outlives into recovery");
 	if (c->scoreboard) {
 		uint32_t bytes = 0;
 		struct tcp_seq previous = c->snd_una;
