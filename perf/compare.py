@@ -218,7 +218,7 @@ class Bench:
 
 def enter_namespace():
     """Starts this program again in a network namespace of its own."""
-    command = ["unshare", "--net", sys.executable, os.path.abspath(__file__), *sys.argv[1:]]
+    command = ["unshare", "--net", sys.executable, os.path.abspath(sys.argv[0]), *sys.argv[1:]]
     os.execvpe(command[0], command, dict(os.environ, HARTLOOP_NAMESPACE="1"))
 
 
