@@ -139,6 +139,10 @@ static bool take_turn(struct hart *hart, uint64_t now)
 		csr_clear(sip, INTERRUPT_SOFTWARE);
 	if (pending & INTERRUPT_EXTERNAL)
 		irq_dispatch(hart);
+	/* Also without a reason: QEMU may raise it for a deadline that was just moved. Only writing
+	 * the comparator takes it back. */
+	if (pending & INTERRUPT_TIMER)
+		hart->timer_armed_ns = 0;
 	hart->backstop_ns = LOOP_NEVER;
 	return loop_turn(&hart->loop, now);
 }

@@ -18,6 +18,17 @@ NAMED_IMAGES = {
         "ports": [6379],
         "connect": "redis-cli -p {PORT}",
     },
+    "redis-server": {
+        "summary": "redis-server as above without its tools, for small machines",
+        "packages": "redis",
+        "roots": ["redis-server", "redis-tools"],
+        "drop": ["usr/bin/redis-check-aof", "usr/bin/redis-cli", "usr/bin/redis-benchmark"],
+        "program": "/usr/bin/redis-server",
+        "args": ["--bind", "0.0.0.0", "--protected-mode", "no", "--dir", "/tmp", "--save", ""],
+        "env": [],
+        "ports": [6379],
+        "connect": "redis-cli -p {PORT}",
+    },
     "iperf3": {
         "summary": "Debian's iperf3 as a server",
         "packages": "iperf3",
@@ -90,5 +101,14 @@ NAMED_IMAGES = {
         "env": [],
         "ports": [5001],
         "connect": "perf/net_bench_client.py --port {PORT} 8M",
+    },
+    "bench": {
+        "summary": "measures the system that it runs on, as asked over TCP (perf/guest/bench.c)",
+        "files": {"/usr/bin/bench": "//perf/guest:bench"},
+        "program": "/usr/bin/bench",
+        "args": ["5002"],
+        "env": [],
+        "ports": [5002],
+        "connect": "nc 127.0.0.1 {PORT}; then for instance: getppid 100000",
     },
 }
