@@ -12,19 +12,23 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #define BUFFER_BYTES 65536
+#define CLIENTS_MAX  65000
 
-/* One connection; made by accept_clients, freed by close_client. */
+/* One connection; made by accept_clients, freed by close_client. Memory for data is only taken
+ * while some waits to be sent, so that an idle client costs next to nothing. */
 struct client {
 	int fd;
-	size_t sent, filled;
-	char buffer[BUFFER_BYTES];
+	char *waiting; /* waiting_bytes of it from waiting_at on; NULL: none */
+	size_t waiting_at, waiting_bytes;
 };
 
 static int epoll_fd;
+static char buffer[BUFFER_BYTES];
 
 static void fail(const char *what)
 {
@@ -43,7 +47,7 @@ static int listen_on(uint16_t port)
 	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
 	if (bind(fd, (struct sockaddr *)&address, sizeof address) < 0)
 		fail("bind");
-	if (listen(fd, 511) < 0)
+	if (listen(fd, 4096) < 0)
 		fail("listen");
 	return fd;
 }
@@ -51,6 +55,7 @@ static int listen_on(uint16_t port)
 static void close_client(struct client *client)
 {
 	close(client->fd);
+	free(client->waiting);
 	free(client);
 }
 
@@ -59,7 +64,7 @@ static void accept_clients(int listener)
 	int on = 1, fd;
 
 	while ((fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC)) >= 0) {
-		struct client *client = malloc(sizeof *client);
+		struct client *client = calloc(1, sizeof *client);
 		struct epoll_event event = { .events = EPOLLIN, .data.ptr = client };
 
 		if (!client) {
@@ -67,7 +72,6 @@ static void accept_clients(int listener)
 			continue;
 		}
 		client->fd = fd;
-		client->sent = client->filled = 0;
 		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
 		if (epoll_ctl(epoll_fd, EPOLL_CTL_ADD, fd, &event) < 0)
 			close_client(client);
@@ -81,52 +85,82 @@ static void watch(struct client *client, uint32_t events)
 	epoll_ctl(epoll_fd, EPOLL_CTL_MOD, client->fd, &event);
 }
 
-/* Sends what waits. False: the connection is gone. */
-static int send_back(struct client *client)
+/* How much of the data the connection takes now; -1: it is gone. */
+static ssize_t send_some(int fd, const char *data, size_t bytes)
 {
-	while (client->sent < client->filled) {
-		ssize_t n = send(client->fd, client->buffer + client->sent,
-		                 client->filled - client->sent, MSG_NOSIGNAL);
+	size_t sent = 0;
 
-		if (n < 0 && errno == EAGAIN) {
-			watch(client, EPOLLOUT);
-			return 1;
-		}
+	while (sent < bytes) {
+		ssize_t n = send(fd, data + sent, bytes - sent, MSG_NOSIGNAL);
+
+		if (n < 0 && errno == EAGAIN)
+			break;
 		if (n < 0)
-			return 0;
-		client->sent += (size_t)n;
+			return -1;
+		sent += (size_t)n;
 	}
-	client->sent = client->filled = 0;
+	return (ssize_t)sent;
+}
+
+/* Sends what was just read; what is not taken waits in memory of its own. 0: the client is gone. */
+static int send_back(struct client *client, size_t bytes)
+{
+	ssize_t sent = send_some(client->fd, buffer, bytes);
+
+	if (sent < 0)
+		return 0;
+	if ((size_t)sent == bytes)
+		return 1;
+	client->waiting_at = 0;
+	client->waiting_bytes = bytes - (size_t)sent;
+	client->waiting = malloc(client->waiting_bytes);
+	if (!client->waiting)
+		return 0;
+	memcpy(client->waiting, buffer + sent, client->waiting_bytes);
+	watch(client, EPOLLOUT);
 	return 1;
 }
 
-static void serve(struct client *client, uint32_t events)
+/* Goes on with what waits. 0: the client is gone. */
+static int send_waiting(struct client *client)
 {
-	ssize_t n;
+	ssize_t sent =
+	        send_some(client->fd, client->waiting + client->waiting_at, client->waiting_bytes);
 
-	if (events & EPOLLOUT) {
-		if (!send_back(client)) {
-			close_client(client);
-			return;
-		}
-		if (client->filled)
-			return;
+	if (sent < 0)
+		return 0;
+	client->waiting_at += (size_t)sent;
+	client->waiting_bytes -= (size_t)sent;
+	if (client->waiting_bytes == 0) {
+		free(client->waiting);
+		client->waiting = NULL;
 		watch(client, EPOLLIN);
 	}
-	while (!client->filled) {
-		n = read(client->fd, client->buffer, sizeof client->buffer);
+	return 1;
+}
+
+/* Reads and sends until nothing more can be read, or something waits. 0: the client is gone. */
+static int serve(struct client *client)
+{
+	if (client->waiting && !send_waiting(client))
+		return 0;
+	while (!client->waiting) {
+		ssize_t n = read(client->fd, buffer, sizeof buffer);
+
 		if (n < 0 && errno == EAGAIN)
-			return;
-		if (n <= 0) {
-			close_client(client);
-			return;
-		}
-		client->filled = (size_t)n;
-		if (!send_back(client)) {
-			close_client(client);
-			return;
-		}
+			return 1;
+		if (n <= 0 || !send_back(client, (size_t)n))
+			return 0;
 	}
+	return 1;
+}
+
+/* As many descriptors as clients can need, where the system lets it have them. */
+static void raise_files(void)
+{
+	struct rlimit limit = { CLIENTS_MAX, CLIENTS_MAX };
+
+	setrlimit(RLIMIT_NOFILE, &limit);
 }
 
 int main(int argc, char **argv)
@@ -138,6 +172,7 @@ int main(int argc, char **argv)
 		fprintf(stderr, "usage: tcp_echo PORT\n");
 		return 2;
 	}
+	raise_files();
 	listener = listen_on((uint16_t)atoi(argv[1]));
 	epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	if (epoll_fd < 0 || epoll_ctl(epoll_fd, EPOLL_CTL_ADD, listener, &event) < 0)
@@ -149,10 +184,12 @@ int main(int argc, char **argv)
 		if (n < 0 && errno != EINTR)
 			fail("epoll_wait");
 		for (int i = 0; i < n; i++) {
-			if (events[i].data.ptr)
-				serve(events[i].data.ptr, events[i].events);
-			else
+			struct client *client = events[i].data.ptr;
+
+			if (!client)
 				accept_clients(listener);
+			else if (!serve(client))
+				close_client(client);
 		}
 	}
 }
