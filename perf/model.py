@@ -79,6 +79,8 @@ class Case:
     lower_is_better: bool = False  # of the rate: a case whose figure is a cost or a time
     tools: tuple = ()  # host programs that it needs
     bars: tuple = ()  # of Bar
+    # Its place in a plot: ("message bytes" or "idle connections", the line's name, x); ("message bytes", "ping-pong", 64)
+    curve: tuple = ()
 
 
 @dataclasses.dataclass(frozen=True)

@@ -35,6 +35,7 @@ HOST_PROGRAMS = [
 HOST_FILES = [
     ("/usr/include/stdlib.h", "libc6-dev", False),
     ("/usr/riscv64-linux-gnu/include/stdlib.h", "libc6-dev-riscv64-cross", False),
+    ("/usr/lib/python3/dist-packages/matplotlib/__init__.py", "python3-matplotlib", False),
     ("/usr/share/qemu/opensbi-riscv64-generic-fw_dynamic.bin", "opensbi", True),
     (debian.KEYRING, "debian-archive-keyring", False),
 ]
