@@ -184,9 +184,39 @@ static void test_exhaustion(void)
 	munmap(pages, 8 * MIB);
 }
 
+/* Behind a program's data its last page reads as zero to the end: a dynamic loader takes memory
+ * from there. */
+static void test_program_end(void)
+{
+	extern char end_of_data[] __asm__("_end");
+	int dirty = 0;
+	for (const volatile char *at = end_of_data; (uintptr_t)at & 4095; at++)
+		dirty += *at != 0;
+	EQ(dirty, 0);
+}
+
+/* VmHWM is the most that was ever resident. */
+static void test_peak(void)
+{
+	static char text[4096];
+	char *pages = map(8 * MIB, PROT_READ | PROT_WRITE, 0);
+	memset(pages, 1, 8 * MIB);
+	munmap(pages, 8 * MIB);
+	int file = open("/proc/self/status", O_RDONLY);
+	ssize_t got = read(file, text, sizeof(text) - 1);
+	close(file);
+	const char *peak = got > 0 ? strstr(text, "VmHWM:") : NULL;
+	const char *now = got > 0 ? strstr(text, "VmRSS:") : NULL;
+	EQ(peak && now, 1);
+	if (peak && now)
+		EQ(strtol(peak + 6, NULL, 10) - strtol(now + 6, NULL, 10) >= 8 * 1024 - 64, 1);
+}
+
 int main(void)
 {
 	begin();
+	test_program_end();
+	test_peak();
 	test_placement();
 	test_many();
 	test_protection();

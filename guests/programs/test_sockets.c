@@ -17,6 +17,7 @@
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -452,6 +453,39 @@ static void test_datagrams(void)
 	close(a);
 }
 
+/* Two processes that take turns: no wake-up is lost, and a timer that expires as it is withdrawn
+ * does not keep a program from running. */
+static void test_ping_pong(void)
+{
+	enum { ROUNDS = 10000 };
+	struct sockaddr_in where[2];
+	socklen_t length = sizeof(*where);
+	int fds[2], rounds = 0, status;
+	char byte = 0;
+	for (int i = 0; i < 2; i++) {
+		fds[i] = socket(AF_INET, SOCK_DGRAM, 0);
+		where[i] = local(0);
+		EQ(bind(fds[i], (struct sockaddr *)&where[i], length), 0);
+		where[i] = name_of(fds[i]);
+	}
+	for (int i = 0; i < 2; i++)
+		EQ(connect(fds[i], (struct sockaddr *)&where[!i], length), 0);
+	pid_t child = fork();
+	if (!child) {
+		while (read(fds[1], &byte, 1) == 1 && write(fds[1], &byte, 1) == 1)
+			if (++rounds == ROUNDS)
+				_exit(0);
+		_exit(1);
+	}
+	while (rounds < ROUNDS && write(fds[0], &byte, 1) == 1 && read(fds[0], &byte, 1) == 1)
+		rounds++;
+	EQ(rounds, ROUNDS);
+	EQ(waitpid(child, &status, 0), child);
+	EQ(status, 0);
+	close(fds[0]);
+	close(fds[1]);
+}
+
 static void test_epoll(void)
 {
 	int fds[2];
@@ -485,6 +519,7 @@ int main(void)
 	test_end_of_life();
 	test_options();
 	test_datagrams();
+	test_ping_pong();
 	test_epoll();
 	test_big_transfer();
 	return end("test_sockets");

@@ -175,13 +175,19 @@ static void test_robust(void)
 	pthread_mutexattr_setrobust(&attributes, PTHREAD_MUTEX_ROBUST);
 	pthread_mutexattr_setpshared(&attributes, PTHREAD_PROCESS_SHARED);
 	pthread_mutex_init(mutex, &attributes);
+	int locked[2];
+	char byte = 0;
+	EQ(pipe(locked), 0);
 	pid_t pid = fork();
 	if (!pid) {
 		pthread_mutex_lock(mutex);
+		EQ(write(locked[1], &byte, 1), 1);
 		pause_ms(50);
 		_exit(0);
 	}
-	pause_ms(15);
+	EQ(read(locked[0], &byte, 1), 1);
+	close(locked[0]);
+	close(locked[1]);
 	EQ(pthread_mutex_lock(mutex), EOWNERDEAD);
 	EQ(pthread_mutex_consistent(mutex), 0);
 	EQ(pthread_mutex_unlock(mutex), 0);

@@ -149,7 +149,7 @@ static bool copy_entry(void *context, struct user_addr address, struct page_mapp
 		return false;
 	}
 	page_get(page_of(phys_to_virt(mapped.page)));
-	move->space->resident_pages++;
+	space_count_resident(move->space);
 	return false;
 }
 

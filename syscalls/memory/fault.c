@@ -35,16 +35,22 @@ static struct mapping *find(struct address_space *space, uint64_t address)
 	return mapping;
 }
 
+#define OUT_OF_MEMORY_PAUSE_NS 1000000000ull
+
+/* Said once a second at most: programs that are started anew die of it again and again. */
 static int out_of_memory(uint64_t address)
 {
-	log_error("out of memory at address 0x%lx: the program is killed", address);
+	static uint64_t said_ns, unsaid;
+	uint64_t now = clock_read_ns();
+	if (said_ns && now - said_ns < OUT_OF_MEMORY_PAUSE_NS) {
+		unsaid++;
+		return -SIGKILL_NUMBER;
+	}
+	log_error("out of memory at address 0x%lx: the program is killed (so were %lu unmentioned)",
+	          address, (unsigned long)unsaid);
+	said_ns = now;
+	unsaid = 0;
 	return -SIGKILL_NUMBER;
-}
-
-static void count_resident(struct address_space *space)
-{
-	if (++space->resident_pages > space->peak_resident_pages)
-		space->peak_resident_pages = space->resident_pages;
 }
 
 /* Maps `page`, whose reference passes to the table. */
@@ -55,7 +61,7 @@ static int install(struct address_space *space, uint64_t address, struct page *p
 		page_put(page);
 		return out_of_memory(address);
 	}
-	count_resident(space);
+	space_count_resident(space);
 	return 0;
 }
 
@@ -95,7 +101,7 @@ static void fault_around(struct address_space *space, struct mapping *mapping, u
 			page_put(page);
 			return;
 		}
-		count_resident(space);
+		space_count_resident(space);
 	}
 }
 

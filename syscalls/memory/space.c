@@ -136,7 +136,7 @@ static bool share_page(void *context, struct user_addr address, struct page_mapp
 		return false;
 	}
 	page_get(page_of(phys_to_virt(mapped.page)));
-	walk->to->resident_pages++;
+	space_count_resident(walk->to);
 	return false;
 }
 

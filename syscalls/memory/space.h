@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "core/clock.h"
 #include "core/console.h"
 #include "core/memory.h"
 #include "core/panic.h"
@@ -56,6 +57,12 @@ static inline unsigned permission_of(int protection)
 static inline bool mapping_is_heap_or_anonymous(const struct mapping *mapping)
 {
 	return !mapping->file && !mapping->kernel_pages;
+}
+
+static inline void space_count_resident(struct address_space *space)
+{
+	if (++space->resident_pages > space->peak_resident_pages)
+		space->peak_resident_pages = space->resident_pages;
 }
 
 /* space.c */

@@ -180,11 +180,11 @@ static int map_segment(struct address_space *space, const struct exec_image *ima
 		if (at < 0)
 			return (int)at;
 	}
-	/* What follows the file's bytes in their last page reads as zero. */
+	/* What follows the file's bytes in their last page reads as zero, to the page's end:
+	 * dynamic loaders take memory from there. */
 	if (segment->memory_bytes > segment->file_bytes && segment->file_bytes &&
 	    (segment->permission & ELF_WRITE) && (file_end & PAGE_MASK))
-		return zero_user(user(file_end),
-		                 (end < file_pages_end ? end : file_pages_end) - file_end);
+		return zero_user(user(file_end), file_pages_end - file_end);
 	return 0;
 }
 

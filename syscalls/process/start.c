@@ -7,6 +7,8 @@
 #define EXIT_NOT_FOUND  127
 #define EXIT_NOT_RUN    126
 
+bool boot_flag_strace;
+
 static bool user_fault(struct task *task, struct user_addr address, enum fault_access access)
 {
 	struct thread *thread = thread_of(task);

@@ -4,7 +4,6 @@
 #include "core/cpu.h"
 
 uint64_t machine_hwcap;
-bool boot_flag_strace;
 
 #define NAME_BYTES 65
 
@@ -17,10 +16,8 @@ static char host_name[NAME_BYTES] = "hartloop";
 
 void system_init(const struct boot_information *boot)
 {
-	char value[NAME_BYTES];
+	char value[NAME_BYTES] = { 0 }; /* programs see what follows the name, too */
 	machine_hwcap = cpu_isa_letters;
-	boot_flag_strace = boot_option(boot->command_line, "strace", 0, value, sizeof value) &&
-	                   strcmp(value, "0") != 0;
 	if (boot_option(boot->command_line, "hostname", 0, value, sizeof value) && value[0])
 		memcpy(host_name, value, sizeof host_name);
 }
