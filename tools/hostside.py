@@ -52,6 +52,23 @@ def connect(guest_port, wait_for="", seconds=None):
             time.sleep(0.1)
 
 
+def first_answer(guest_port, request):
+    """What the guest answers until it closes, tried until it does: for a program that does not say when it serves."""
+    while True:
+        answer = b""
+        try:
+            with connect(guest_port) as link:
+                link.settimeout(2)  # passt takes connections before the guest does, and then keeps silent for long
+                link.sendall(request)
+                while part := link.recv(65536):
+                    answer += part
+                return answer
+        except OSError:
+            if answer or time.monotonic() > deadline():
+                raise
+            time.sleep(0.1)
+
+
 def peer_socket():
     """net = "peer": a socket whose datagrams are the guest's Ethernet frames."""
     own, guest = json.loads(os.environ["HARTLOOP_PEER"])
