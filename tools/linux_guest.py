@@ -7,7 +7,7 @@ line's ip= option and runs the program behind ` -- `. The script prints the prog
 """
 
 import argparse
-import json
+import hashlib
 import lzma
 import os
 import re
@@ -19,8 +19,22 @@ import cpio  # noqa: E402
 import mkimage  # noqa: E402
 import setup  # noqa: E402
 
+# What is put on the command line of a Linux that is to be as fast as it can be made reasonably.
+FAST_OPTIONS = ("console=ttyS0 quiet loglevel=1 rdinit=/linux/init mitigations=off init_on_alloc=0 hardened_usercopy=off "
+                "audit=0 apparmor=0 nowatchdog preempt=none")
+
 # In the order in which they must be loaded; some kernels have some of them built in.
 MODULES = ["virtio_mmio", "failover", "net_failover", "virtio_net"]
+
+# Limits of which a server with many connections must not run out.
+SYSCTLS = {
+    "fs/nr_open": "1048576",
+    "net/core/somaxconn": "65535",
+    "net/ipv4/tcp_max_syn_backlog": "65535",
+    "net/ipv4/tcp_syncookies": "0",
+    "net/ipv4/tcp_max_tw_buckets": "262144",
+    "vm/overcommit_memory": "1",
+}
 
 INIT = r"""#!/linux/busybox sh
 b=/linux/busybox
@@ -29,6 +43,8 @@ $b mount -t sysfs sys /sys
 $b mount -t devtmpfs dev /dev
 $b mount -t tmpfs tmp /tmp
 for m in %(modules)s; do [ -e /linux/$m.ko ] && $b insmod /linux/$m.ko; done
+%(sysctls)s
+ulimit -n 1048576
 $b ip link set lo up
 for word in $($b cat /proc/cmdline); do
     case $word in
@@ -58,21 +74,22 @@ def prepare(cache=None):
     names = [name for name in record["sets"].get("linux", []) if re.match(r"linux-image-\d", name)]
     if not names or not os.path.exists(os.path.join(debs, names[0])):
         raise mkimage.ImageError("Debian's Linux kernel is not there; run ./hl setup --linux")
+    text = INIT % {"modules": " ".join(MODULES),
+                   "sysctls": "\n".join(f"echo {value} >/proc/sys/{name}" for name, value in SYSCTLS.items())}
     directory = os.path.join(cache, "linux", names[0])
-    kernel, archive = os.path.join(directory, "vmlinux"), os.path.join(directory, "init.cpio")
+    version = hashlib.sha256(text.encode()).hexdigest()[:12]
+    kernel, archive = os.path.join(directory, "vmlinux"), os.path.join(directory, f"init-{version}.cpio")
     release = re.match(r"linux-image-([^_]+)_", names[0]).group(1)
-    stamp = os.path.join(directory, "stamp.json")
-    fresh = {"init": INIT, "modules": MODULES}
-    if os.path.exists(stamp):
-        with open(stamp, encoding="utf-8") as file:
-            if json.load(file) == fresh:
-                return kernel, archive, release
+    if os.path.exists(archive):
+        return kernel, archive, release
     os.makedirs(directory, exist_ok=True)
     files = mkimage.read_package(os.path.join(debs, names[0]))
-    with open(kernel, "wb") as file:
-        file.write(next(entry.data for path, entry in files.items() if path.startswith("boot/vmlinu")))
+    if not os.path.exists(kernel):
+        with open(kernel + ".new", "wb") as file:
+            file.write(next(entry.data for path, entry in files.items() if path.startswith("boot/vmlinu")))
+        os.replace(kernel + ".new", kernel)
     busybox = mkimage.read_package(os.path.join(debs, record["sets"]["busybox"][0]))
-    with open(archive, "wb") as file:
+    with open(archive + ".new", "wb") as file:
         writer = cpio.Writer(file)
         writer.add("linux", stat.S_IFDIR | 0o755)
         writer.add("linux/busybox", stat.S_IFREG | 0o755, busybox["usr/bin/busybox"].data)
@@ -80,11 +97,9 @@ def prepare(cache=None):
             for path, entry in files.items():
                 if os.path.basename(path) == module + ".ko.xz":
                     writer.add(f"linux/{module}.ko", stat.S_IFREG | 0o644, lzma.decompress(entry.data))
-        text = INIT % {"modules": " ".join(MODULES)}
         writer.add("linux/init", stat.S_IFREG | 0o755, text.encode())
         writer.finish()
-    with open(stamp, "w", encoding="utf-8") as file:
-        json.dump(fresh, file)
+    os.replace(archive + ".new", archive)
     return kernel, archive, release
 
 

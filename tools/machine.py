@@ -58,6 +58,7 @@ class Options:
     log: str = ""
     timeout: float = 0
     quiet: bool = False  # the console goes to the log only
+    qemu: list = dataclasses.field(default_factory=list)  # more arguments of QEMU
 
 
 @dataclasses.dataclass
@@ -141,7 +142,7 @@ def qemu_arguments(options, net, console, monitor):
     arguments += ["-append", command_line(options)]
     if options.gdb:
         arguments += ["-gdb", options.gdb, "-S"]
-    return arguments + shlex.split(os.environ.get("HL_QEMU_ARGS", ""))
+    return arguments + options.qemu + shlex.split(os.environ.get("HL_QEMU_ARGS", ""))
 
 
 class Monitor(threading.Thread):
@@ -253,6 +254,10 @@ class Machine:
         """The console's output so far."""
         with open(self.options.log, "rb") as file:
             return file.read().decode("utf-8", "replace").replace("\r\n", "\n")
+
+    def hart_threads(self):
+        """The numbers of QEMU's threads that run the harts."""
+        return [int(number) for number in re.findall(r"thread_id=(\d+)", self.monitor.ask("info cpus"))]
 
     def where(self):
         """What each hart is doing: its registers, with the functions of pc and ra. For a machine that hangs."""

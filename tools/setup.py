@@ -39,6 +39,12 @@ HOST_FILES = [
     ("/usr/share/qemu/opensbi-riscv64-generic-fw_dynamic.bin", "opensbi", True),
     (debian.KEYRING, "debian-archive-keyring", False),
 ]
+# Besides, for `hl perf`: the other load generators, and what draws the plots.
+PERF_PROGRAMS = [
+    ("wrk", "wrk", False),
+    ("ab", "apache2-utils", False),
+]
+PERF_FILES = [("/usr/lib/python3/dist-packages/matplotlib/__init__.py", "python3-matplotlib", False)]
 
 # What the images are made of: the packages whose files are wanted whole. Of the packages that
 # these depend on, only the libraries are fetched, and tools/mkimage.py takes those it needs.
@@ -73,17 +79,18 @@ def qemu_version():
     return (int(match.group(1)), int(match.group(2))) if match else None
 
 
-def missing_packages():
+def missing_packages(perf):
     """The host packages to install: (name, from backports)."""
     missing = []
-    for program, package, backports in HOST_PROGRAMS:
+    for program, package, backports in HOST_PROGRAMS + (PERF_PROGRAMS if perf else []):
         present = shutil.which(program, path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")
         if program == "qemu-system-riscv64":
             version = qemu_version()
             present = version is not None and version >= OLDEST_QEMU
         if not present:
             missing.append((package, backports))
-    missing += [(package, backports) for path, package, backports in HOST_FILES if not os.path.exists(path)]
+    files = HOST_FILES + (PERF_FILES if perf else [])
+    missing += [(package, backports) for path, package, backports in files if not os.path.exists(path)]
     return missing
 
 
@@ -119,9 +126,6 @@ def install(missing, cache):
             said = [line.strip() for line in file if line.startswith(("E:", "dpkg: error"))]
         raise debian.SetupError(f"apt-get could not install {' '.join(names)}: {' '.join(said[-2:])} (log: {log})")
     shutil.rmtree(os.path.join(cache, "apt", "host", "cache"), ignore_errors=True)
-    still = [name for name, _ in missing_packages()]
-    if still:
-        raise debian.SetupError("still missing after installing: " + " ".join(still))
 
 
 def wanted(name, roots):
@@ -184,14 +188,17 @@ def load_record(path):
         return empty
 
 
-def ensure(linux=False, update=False, quiet=False):
+def ensure(linux=False, update=False, quiet=False, perf=False):
     """Makes everything be there; raises debian.SetupError when it can't."""
     started = time.monotonic()
     cache = cache_directory()
     os.makedirs(cache, exist_ok=True)
-    missing = missing_packages()
+    missing = missing_packages(perf)
     if missing:
         install(missing, cache)
+        still = [name for name, _ in missing_packages(perf)]
+        if still:
+            raise debian.SetupError("still missing after installing: " + " ".join(still))
     record_path = os.path.join(cache, "packages", "record.json")
     record = load_record(record_path)
     sets = dict(PACKAGE_SETS)
@@ -215,11 +222,12 @@ def main():
     parser = argparse.ArgumentParser(
         prog="hl setup", description="Installs what Hartloop needs and fetches the guests' packages.", allow_abbrev=False)
     parser.add_argument("--linux", action="store_true", help="also fetch Debian's Linux kernel, for comparisons")
+    parser.add_argument("--perf", action="store_true", help="also install the load generators of hl perf, and what draws its plots")
     parser.add_argument("--update", action="store_true", help="fetch the packages' newest versions")
     parser.add_argument("--quiet", action="store_true", help="say nothing when there is nothing to do")
     options = parser.parse_args()
     try:
-        ensure(options.linux, options.update, options.quiet)
+        ensure(options.linux, options.update, options.quiet, options.perf)
     except debian.SetupError as error:
         say("error: " + str(error))
         sys.exit(1)
