@@ -53,6 +53,9 @@ struct stack_config {
 	uint32_t tcp_receive_buffer_max;   /* autotuning's bound [6 MiB] */
 	uint32_t tcp_send_buffer_bytes;    /* default SO_SNDBUF [16384], grows to max by autotuning as Linux's tcp_wmem */
 	uint32_t tcp_send_buffer_max;      /* [4 MiB] */
+	/* Data is acknowledged at the end of the turn that received it. Otherwise the ACK waits for data that carries it, for a
+	 * second segment or for 40 ms (delayed ACKs). */
+	bool tcp_acks_at_once;
 };
 
 int stack_create(struct stack **out, const struct stack_config *config);

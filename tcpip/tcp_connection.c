@@ -39,6 +39,7 @@ static void configure(struct tcp_stack *tcp)
 	        config->tcp_receive_buffer_max ? config->tcp_receive_buffer_max : 6u << 20;
 	tcp->send_default = config->tcp_send_buffer_bytes ? config->tcp_send_buffer_bytes : 16384;
 	tcp->send_max = config->tcp_send_buffer_max ? config->tcp_send_buffer_max : 4u << 20;
+	tcp->acks_at_once = config->tcp_acks_at_once;
 	struct pbuf_pool_statistics pool;
 	pbuf_pool_statistics(tcp->pool, &pool);
 	tcp->send_limit = pool.cap_bytes / 2;

@@ -19,6 +19,10 @@ static inline void schedule_ack(struct tcp_connection *c)
 		c->quick--;
 		tcp_ack_schedule(c);
 	} else if (c->delayed_ack_ns == LOOP_NEVER) {
+		if (unlikely(c->tcp->acks_at_once)) {
+			tcp_ack_schedule(c);
+			return;
+		}
 		c->delayed_ack_ns = tcp_now(c->tcp) + TCP_DELAYED_ACK_NS;
 		tcp_timer_update(c, c->delayed_ack_ns);
 	}

@@ -333,6 +333,7 @@ struct tcp_stack {
 	uint32_t connection_count, request_count, time_wait_count, orphan_count;
 	uint32_t max_connections, max_time_wait;
 	uint32_t receive_default, receive_max, send_default, send_max;
+	bool acks_at_once;
 	/* Memory of the pool in send queues and in receive queues. Neither may take all of it: ARP,
 	 * ACKs and the rings need some. */
 	uint64_t send_held, send_limit, receive_held, receive_limit;

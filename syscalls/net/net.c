@@ -94,7 +94,7 @@ static void stack_output_pending(void *context)
 	hart_note_output(context);
 }
 
-static int create_stack(struct hart *hart, uint64_t memory_bytes)
+static int create_stack(struct hart *hart, uint64_t memory_bytes, const char *command_line)
 {
 	/* Packets may hold a quarter of memory: 16 MiB of 64, 64 MiB of 256. */
 	const struct pbuf_pool_config pool_config = {
@@ -121,6 +121,7 @@ static int create_stack(struct hart *hart, uint64_t memory_bytes)
 		        buffer_max < linux_receive_max ? (uint32_t)buffer_max : linux_receive_max,
 		.tcp_send_buffer_max =
 		        buffer_max < linux_send_max ? (uint32_t)buffer_max : linux_send_max,
+		.tcp_acks_at_once = !boot_flag(command_line, "delayed_ack", true),
 	};
 	error = stack_create(&net.stack, &config);
 	if (error)
@@ -228,7 +229,7 @@ int net_init(struct hart *hart, const struct boot_information *boot)
 {
 	net.hart = hart;
 	net.command_line = boot->command_line;
-	int error = create_stack(hart, boot->memory_bytes);
+	int error = create_stack(hart, boot->memory_bytes, boot->command_line);
 	if (error)
 		return error;
 	error = virtio_probe(boot->dtb, device_found, NULL);

@@ -362,7 +362,7 @@ static void flush(struct loop *loop, struct loop_hook *hook)
 static bool prepare_wait(void *context)
 {
 	struct net_device *device = context;
-	if (device->quiet_turns == 0 || !device->virtio.transport->irq)
+	if ((device->quiet_turns == 0 && device->rx_poll) || !device->virtio.transport->irq)
 		return false;
 	if (!device->rx_armed) {
 		if (!virtio_net_rx_arm(&device->virtio, QUEUE))
@@ -442,8 +442,10 @@ int net_device_start(struct net_device *device, struct virtio_transport *transpo
 	read_configuration(command_line, &config);
 	device->hart = hart;
 	device->pool = stack_pool(stack);
-	device->rx_budget =
-	        (uint32_t)boot_number(command_line, "rx_budget", RX_BUDGET_DEFAULT, 1, 4096);
+	uint32_t budget =
+	        (uint32_t)boot_number(command_line, "rx_budget", RX_BUDGET_DEFAULT, 0, 4096);
+	device->rx_budget = budget ? budget : UINT32_MAX;
+	device->rx_poll = boot_flag(command_line, "rx_poll", true);
 	struct pbuf *sample = pbuf_alloc(device->pool, PBUF_PAGE, RX_HEADROOM);
 	if (!sample)
 		return -ENOMEM;

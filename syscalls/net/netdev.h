@@ -17,7 +17,7 @@ struct net_device {
 	struct hart *hart;
 	struct loop_hook collect, flush;
 	struct hart_idle_hook idle;
-	uint32_t rx_budget;        /* packets per turn */
+	uint32_t rx_budget;        /* packets per turn; UINT32_MAX: all that there are */
 	uint32_t posted;           /* receive buffers that the device holds */
 	uint32_t capacity;         /* of the receive ring, learned when it is full */
 	uint32_t rx_large_average; /* bytes of those packets that are not in one ordinary buffer */
@@ -26,6 +26,7 @@ struct net_device {
 	bool present;              /* a device was found and runs */
 	bool unpublished;          /* something was posted or transmitted since the last publish */
 	bool rx_armed;             /* an interrupt was asked for */
+	bool rx_poll;              /* while packets come, no interrupt is asked for */
 	bool transmit_blocked;     /* the stack was told that there is no space */
 	bool completions_wanted; /* somebody waits for transmitted buffers (net_want_completions) */
 	uint64_t rx_no_buffer, rx_malformed, tx_copied, tx_unsendable;

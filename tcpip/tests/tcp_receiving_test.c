@@ -52,6 +52,20 @@ static void acknowledging(void)
 	expect_silence(&s);
 	script_end(&s);
 
+	begin_plain("without delayed ACKs all data is acknowledged at once");
+	stack_tcp(s.wire.host[0].stack)->acks_at_once = true;
+	tcp_set_option(s.c, TCP_OPTION_QUICKACK, 0);
+	send_segment(&s, A, 1, 1, 100);
+	expect(&s, A, 1, 101, 0);
+	user_read(&s, 100);
+	user_write(&s, 50);
+	expect(&s, A, 1, 101, 50);
+	send_segment(&s, A, 101, 51, 1);
+	expect(&s, A, 51, 102, 0);
+	wait_ns(&s, 100 * MS);
+	expect_silence(&s);
+	script_end(&s);
+
 	begin_plain("window update after the user read (smoltcp #199)");
 	uint32_t at = 1;
 	for (; at + 1460 <= 64241; at += 1460)
