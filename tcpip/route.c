@@ -163,7 +163,8 @@ static bool group_mac(const struct netif *netif, struct ipv4_address destination
 	return true;
 }
 
-int route_lookup(struct stack *stack, struct ipv4_address destination, struct route_cache *out)
+static SLOW_PATH int route_find(struct stack *stack, struct ipv4_address destination,
+                                struct route_cache *out)
 {
 	memset(out, 0, sizeof(*out));
 	int error = route_select(stack, destination, out);
@@ -190,6 +191,25 @@ int route_lookup(struct stack *stack, struct ipv4_address destination, struct ro
 	}
 	out->generation = stack->generation; /* last: arp_lookup may change it */
 	return 0;
+}
+
+/* What was found for a destination is good until the generation changes. A route that is not
+ * resolved is looked up each time. */
+int route_lookup(struct stack *stack, struct ipv4_address destination, struct route_cache *out)
+{
+	struct recent_route *recent =
+	        &stack->recent_routes[destination.value * 2654435761u >> (32 - RECENT_ROUTES_BITS)];
+	if (likely(recent->route.generation == stack->generation &&
+	           ipv4_equal(recent->destination, destination) && recent->route.netif->up)) {
+		*out = recent->route;
+		return 0;
+	}
+	int error = route_find(stack, destination, out);
+	if (!error && out->resolved) {
+		recent->destination = destination;
+		recent->route = *out;
+	}
+	return error;
 }
 
 bool route_is_current(const struct stack *stack, const struct route_cache *route)

@@ -30,6 +30,13 @@ struct loopback {
 	struct stack *stack;
 };
 
+#define RECENT_ROUTES_BITS 4
+
+struct recent_route {
+	struct ipv4_address destination;
+	struct route_cache route; /* generation 0: free */
+};
+
 struct stack {
 	struct stack_config config;
 	struct loop *loop;
@@ -41,6 +48,7 @@ struct stack {
 	struct list netifs;  /* loopback first */
 	struct ipv4_address gateway;
 	struct netif *gateway_netif;
+	struct recent_route recent_routes[1 << RECENT_ROUTES_BITS]; /* one per hash of the destination */
 	struct loopback loopback;
 	struct arp_table *arp;
 	struct reassembly *reassembly;

@@ -8,8 +8,6 @@
 #define likely(condition)   __builtin_expect(!!(condition), 1)
 #define unlikely(condition) __builtin_expect(!!(condition), 0)
 
-#define TIMESTAMP_WORD      0x0101080a /* NOP NOP TS 10 */
-
 /* When is data that arrived acknowledged (RFC 9293 §3.8.6.3, Linux's quick and delayed ACKs)? */
 static inline void schedule_ack(struct tcp_connection *c)
 {
@@ -67,7 +65,7 @@ static inline bool fast_input(struct tcp_connection *c, struct tcp_segment *s,
 		return false;
 	if (c->timestamps) {
 		if (s->header_bytes != TCP_HEADER_BYTES + TCP_TIMESTAMP_BYTES ||
-		    load_word(header + 20) != TIMESTAMP_WORD)
+		    load_word(header + 20) != TCP_TIMESTAMP_WORD)
 			return false;
 		value = load_word(header + 24);
 		echo = load_word(header + 28);

@@ -32,9 +32,10 @@ enum tcp_flags {
 /* Limits and constants; Linux's name or the RFC in the comment. */
 #define TCP_HEADER_BYTES     20u
 #define TCP_MAX_HEADER_BYTES 60u
-#define TCP_TIMESTAMP_BYTES  12u  /* NOP NOP TS */
-#define TCP_DEFAULT_MSS      536u /* RFC 9293 §3.7.1 */
-#define TCP_MIN_MSS          48u  /* TCP_MIN_SND_MSS: a smaller offer is raised to it */
+#define TCP_TIMESTAMP_BYTES  12u         /* NOP NOP TS */
+#define TCP_TIMESTAMP_WORD   0x0101080au /* its first four bytes: NOP NOP TS 10 */
+#define TCP_DEFAULT_MSS      536u        /* RFC 9293 §3.7.1 */
+#define TCP_MIN_MSS          48u         /* TCP_MIN_SND_MSS: a smaller offer is raised to it */
 #define TCP_MAX_PAYLOAD                                                                            \
 	65408u /* of one segment and of one unit: fits IP's 65535 with all headers */
 #define TCP_MAX_WSCALE              14u            /* RFC 7323 §2.3 */
@@ -444,6 +445,9 @@ bool tcp_table_init(struct tcp_stack *tcp, struct tcp_table *table, uint32_t buc
 void tcp_table_fini(struct tcp_stack *tcp, struct tcp_table *table);
 void tcp_table_insert(struct tcp_stack *tcp, struct tcp_table *table, struct tcp_hash_node *node);
 void tcp_table_remove(struct tcp_table *table, struct tcp_hash_node *node);
+/* `node` takes the place of `old`, which is in the table: the same flow in another state. */
+void tcp_table_replace(struct tcp_table *table, struct tcp_hash_node *old,
+                       struct tcp_hash_node *node);
 uint32_t tcp_flow_hash(const struct tcp_stack *tcp, struct ipv4_address local, uint16_t local_port,
                        struct ipv4_address remote, uint16_t remote_port);
 struct tcp_flow *tcp_flow_find(struct tcp_stack *tcp, struct ipv4_address local,
@@ -451,8 +455,8 @@ struct tcp_flow *tcp_flow_find(struct tcp_stack *tcp, struct ipv4_address local,
                                uint16_t remote_port);
 void tcp_flow_insert(struct tcp_stack *tcp, struct tcp_flow *flow);
 uint64_t tcp_keyed_hash(const struct tcp_stack *tcp, uint64_t a, uint64_t b); /* SipHash-2-4 */
-struct tcp_seq tcp_initial_sequence(const struct tcp_stack *tcp, const struct tcp_flow *flow);
-uint32_t tcp_timestamp_offset(const struct tcp_stack *tcp, const struct tcp_flow *flow);
+struct tcp_seq tcp_initial_sequence(const struct tcp_stack *tcp, const struct tcp_flow *flow,
+                                    uint32_t *timestamp_offset);
 
 /* tcp_port.c */
 struct tcp_port *tcp_port_find(struct tcp_stack *tcp, uint16_t number);
@@ -503,6 +507,8 @@ uint32_t tcp_build_options(uint8_t *at, struct tcp_connection *c, bool sack_bloc
 
 /* tcp_output.c: what to send when */
 void tcp_output_schedule(struct tcp_connection *c);
+/* The user wrote: as tcp_output_schedule, unless the bytes are held back for now. */
+void tcp_output_written(struct tcp_connection *c);
 static inline void tcp_ack_schedule(struct tcp_connection *c)
 {
 	c->ack_now = true;

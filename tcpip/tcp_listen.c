@@ -1,12 +1,12 @@
 /* Passive opens: half-open requests, the accept queue, and Linux's rules for when they are full. */
 #include "tcpip/tcp_internal.h"
 
-static uint32_t log2_floor(uint32_t v)
+static uint8_t scale_for(uint32_t space)
 {
-	uint32_t bits = 0;
-	while (v >>= 1)
-		bits++;
-	return bits;
+	uint8_t scale = 0;
+	while (space >> scale > 65535 && scale < TCP_MAX_WSCALE)
+		scale++;
+	return scale;
 }
 
 /* Linux's tcp_select_initial_window: the scale must be able to show the largest buffer that
@@ -17,11 +17,7 @@ void tcp_choose_window(struct tcp_stack *tcp, uint32_t receive_buffer, uint32_t 
 	uint32_t space = receive_buffer / 2;
 	if (window_clamp)
 		space = min_u32(space, window_clamp);
-	*wscale = 0;
-	if (scaling) {
-		uint32_t bits = log2_floor(max_u32(space, tcp->receive_max));
-		*wscale = (uint8_t)(bits > 15 ? min_u32(bits - 15, TCP_MAX_WSCALE) : 0);
-	}
+	*wscale = scaling ? scale_for(max_u32(space, tcp->receive_max)) : 0;
 	*window = min_u32(space, 65535);
 	if (mss > 1u << *wscale && *window > mss)
 		*window -= *window % mss;
@@ -49,17 +45,24 @@ static void request_queue(struct tcp_stack *tcp, struct tcp_request *request)
 	request->deadline_ns =
 	        tcp_now(tcp) + (uint64_t)TCP_RTO_INITIAL_US * 1000 * (1ull << request->retries);
 	list_push_back(&tcp->requests[request->retries], &request->timer_link);
-	request_timer_arm(tcp);
+	if (request->deadline_ns < tcp->request_timer.deadline_ns)
+		loop_timer_arm(tcp->loop, &tcp->request_timer, request->deadline_ns);
 }
 
-void tcp_request_free(struct tcp_stack *tcp, struct tcp_request *request)
+/* All but the table lets go of it. */
+static void request_discard(struct tcp_stack *tcp, struct tcp_request *request)
 {
 	list_remove(&request->timer_link);
 	list_remove(&request->listener_link);
 	request->listener->listening->request_count--;
-	tcp_table_remove(&tcp->flows, &request->flow.node);
 	tcp->request_count--;
 	tcp_free(tcp, request, sizeof(*request));
+}
+
+void tcp_request_free(struct tcp_stack *tcp, struct tcp_request *request)
+{
+	tcp_table_remove(&tcp->flows, &request->flow.node);
+	request_discard(tcp, request);
 }
 
 static void send_syn_ack(struct tcp_stack *tcp, struct tcp_request *request)
@@ -170,8 +173,7 @@ static void request_fill(struct tcp_request *request, struct tcp_connection *lis
 	request->listener = listener;
 	request->created_ns = tcp_now(tcp);
 	request->irs = s->sequence;
-	request->iss = tcp_initial_sequence(tcp, &request->flow);
-	request->timestamp_offset = tcp_timestamp_offset(tcp, &request->flow);
+	request->iss = tcp_initial_sequence(tcp, &request->flow, &request->timestamp_offset);
 	request->peer_mss = o->mss ? o->mss : TCP_DEFAULT_MSS;
 	request->sack = o->sack_permitted;
 	request->timestamps = o->has_timestamp;
@@ -296,8 +298,9 @@ static struct tcp_connection *child_create(struct tcp_stack *tcp, struct tcp_req
 	child->port->users++;
 	tcp_port_add_child(child->port, child->reuse_address);
 	child->parent = listener;
-	tcp_request_free(tcp, request);
-	tcp_connection_hash(child);
+	tcp_table_replace(&tcp->flows, &request->flow.node, &child->flow.node);
+	child->hashed = true;
+	request_discard(tcp, request);
 	list_push_back(&listener->listening->accept_queue, &child->bind_link);
 	listener->listening->accept_count++;
 	tcp->counters->tcp_passive_opens++;

@@ -56,6 +56,12 @@ static void parse_one(uint8_t kind, const uint8_t *body, uint32_t bytes, struct 
 bool tcp_parse_options(const uint8_t *options, uint32_t length, struct tcp_options *out)
 {
 	memset(out, 0, sizeof(*out));
+	if (length == TCP_TIMESTAMP_BYTES && load_word(options) == TCP_TIMESTAMP_WORD) {
+		out->has_timestamp = true;
+		out->timestamp_value = load_word(options + 4);
+		out->timestamp_echo = load_word(options + 8);
+		return true;
+	}
 	for (uint32_t at = 0; at < length;) {
 		uint8_t kind = options[at];
 		if (kind == OPTION_END)
@@ -139,7 +145,7 @@ uint32_t tcp_build_options(uint8_t *start, struct tcp_connection *c, bool sack_b
 {
 	uint8_t *at = start;
 	if (c->timestamps) {
-		store_word(at, 0x0101080a); /* NOP NOP TS 10 */
+		store_word(at, TCP_TIMESTAMP_WORD);
 		store_word(at + 4, tcp_now_ms(c->tcp) + c->timestamp_offset);
 		store_word(at + 8, c->timestamp_recent);
 		at += TCP_TIMESTAMP_BYTES;

@@ -249,6 +249,23 @@ static enum stop send_tail_probe(struct tcp_connection *c, uint32_t *budget)
 	return STOP_DONE;
 }
 
+/* Corked bytes do not wait for ever. */
+static void cork_timer_start(struct tcp_connection *c)
+{
+	if (c->retry_ns == LOOP_NEVER)
+		c->retry_ns = tcp_now(c->tcp) + TCP_CORK_NS;
+	tcp_timer_update(c, c->retry_ns);
+}
+
+void tcp_output_written(struct tcp_connection *c)
+{
+	bool held = (c->cork || c->more) && tcp_unsent(c) < c->snd_mss;
+	if (held && tcp_is_synchronized(c) && !tcp_flight(c) && window_room(c) >= c->snd_mss)
+		cork_timer_start(c);
+	else
+		tcp_output_schedule(c);
+}
+
 /* Data that waits behind a closed (or too small) window with nothing in flight needs the persist
  * timer (RFC 9293 §3.8.6.1). */
 static void persist_check(struct tcp_connection *c)
@@ -257,9 +274,7 @@ static void persist_check(struct tcp_connection *c)
 	if (!waiting || tcp_flight(c) || c->retransmit_ns != LOOP_NEVER)
 		return;
 	if (c->cork || c->more) {
-		if (c->retry_ns == LOOP_NEVER)
-			c->retry_ns = tcp_now(c->tcp) + TCP_CORK_NS;
-		tcp_timer_update(c, c->retry_ns);
+		cork_timer_start(c);
 		if (window_room(c) >= min_u32(c->snd_mss, tcp_unsent(c)))
 			return;
 	}

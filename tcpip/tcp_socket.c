@@ -45,10 +45,9 @@ static void connect_start(struct tcp_connection *c)
 	struct tcp_seq least = c->iss; /* set when a TIME_WAIT gave way */
 	bool has_least = least.value != 0;
 	uint32_t window;
-	c->iss = tcp_initial_sequence(tcp, &c->flow);
+	c->iss = tcp_initial_sequence(tcp, &c->flow, &c->timestamp_offset);
 	if (has_least && seq_lt(c->iss, least))
 		c->iss = least;
-	c->timestamp_offset = tcp_timestamp_offset(tcp, &c->flow);
 	c->timestamp_recent = 0;
 	c->snd_una = c->iss;
 	c->snd_nxt = c->write_seq = seq_add(c->iss, 1);
@@ -215,7 +214,7 @@ static void committed(struct tcp_connection *c, struct tcp_unit *unit, uint32_t 
 	c->more = more;
 	if (!c->send_next)
 		c->send_next = unit;
-	tcp_output_schedule(c);
+	tcp_output_written(c);
 }
 
 void tcp_send_commit(struct tcp_connection *c, uint32_t bytes, bool more)

@@ -74,23 +74,39 @@ void tcp_table_insert(struct tcp_stack *tcp, struct tcp_table *table, struct tcp
 	table->count++;
 }
 
-static bool bucket_remove(struct tcp_hash_node **bucket, struct tcp_hash_node *node)
+/* The place that refers to the node; NULL: not in this bucket. */
+static inline struct tcp_hash_node **place_of(struct tcp_hash_node **bucket,
+                                              const struct tcp_hash_node *node)
 {
 	for (; *bucket; bucket = &(*bucket)->next) {
-		if (*bucket == node) {
-			*bucket = node->next;
-			return true;
-		}
+		if (*bucket == node)
+			return bucket;
 	}
-	return false;
+	return NULL;
+}
+
+static struct tcp_hash_node **find_place(struct tcp_table *table, const struct tcp_hash_node *node)
+{
+	struct tcp_hash_node **place = place_of(&table->buckets[node->hash & table->mask], node);
+	if (!place && table->old_buckets)
+		place = place_of(&table->old_buckets[node->hash & table->old_mask], node);
+	return place;
+}
+
+void tcp_table_replace(struct tcp_table *table, struct tcp_hash_node *old,
+                       struct tcp_hash_node *node)
+{
+	*node = *old;
+	*find_place(table, old) = node;
 }
 
 void tcp_table_remove(struct tcp_table *table, struct tcp_hash_node *node)
 {
-	if (bucket_remove(&table->buckets[node->hash & table->mask], node) ||
-	    (table->old_buckets &&
-	     bucket_remove(&table->old_buckets[node->hash & table->old_mask], node)))
-		table->count--;
+	struct tcp_hash_node **place = find_place(table, node);
+	if (!place)
+		return;
+	*place = node->next;
+	table->count--;
 }
 
 static inline uint64_t fold_multiply(uint64_t a, uint64_t b)
@@ -199,14 +215,13 @@ static uint64_t flow_digest(const struct tcp_stack *tcp, const struct tcp_flow *
 	        (uint64_t)flow->local_port << 16 | flow->remote_port);
 }
 
-/* RFC 6528: a clock that ticks every 64 ns, as Linux's, plus a secret function of the 4-tuple. */
-struct tcp_seq tcp_initial_sequence(const struct tcp_stack *tcp, const struct tcp_flow *flow)
+/* RFC 6528: a clock that ticks every 64 ns, as Linux's, plus a secret function of the 4-tuple.
+ * The timestamps' offset is constant per 4-tuple, so that a reused one continues the old timestamps
+ * (RFC 7323 §5.4). */
+struct tcp_seq tcp_initial_sequence(const struct tcp_stack *tcp, const struct tcp_flow *flow,
+                                    uint32_t *timestamp_offset)
 {
-	return seq((uint32_t)flow_digest(tcp, flow) + (uint32_t)(tcp_now(tcp) >> 6));
-}
-
-/* Constant per 4-tuple, so that a reused one continues the old timestamps (RFC 7323 §5.4). */
-uint32_t tcp_timestamp_offset(const struct tcp_stack *tcp, const struct tcp_flow *flow)
-{
-	return (uint32_t)(flow_digest(tcp, flow) >> 32);
+	uint64_t digest = flow_digest(tcp, flow);
+	*timestamp_offset = (uint32_t)(digest >> 32);
+	return seq((uint32_t)digest + (uint32_t)(tcp_now(tcp) >> 6));
 }

@@ -76,7 +76,12 @@ void tcp_time_wait_enter(struct tcp_connection *c)
 		tcp_connection_finish(c, 0);
 		return;
 	}
-	tw->flow = c->flow;
+	tcp_table_replace(&tcp->flows, &c->flow.node, &tw->flow.node);
+	c->hashed = false;
+	tw->flow.local_address = c->flow.local_address;
+	tw->flow.remote_address = c->flow.remote_address;
+	tw->flow.local_port = c->flow.local_port;
+	tw->flow.remote_port = c->flow.remote_port;
 	tw->flow.kind = TCP_FLOW_TIME_WAIT;
 	tw->flow.state = TCP_TIME_WAIT;
 	tw->snd_nxt = c->snd_nxt;
@@ -93,8 +98,6 @@ void tcp_time_wait_enter(struct tcp_connection *c)
 	tcp_port_add_child(tw->port, tw->reuse_address);
 	list_node_init(&tw->link);
 	bool ack = c->ack_now;
-	tcp_connection_unhash(c);
-	tcp_flow_insert(tcp, &tw->flow);
 	tcp->time_wait_count++;
 	tcp->counters->tcp_time_wait++;
 	restart(tcp, tw);
