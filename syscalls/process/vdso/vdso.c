@@ -76,6 +76,18 @@ static inline uint64_t read_ns(int wall)
 	return now;
 }
 
+/*
+ * now / NANOSECONDS, rounded down, by multiplication: a divide instruction is many times as slow.
+ * 10^9 is 2^9 * 5^9. SECONDS_FACTOR * 5^9 exceeds 2^75 by 399807, and that times now >> 9, which is
+ * below 2^55, is less than 2^75: the quotient is exact.
+ */
+#define SECONDS_FACTOR 0x44b82fa09b5a53ull
+
+static inline uint64_t whole_seconds(uint64_t now)
+{
+	return (uint64_t)((unsigned __int128)(now >> 9) * SECONDS_FACTOR >> 75);
+}
+
 int __vdso_clock_gettime(int clock, struct timespec *out)
 {
 	uint32_t bit = (uint32_t)clock < 32 ? 1u << clock : 0;
@@ -86,17 +98,18 @@ int __vdso_clock_gettime(int clock, struct timespec *out)
 		now = read_ns(1);
 	else
 		return (int)call(CALL_CLOCK_GETTIME, clock, (long)out, 0, 0, 0);
-	out->seconds = (int64_t)(now / NANOSECONDS);
-	out->nanoseconds = (int64_t)(now % NANOSECONDS);
+	uint64_t seconds = whole_seconds(now);
+	out->seconds = (int64_t)seconds;
+	out->nanoseconds = (int64_t)(now - seconds * NANOSECONDS);
 	return 0;
 }
 
 int __vdso_gettimeofday(struct timeval *out, void *zone)
 {
 	if (out) {
-		uint64_t now = read_ns(1);
-		out->seconds = (int64_t)(now / NANOSECONDS);
-		out->microseconds = (int64_t)(now % NANOSECONDS / 1000);
+		uint64_t now = read_ns(1), seconds = whole_seconds(now);
+		out->seconds = (int64_t)seconds;
+		out->microseconds = (int64_t)((now - seconds * NANOSECONDS) / 1000);
 	}
 	if (zone) {
 		((int *)zone)[0] = 0;
