@@ -1,6 +1,7 @@
 /* From the device tree to a running machine. */
 #include "core/boot.h"
 
+#include <errno.h>
 #include <string.h>
 
 #include "core/clock.h"
@@ -63,11 +64,10 @@ static void add_memory(struct regions *memory)
 	}
 }
 
-static void remove_reserved(struct regions *memory, uint64_t dtb_physical)
+/* What firmware, device tree and kernel occupy. */
+static void remove_occupied(struct regions *memory, uint64_t dtb_physical)
 {
 	uint64_t address, bytes;
-	for (uint32_t i = 0; dtb_reserved(&tree, i, &address, &bytes); i++)
-		regions_remove(memory, address, bytes);
 	dtb_node reserved = dtb_find_path(&tree, "/reserved-memory");
 	dtb_node child = reserved == DTB_NONE ? DTB_NONE : dtb_first_child(&tree, reserved);
 	for (; child != DTB_NONE; child = dtb_next_sibling(&tree, child)) {
@@ -77,9 +77,26 @@ static void remove_reserved(struct regions *memory, uint64_t dtb_physical)
 	regions_remove(memory, dtb_physical, tree.total_bytes);
 	regions_remove(memory, boot_information.image_physical,
 	               (uint64_t)(image_end - image_start));
-	if (boot_information.initrd)
-		regions_remove(memory, virt_to_phys(boot_information.initrd).value,
-		               boot_information.initrd_bytes);
+}
+
+/* The initrd's memory, and the reservation block: boot loaders also enter the initrd there. */
+static void remove_initrd(struct regions *memory)
+{
+	uint64_t address, bytes;
+	if (boot_information.initrd) {
+		address = virt_to_phys(boot_information.initrd).value;
+		bytes = boot_information.initrd_bytes;
+		if (regions_hold(memory, address, bytes)) {
+			regions_remove(memory, address, bytes);
+		} else {
+			log_error("initrd: %lu bytes at %lx are not in memory, or hold something "
+			          "else: there is no initrd",
+			          bytes, address);
+			boot_information.initrd = NULL;
+		}
+	}
+	for (uint32_t i = 0; dtb_reserved(&tree, i, &address, &bytes); i++)
+		regions_remove(memory, address, bytes);
 }
 
 /* A big-endian number of one or two cells. */
@@ -88,6 +105,16 @@ static uint64_t chosen_number(dtb_node chosen, const char *name)
 	struct dtb_property property = dtb_property(&tree, chosen, name);
 	uint64_t first = dtb_u32(&tree, chosen, name, 0, 0);
 	return property.bytes < 8 ? first : first << 32 | dtb_u32(&tree, chosen, name, 1, 0);
+}
+
+static void set_initrd(uint64_t start, uint64_t bytes)
+{
+	if (start >= DIRECT_MAP_BYTES || bytes > DIRECT_MAP_BYTES - start) {
+		log_error("initrd: %lu bytes at %lx lie beyond what is mapped", bytes, start);
+		return;
+	}
+	boot_information.initrd = phys_to_virt(phys(start));
+	boot_information.initrd_bytes = bytes;
 }
 
 static void read_chosen(void)
@@ -99,12 +126,31 @@ static void read_chosen(void)
 	const char *arguments = dtb_string(&tree, chosen, "bootargs");
 	if (arguments)
 		boot_information.command_line = arguments;
-	uint64_t start = chosen_number(chosen, "linux,initrd-start");
-	uint64_t end = chosen_number(chosen, "linux,initrd-end");
-	if (start < end && end <= DIRECT_MAP_BYTES) {
-		boot_information.initrd = phys_to_virt(phys(start));
-		boot_information.initrd_bytes = end - start;
+	uint64_t start, bytes;
+	int error = boot_option_range(boot_information.command_line, "initrdmem", &start, &bytes);
+	if (error == -EINVAL)
+		log_error("initrdmem= wants ADDRESS,SIZE: there is no initrd");
+	if (error == -ENOENT) {
+		start = chosen_number(chosen, "linux,initrd-start");
+		bytes = chosen_number(chosen, "linux,initrd-end") - start;
+		error = start + bytes > start ? 0 : error;
 	}
+	if (!error)
+		set_initrd(start, bytes);
+}
+
+/* All memory that has or gets a struct page: what is free, and the initrd. */
+static struct region pages_needed(const struct regions *memory)
+{
+	struct region all = { memory->at[0].start, memory->at[memory->count - 1].end };
+	if (boot_information.initrd) {
+		uint64_t start = virt_to_phys(boot_information.initrd).value;
+		uint64_t end = start + boot_information.initrd_bytes;
+		all.start = start < all.start ? start : all.start;
+		all.end = end > all.end ? end : all.end;
+	}
+	all.start &= ~(UNIT_BYTES - 1);
+	return all;
 }
 
 /* The page array is carved from the first region that holds it; the rest is handed to the
@@ -113,8 +159,8 @@ static void start_allocator(struct regions *memory)
 {
 	if (memory->count == 0)
 		panic("the device tree names no usable memory");
-	uint64_t base = memory->at[0].start & ~(UNIT_BYTES - 1);
-	uint64_t pages = (memory->at[memory->count - 1].end - base) >> PAGE_SHIFT;
+	struct region needed = pages_needed(memory);
+	uint64_t pages = (needed.end - needed.start + PAGE_MASK) >> PAGE_SHIFT;
 	uint64_t array_bytes = (page_array_bytes(pages) + PAGE_MASK) & ~PAGE_MASK;
 	unsigned i = 0;
 	while (i < memory->count && memory->at[i].end - memory->at[i].start < array_bytes)
@@ -123,7 +169,7 @@ static void start_allocator(struct regions *memory)
 		panic("no room for %lu bytes of page structures", array_bytes);
 	uint64_t array = memory->at[i].start;
 	regions_remove(memory, array, array_bytes);
-	page_allocator_init(phys_to_virt(phys(base)), pages, phys_to_virt(phys(array)));
+	page_allocator_init(phys_to_virt(phys(needed.start)), pages, phys_to_virt(phys(array)));
 	for (i = 0; i < memory->count; i++)
 		page_allocator_add(phys_to_virt(phys(memory->at[i].start)),
 		                   (memory->at[i].end - memory->at[i].start) >> PAGE_SHIFT);
@@ -135,7 +181,8 @@ static void start_memory(uint64_t dtb_physical)
 {
 	static struct regions memory;
 	add_memory(&memory);
-	remove_reserved(&memory, dtb_physical);
+	remove_occupied(&memory, dtb_physical);
+	remove_initrd(&memory);
 	start_allocator(&memory);
 	kernel_map_setup();
 	boot_hart.active_satp = kernel_satp;

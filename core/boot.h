@@ -23,6 +23,10 @@ extern struct boot_information boot_information;
 bool boot_option(const char *command_line, const char *key, unsigned nth, char *value, size_t room);
 /* A decimal value; `fallback` when absent or not a number. */
 uint64_t boot_option_number(const char *command_line, const char *key, uint64_t fallback);
+/* ADDRESS,SIZE: decimal, or hexadecimal behind 0x, with K, M or G behind it for 2^10, 2^20, 2^30.
+ * -ENOENT when absent, -EINVAL when it is anything else, 0 bytes long or too large. */
+int boot_option_range(const char *command_line, const char *key, uint64_t *address,
+                      uint64_t *bytes);
 /* The words behind ` -- `, unquoted, into `storage`; returns their number (argv has room for
  * `max`), or -E2BIG / -EINVAL (open quote). */
 int boot_arguments(const char *command_line, char **argv, int max, char *storage,

@@ -85,6 +85,60 @@ uint64_t boot_option_number(const char *command_line, const char *key, uint64_t 
 	return value;
 }
 
+static int digit_of(char c, unsigned base)
+{
+	unsigned digit = base;
+	if (c >= '0' && c <= '9')
+		digit = (unsigned)(c - '0');
+	else if ((c | 0x20) >= 'a' && (c | 0x20) <= 'f')
+		digit = (unsigned)((c | 0x20) - 'a') + 10;
+	return digit < base ? (int)digit : -1;
+}
+
+/* A number with its suffix at `*text`, which is moved behind it. False: none, or above 2^64 - 1. */
+static bool parse_size(const char **text, uint64_t *out)
+{
+	const char *at = *text;
+	unsigned base = 10, shift = 0;
+	if (at[0] == '0' && (at[1] | 0x20) == 'x') {
+		base = 16;
+		at += 2;
+	}
+	if (digit_of(*at, base) < 0)
+		return false;
+	uint64_t value = 0;
+	for (; digit_of(*at, base) >= 0; at++) {
+		if (__builtin_mul_overflow(value, base, &value) ||
+		    __builtin_add_overflow(value, (uint64_t)digit_of(*at, base), &value))
+			return false;
+	}
+	char suffix = *at | 0x20;
+	if (suffix == 'k' || suffix == 'm' || suffix == 'g') {
+		shift = suffix == 'k' ? 10 : suffix == 'm' ? 20 : 30;
+		at++;
+	}
+	if (value << shift >> shift != value)
+		return false;
+	*out = value << shift;
+	*text = at;
+	return true;
+}
+
+int boot_option_range(const char *command_line, const char *key, uint64_t *address, uint64_t *bytes)
+{
+	char text[64];
+	const char *at = text;
+	if (!boot_option(command_line, key, 0, text, sizeof text))
+		return -ENOENT;
+	uint64_t start, length;
+	if (!parse_size(&at, &start) || *at++ != ',' || !parse_size(&at, &length) || *at ||
+	    length == 0 || start + length < start)
+		return -EINVAL;
+	*address = start;
+	*bytes = length;
+	return 0;
+}
+
 int boot_arguments(const char *command_line, char **argv, int max, char *storage,
                    size_t storage_bytes)
 {

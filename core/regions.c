@@ -73,3 +73,13 @@ bool regions_remove(struct regions *regions, uint64_t start, uint64_t bytes)
 	}
 	return true;
 }
+
+bool regions_hold(const struct regions *regions, uint64_t start, uint64_t bytes)
+{
+	for (unsigned i = 0; i < regions->count; i++) {
+		const struct region *at = &regions->at[i];
+		if (at->start <= start && start < at->end && bytes <= at->end - start)
+			return true;
+	}
+	return false;
+}

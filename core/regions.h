@@ -22,3 +22,5 @@ bool regions_add(struct regions *regions, uint64_t start, uint64_t bytes);
 /* Reserved: rounded outwards. False when a split finds the list full (then more than asked for is
  * taken away). */
 bool regions_remove(struct regions *regions, uint64_t start, uint64_t bytes);
+/* Whether all of [start, start + bytes) is in one range. */
+bool regions_hold(const struct regions *regions, uint64_t start, uint64_t bytes);

@@ -1,4 +1,4 @@
-"""As much of ELF as is needed to know which libraries a program loads."""
+"""As much of ELF as is needed to know which libraries a program loads and where a kernel ends."""
 
 import struct
 
@@ -12,7 +12,7 @@ class NotElf(ValueError):
 
 
 class Elf:
-    """The machine, the interpreter and the needed libraries of an ELF file."""
+    """The machine, the interpreter and the needed libraries of an ELF file; where its segments end in physical memory."""
 
     def __init__(self, data):
         if data[:6] != b"\x7fELF\x02\x01":
@@ -21,6 +21,7 @@ class Elf:
         offset, = struct.unpack_from("<Q", data, 32)
         size, count = struct.unpack_from("<HH", data, 54)
         self._segments = [struct.unpack_from("<IIQQQQQQ", data, offset + size * i) for i in range(count)]
+        self.physical_end = max((segment[4] + segment[6] for segment in self._segments if segment[0] == PT_LOAD), default=0)
         self.interpreter = ""
         self.needed = []
         for kind, _, start, _, _, length, _, _ in self._segments:

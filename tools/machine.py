@@ -24,7 +24,14 @@ import subprocess
 import threading
 import time
 
+import elf
 import network
+
+MIB = 1 << 20
+PAGE = 4096
+RAM_BASE = 0x80000000  # of QEMU's virt machine
+KERNEL_OFFSET = 2 * MIB  # where QEMU loads a kernel behind OpenSBI
+DEVICE_TREE_BYTES = 64 << 10  # more than QEMU's for this machine
 
 STATUS_USAGE = 2
 STATUS_PANIC = 121
@@ -82,9 +89,39 @@ def escape(path):
     return path.replace(",", ",,")
 
 
-def command_line(options):
-    """The kernel's command line."""
+def memory_bytes(text):
+    """The value of QEMU's -m in bytes."""
+    match = re.fullmatch(r"(\d+)([KMGkmg]?)", text)
+    if not match:
+        raise MachineError(f"memory of '{text}': a number with M or G is valid, such as 256M")
+    return int(match.group(1)) * {"K": 1 << 10, "M": MIB, "G": 1 << 30}[match.group(2).upper() or "M"]
+
+
+def image_address(options):
+    """Where the image has to be put, or None where QEMU may put it.
+
+    QEMU puts an initrd at half of the memory and the device tree at the last multiple of 2 MiB that
+    leaves room for it. An image that does not fit in between is put directly behind the kernel.
+    """
+    memory, image = memory_bytes(options.memory), os.path.getsize(options.image)
+    tree = (memory - DEVICE_TREE_BYTES) // (2 * MIB) * 2 * MIB
+    if KERNEL_OFFSET + memory // 2 + image <= tree:
+        return None
+    with open(options.kernel, "rb") as file:
+        kernel_end = elf.Elf(file.read()).physical_end
+    address = -(-kernel_end // PAGE) * PAGE
+    if address + image > RAM_BASE + tree:
+        least = -(-(address - RAM_BASE + image) // (2 * MIB)) * 2 + 1
+        raise MachineError(f"{options.memory} of memory can't hold {os.path.basename(options.image)}, {image / MIB:.1f} MiB; "
+                           f"it takes {least}M to load it, and what the program needs")
+    return address
+
+
+def command_line(options, image_at=None):
+    """The kernel's command line; `image_at` is where the image lies if QEMU does not say so in the device tree."""
     words = []
+    if image_at:
+        words.append(f"initrdmem={image_at:#x},{os.path.getsize(options.image)}")
     address = options.ip
     if not address and options.net != "none":
         address = network.DEFAULT_IP
@@ -137,9 +174,12 @@ def qemu_arguments(options, net, console, monitor):
         card = f"virtio-net-{suffix},netdev=net0,mac={network.GUEST_MAC}{rom}"
         arguments += ["-netdev", net.netdev, "-device", card]
     arguments += ["-kernel", options.kernel]
-    if options.image:
+    image_at = image_address(options) if options.image else None
+    if image_at:
+        arguments += ["-device", f"loader,file={escape(options.image)},addr={image_at:#x},force-raw=on"]
+    elif options.image:
         arguments += ["-initrd", options.image]
-    arguments += ["-append", command_line(options)]
+    arguments += ["-append", command_line(options, image_at)]
     if options.gdb:
         arguments += ["-gdb", options.gdb, "-S"]
     return arguments + options.qemu + shlex.split(os.environ.get("HL_QEMU_ARGS", ""))

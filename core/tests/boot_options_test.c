@@ -40,6 +40,41 @@ static void test_numbers(void)
 	CHECK_EQ(boot_option_number("x=18446744073709551", "x", 1), 18446744073709551);
 }
 
+static void test_ranges(void)
+{
+	static const char *const bad[] = {
+		"m",
+		"m=",
+		"m=1",
+		"m=1,",
+		"m=,1",
+		"m=1,0",
+		"m=1,2,3",
+		"m=0x,1",
+		"m=1 ,2",
+		"m=1,2Q",
+		"m=-1,2",
+		"m=1,2KK",
+		"m=0xg,1",
+		"m=17179869184G,1",
+		"m=1,18446744073709551616",
+		"m=0xfffffffffffff000,0x1000K",
+		"m=1,99999999999999999G",
+	};
+	uint64_t address = 7, bytes = 7;
+	CHECK_EQ(boot_option_range("n=1,2 -- m=1,2", "m", &address, &bytes), -ENOENT);
+	for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
+		CHECK_EQ(boot_option_range(bad[i], "m", &address, &bytes), -EINVAL);
+	CHECK_EQ(address, 7);
+	CHECK_EQ(bytes, 7);
+	CHECK_EQ(boot_option_range("m=0x80284000,15653408", "m", &address, &bytes), 0);
+	CHECK_EQ(address, 0x80284000);
+	CHECK_EQ(bytes, 15653408);
+	CHECK_EQ(boot_option_range("m=2g,0XfK", "m", &address, &bytes), 0);
+	CHECK_EQ(address, 2ull << 30);
+	CHECK_EQ(bytes, 15 << 10);
+}
+
 static void test_arguments(void)
 {
 	char *argv[4], storage[32];
@@ -89,6 +124,7 @@ int main(void)
 {
 	test_options();
 	test_numbers();
+	test_ranges();
 	test_arguments();
 	test_isa();
 	return 0;

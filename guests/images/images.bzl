@@ -22,7 +22,7 @@ NAMED_IMAGES = {
         "summary": "redis-server as above without its tools, for small machines",
         "packages": "redis",
         "roots": ["redis-server", "redis-tools"],
-        "drop": ["usr/bin/redis-check-aof", "usr/bin/redis-cli", "usr/bin/redis-benchmark"],
+        "drop": ["usr/bin/redis-check-aof", "usr/bin/redis-cli", "usr/bin/redis-benchmark", "etc/redis/*", "etc/default/*"],
         "program": "/usr/bin/redis-server",
         "args": ["--bind", "0.0.0.0", "--protected-mode", "no", "--dir", "/tmp", "--save", ""],
         "env": [],

@@ -94,13 +94,16 @@ static void stack_output_pending(void *context)
 	hart_note_output(context);
 }
 
-static int create_stack(struct hart *hart, uint64_t memory_bytes, const char *command_line)
+static int create_stack(struct hart *hart, const char *command_line)
 {
-	/* Packets may hold a quarter of memory: 16 MiB of 64, 64 MiB of 256. */
+	struct memory_statistics memory;
+	memory_read_statistics(&memory);
+	/* Packets may hold a quarter of what kernel and archive leave: 12 MiB of 64, 1 MiB of a
+	 * machine of 20 MiB. */
 	const struct pbuf_pool_config pool_config = {
 		.block_alloc = block_alloc,
 		.block_free = block_free,
-		.cap_bytes = memory_bytes / 4,
+		.cap_bytes = memory.free_pages * PAGE_SIZE / 4,
 	};
 	struct pbuf_pool *pool;
 	int error = pbuf_pool_create(&pool, &pool_config);
@@ -229,7 +232,7 @@ int net_init(struct hart *hart, const struct boot_information *boot)
 {
 	net.hart = hart;
 	net.command_line = boot->command_line;
-	int error = create_stack(hart, boot->memory_bytes, boot->command_line);
+	int error = create_stack(hart, boot->command_line);
 	if (error)
 		return error;
 	error = virtio_probe(boot->dtb, device_found, NULL);

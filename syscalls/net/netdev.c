@@ -24,6 +24,10 @@
  * while they are this long on average. */
 #define RX_LARGE_AVERAGE_BYTES  24576
 #define RX_LARGE_POSTED         32
+/* Of packet memory, what may wait in the receive ring: all buffers that it takes, from 16 MiB of
+ * free memory on. */
+#define RX_RING_SHARE           4
+#define RX_RING_LEAST           32
 /* Shorter packets do not hold such a buffer. */
 #define RX_LARGE_COPY_BYTES     3600
 /* Of the smaller buffers that they are copied to. */
@@ -40,6 +44,17 @@ static inline uint32_t buffers_wanted(const struct net_device *device)
 {
 	return large_packets_come(device) && device->capacity > RX_LARGE_POSTED ? RX_LARGE_POSTED
 	                                                                        : device->capacity;
+}
+
+/* How many buffers the receive ring may hold before its own size is known. */
+static uint32_t ring_share(const struct pbuf_pool *pool)
+{
+	struct pbuf_pool_statistics statistics;
+	pbuf_pool_statistics(pool, &statistics);
+	uint64_t share = statistics.cap_bytes / RX_RING_SHARE / PAGE_SIZE;
+	return share < RX_RING_LEAST ? RX_RING_LEAST
+	       : share > UINT32_MAX  ? UINT32_MAX
+	                             : (uint32_t)share;
 }
 
 static struct pbuf *receive_buffer(struct net_device *device)
@@ -464,7 +479,7 @@ int net_device_start(struct net_device *device, struct virtio_transport *transpo
 		return error;
 	}
 	device->present = true;
-	device->capacity = UINT32_MAX;
+	device->capacity = ring_share(device->pool);
 	refill(device);
 	publish(device);
 	device->collect.run = collect;

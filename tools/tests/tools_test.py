@@ -5,6 +5,7 @@ import argparse
 import io
 import os
 import stat
+import struct
 import sys
 import tempfile
 import unittest
@@ -167,6 +168,44 @@ class CommandLine(unittest.TestCase):
         self.assertEqual(self.line(net="none"), "-- /bin/p")
         self.assertEqual(self.line(ip="dhcp", append="log=3", environment=["A=b c"], program=["/p", "--save", ""]),
                          'ip=dhcp log=3 env="A=b c" -- /p --save ""')
+
+
+class Memory(unittest.TestCase):
+    """Where the image goes."""
+
+    def setUp(self):
+        self.directory = tempfile.TemporaryDirectory()
+        self.kernel = os.path.join(self.directory.name, "kernel")
+        header = b"\x7fELF\x02\x01".ljust(18, b"\0") + struct.pack("<H", 243)
+        header = header.ljust(32, b"\0") + struct.pack("<Q", 64)
+        header = header.ljust(54, b"\0") + struct.pack("<HH", 56, 1)
+        with open(self.kernel, "wb") as file:
+            file.write(header.ljust(64, b"\0") + struct.pack("<IIQQQQQQ", 1, 7, 0, 0, 0x80200000, 0, 0x84010, 0x1000))
+
+    def tearDown(self):
+        self.directory.cleanup()
+
+    def address(self, memory, image_mib):
+        """What image_address says for an image of so many MiB."""
+        image = os.path.join(self.directory.name, "image")
+        with open(image, "wb") as file:
+            file.truncate(image_mib << 20)
+        return machine.image_address(machine.Options(kernel=self.kernel, image=image, program=[], memory=memory))
+
+    def test_sizes(self):
+        self.assertEqual(machine.memory_bytes("96M"), 96 << 20)
+        self.assertEqual(machine.memory_bytes("20"), 20 << 20)
+        self.assertEqual(machine.memory_bytes("2g"), 2 << 30)
+        with self.assertRaises(machine.MachineError):
+            machine.memory_bytes("lots")
+
+    def test_image_address(self):
+        self.assertIsNone(self.address("256M", 15))
+        self.assertIsNone(self.address("38M", 15))
+        self.assertEqual(self.address("36M", 15), 0x80285000)
+        self.assertEqual(self.address("19M", 15), 0x80285000)
+        with self.assertRaisesRegex(machine.MachineError, "it takes 19M"):
+            self.address("18M", 15)
 
 
 class Networks(unittest.TestCase):
