@@ -151,7 +151,7 @@ def measure(options, chosen, folder):
             return max(hotspots.profile(bench, case, folder) for case in chosen)
         if options.ablate:
             import ablation  # pylint: disable=import-outside-toplevel
-            return max(ablation.run(bench, case, folder) for case in chosen)
+            return max(ablation.run(bench, case, folder, options.reps, conditions_of(options, bench, [case])) for case in chosen)
         return compare(options, bench, chosen, folder)
 
 

@@ -27,6 +27,7 @@ SIZE = 9  # of text, in points
 SYSTEMS = ("hartloop", "linux")
 NAMES = {"hartloop": "Hartloop", "linux": "Linux"}
 CLASSES = ("user", "kernel", "firmware")
+RATIO_TICKS = (0.1, 0.2, 0.5, 0.8, 1, 1.2, 1.5, 2, 3, 5, 10, 20, 50, 100, 200, 500, 1000)
 TICK_PERCENTILES = (50, 90, 99, 99.9, 99.99)
 
 # role: (stand-in, light, dark)
@@ -161,9 +162,9 @@ def plain_log_axis(axis, text=figures.number):
 # ---- throughput beside Linux ----
 
 
-def draw_ratios(width, title, rows):
+def draw_ratios(width, title, rows, axis):
     narrow = width < 6
-    canvas, axes, centres = rows_canvas(width, title, [entry.title for entry, _, _ in rows], 0.24, 0.55)
+    canvas, axes, centres = rows_canvas(width, title, [label for label, _, _ in rows], 0.24, 0.55)
     values = [value for _, value, _ in rows] + [limit for _, _, limit in rows if limit]
     low, high = min(0.8, min(values) * 0.9), max(2, max(values) * 1.15)
     axes.set_xscale("log")
@@ -175,14 +176,25 @@ def draw_ratios(width, title, rows):
         edge = max(value, limit or 0, 1)
         axes.annotate(f"{figures.number(value)}×", (edge, y), xytext=(4, 0), textcoords="offset points", va="center")
     axes.axvline(1, color=INK, linewidth=1.2)
-    ticks = [tick for tick in (0.1, 0.2, 0.5, 1, 2, 3, 5, 10, 20, 50, 100, 200, 500, 1000) if low <= tick <= high]
+    ticks = [tick for tick in RATIO_TICKS if low <= tick <= high]
+    if high / low > 5:
+        ticks = [tick for tick in ticks if tick not in (0.8, 1.2, 1.5)]
     if narrow and len(ticks) > 6:
         ticks = [tick for tick in ticks if tick in (0.1, 1, 10, 100, 1000)]
     axes.set_xticks(ticks, [f"{tick:g}×" for tick in ticks])
     axes.minorticks_off()
     axes.grid(axis="x")
-    axes.set_xlabel("times better than Linux (logarithmic)")
+    axes.set_xlabel(axis)
     return canvas
+
+
+def bars_at_one(name, title, rows, axis):
+    """Bars to the right of 1 where a figure is better and to the left where it is worse. rows: (label, figure, stroke or None)."""
+    rows = [(textwrap.shorten(label, 50, placeholder=" …"), value, stroke) for label, value, stroke in rows if value > 0]
+    if not rows:
+        return None
+    alt = f"{axis}: " + "; ".join(f"{label} {figures.number(value)}" for label, value, _ in rows)
+    return draw(name, title, alt, draw_ratios, rows, axis)
 
 
 def ratios(entries):
@@ -192,14 +204,11 @@ def ratios(entries):
         value = figures.advantage(entry.case, entry.hartloop, entry.linux)
         if value:
             limits = [bar.limit for bar in entry.case.bars if bar.figure == "ratio" and bar.relation == ">="]
-            rows.append((entry, value, limits[0] if limits else None))
-    if not rows:
-        return None
+            rows.append((entry.title, value, limits[0] if limits else None))
     title = "Hartloop's rate beside Linux's: longer to the right is better; 1× is equal"
     if any(limit for _, _, limit in rows):
         title += "; a stroke is the bar set for the case"
-    alt = "Times better than Linux: " + "; ".join(f"{entry.title} {figures.number(value)}" for entry, value, _ in rows)
-    return draw("ratios", title, alt, draw_ratios, rows)
+    return bars_at_one("ratios", title, rows, "times better than Linux (logarithmic)")
 
 
 # ---- where the instructions are ----

@@ -19,7 +19,7 @@ PAGE_STYLE = """
 body{margin:0 auto;max-width:70rem;padding:1rem;background:var(--paper);color:var(--ink);font:1rem/1.5 system-ui,sans-serif}
 h1{font-size:1.6rem;line-height:1.2;margin:.5rem 0}
 h2{font-size:1.2rem;margin:2.2rem 0 .4rem;border-bottom:1px solid var(--grid);padding-bottom:.2rem}
-p{margin:.4rem 0 .8rem;max-width:46rem}
+p{margin:.4rem 0 .8rem;max-width:52rem}
 .muted,caption{color:var(--muted)}
 .scroll{overflow-x:auto;margin:0 0 1rem}
 table{border-collapse:collapse;font-size:.86rem;width:100%}
@@ -27,7 +27,7 @@ th,td{padding:.28rem .5rem;text-align:right;vertical-align:top;border-bottom:1px
 font-variant-numeric:tabular-nums}
 th{background:var(--soft);white-space:normal;vertical-align:bottom;font-weight:600}
 .l{text-align:left;white-space:normal}
-td.l:first-child{min-width:10rem}
+td.l:first-child{min-width:12rem}
 .good{color:var(--good);font-weight:600;white-space:nowrap}
 .bad{color:var(--bad);font-weight:600;white-space:nowrap}
 td.detail{min-width:14rem}
@@ -240,10 +240,12 @@ def html_page(title, sentences, tables, drawn):
     """The whole page."""
     parts = ["<!doctype html><html lang=en><head><meta charset=utf-8>"
              '<meta name=viewport content="width=device-width,initial-scale=1"><meta name=color-scheme content="light dark">',
-             f"<title>{html.escape(title)}</title><style>{plots.style()}{PAGE_STYLE}</style></head><body><main><h1>{html.escape(title)}</h1>"]
+             f"<title>{html.escape(title)}</title><style>{plots.style()}{PAGE_STYLE}</style></head>"
+             f"<body><main><h1>{html.escape(title)}</h1>"]
     parts += [f"<p>{html.escape(sentence)}</p>" for sentence in sentences]
     for table in tables:
-        parts.append(f"<section><h2>{html.escape(table.title)}</h2><p class=muted>{html.escape(table.about)}</p>")
+        parts.append(f"<section><h2>{html.escape(table.title)}</h2>")
+        parts += [f"<p class=muted>{html.escape(table.about)}</p>"] if table.about else []
         parts += [f"<figure>{plots.page(drawn[name])}</figure>" for name in table.plots if name in drawn]
         parts.append(html_table(table) + "</section>")
     return "\n".join(parts) + "</main></body></html>\n"
@@ -272,7 +274,7 @@ def markdown_page(title, sentences, tables, drawn, names):
     """The whole summary."""
     parts = [f"# {markdown_text(title)}", *(markdown_text(sentence) for sentence in sentences)]
     for table in tables:
-        parts += [f"## {markdown_text(table.title)}", markdown_text(table.about)]
+        parts += [f"## {markdown_text(table.title)}", *([markdown_text(table.about)] if table.about else [])]
         parts += [f"![{markdown_text(drawn[name].title)}]({names[name]})" for name in table.plots if name in drawn]
         parts.append(markdown_table(table))
     return "\n\n".join(parts) + "\n"

@@ -9,6 +9,7 @@ import tempfile
 import unittest
 
 sys.path.insert(0, os.path.join(os.getcwd(), "perf"))
+os.environ.setdefault("MPLCONFIGDIR", os.environ.get("TEST_TMPDIR", ""))
 import bars  # noqa: E402
 import figures  # noqa: E402
 import report  # noqa: E402

@@ -31,7 +31,10 @@ def _kernel_binary_impl(ctx):
         progress_message = "Linking the kernel %s" % elf.short_path,
         env = {"PATH": "/usr/bin:/bin"},
     )
-    return [DefaultInfo(files = depset([elf, image])), OutputGroupInfo(elf = depset([elf]), image = depset([image]))]
+    return [
+        DefaultInfo(files = depset([elf, image]), runfiles = ctx.runfiles([elf, image])),
+        OutputGroupInfo(elf = depset([elf]), image = depset([image])),
+    ]
 
 kernel_binary = rule(
     implementation = _kernel_binary_impl,
