@@ -2,11 +2,15 @@
 
 import fnmatch
 
+import cases_echo
 import cases_inside
 import cases_iperf3
+import cases_memcached
+import cases_nginx
 import cases_redis
 
-CASES = (*cases_redis.CASES, *cases_iperf3.CASES, *cases_inside.CASES)
+CASES = (*cases_redis.CASES, *cases_memcached.CASES, *cases_nginx.CASES, *cases_iperf3.CASES, *cases_echo.CASES,
+         *cases_inside.CASES)
 
 
 class UnknownCase(Exception):

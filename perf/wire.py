@@ -14,6 +14,7 @@ from model import MeasurementError
 
 KINDS = ("tap", "user")
 TAP = "tap0"
+OWN_NETWORK, OWN_FIRST, OWN_COUNT = "10.0.2.64/26", "10.0.2.64", 64  # further addresses of the host, for more ports
 INSIDE = "HARTLOOP_NAMESPACE"  # set in the environment of what runs in the namespace
 
 # Of the namespace, not of the machine: many connections from one address, made anew quickly, and
@@ -51,6 +52,12 @@ def make_tap():
         with open("/proc/sys/net/" + name, "w", encoding="ascii") as file:
             file.write(value)
     subprocess.run(["ip", "link", "set", TAP, "up"], check=True)
+    subprocess.run(["ip", "route", "add", "local", OWN_NETWORK, "dev", TAP], check=True)
+
+
+def own_addresses(host):
+    """FIRST+COUNT: from where connections to a guest at `host` can be made; "" where there is no choice."""
+    return f"{OWN_FIRST}+{OWN_COUNT}" if host == network.GUEST_ADDRESS else ""
 
 
 class Wire:
