@@ -272,7 +272,11 @@ user_fill_zero:
 	fixup user_fill_zero_begin, user_fill_zero_bytes, user_fill_zero_bytes
 	fixup user_fill_zero_bytes, user_fill_zero_done, user_fill_zero_done
 
-/* int64_t user_copy_string(char *to, const char *from, size_t room): length, room when no NUL was found, or -1 for a fault. */
+/*
+ * int64_t user_copy_string(char *to, const char *from, size_t room): length, room when no NUL was found, or -1 for a fault.
+ * Words as far as the first one with a NUL, or the end of the page (a string may end right before one that is not mapped);
+ * the rest by bytes.
+ */
 	.balign 8
 	.globl user_copy_string
 user_copy_string:
@@ -280,7 +284,36 @@ user_copy_string:
 	mv a5, a0
 	add a3, a0, a2
 	csrs sstatus, t6
+	mv t0, a0 /* where the words end */
+	or t1, a0, a1
+	andi t1, t1, 7
+	beqz t1, 1f
+	lw t1, copy_misaligned_is_fast
+	beqz t1, user_copy_string_begin
+1:	lui t0, 1
+	addi t1, t0, -1
+	and t1, a1, t1
+	sub t0, t0, t1 /* left of the page */
+	bltu t0, a2, 1f
+	mv t0, a2
+1:	andi t0, t0, -8
+	add t0, t0, a0
+	li t1, 0x01010101
+	slli t2, t1, 32
+	or t1, t1, t2
+	slli t2, t1, 7
 user_copy_string_begin:
+1:	beq a0, t0, 1f
+	ld a4, 0(a1)
+	sub a6, a4, t1
+	not a7, a4
+	and a6, a6, a7
+	and a6, a6, t2
+	bnez a6, 1f /* one of its bytes is 0 */
+	sd a4, 0(a0)
+	addi a0, a0, 8
+	addi a1, a1, 8
+	j 1b
 1:	beq a0, a3, 2f
 	lbu a4, 0(a1)
 	sb a4, 0(a0)

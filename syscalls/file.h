@@ -107,8 +107,10 @@ struct file_slot {
 };
 struct file_table {
 	uint32_t refs;
-	uint32_t capacity, lowest_free;
+	uint32_t capacity;
 	struct file_slot *slots;
+	uint64_t *used; /* one bit per slot */
+	uint64_t *full; /* one bit per word of `used` that has no free slot */
 };
 struct file_table *file_table_create(void);
 struct file_table *file_table_copy(const struct file_table *from); /* fork; NULL when short */
@@ -119,6 +121,8 @@ static inline struct file *file_table_lookup(const struct file_table *table, int
 {
 	return (uint32_t)descriptor < table->capacity ? table->slots[descriptor].file : NULL;
 }
+/* The lowest free descriptor >= `from`; it may lie beyond the capacity. */
+uint32_t file_table_free_slot(const struct file_table *table, uint32_t from);
 struct file *thread_file(struct thread *thread, uint64_t descriptor);
 /* Lowest free descriptor >= `from`; takes the caller's reference on success only. -EMFILE, -ENOMEM. */
 int file_install(struct thread *thread, struct file *file, int from, bool close_on_exec);

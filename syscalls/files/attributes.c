@@ -45,6 +45,7 @@ static long set_mode(struct thread *thread, struct path_node *node, const uint64
 	if (node_is(node, S_IFLNK))
 		return -EOPNOTSUPP;
 	node->mode = (node->mode & S_IFMT) | ((uint32_t)*argument & MODE_BITS);
+	namespace_changes++;
 	node->ctime_ns = node_time_ns();
 	return 0;
 }
@@ -83,6 +84,7 @@ static long set_owner(struct thread *thread, struct path_node *node, const uint6
 		return -EPERM;
 	if (gid != NO_ID && !may && !(owned && gid == credentials->fsgid))
 		return -EPERM;
+	namespace_changes++;
 	if (uid != NO_ID)
 		node->uid = uid;
 	if (gid != NO_ID)

@@ -10,6 +10,8 @@
 #define FIRST_BUCKETS 8u
 #define ROOT_DEVICE   1
 
+uint64_t namespace_changes = 1;
+
 static uint64_t last_inode;
 
 struct path_node *node_create(uint32_t mode)
@@ -214,6 +216,7 @@ int directory_add(struct path_node *directory, const char *name, size_t length,
 	list_push_front(&node->names, &entry->name_link);
 	contents->count++;
 	node->links++;
+	namespace_changes++;
 	if (node_is_directory(node)) {
 		node->links++; /* its own "." */
 		directory->links++;
@@ -235,6 +238,7 @@ void directory_remove(struct dir_entry *entry)
 	list_remove(&entry->order);
 	contents->count--;
 	node->links--;
+	namespace_changes++;
 	if (node_is_directory(node)) {
 		node->links--;
 		directory->links--;

@@ -140,6 +140,10 @@ static inline void node_touch(struct path_node *node)
 	node->mtime_ns = node->ctime_ns = node_time_ns();
 }
 
+/* Counts what may change where a path leads or who may go there: names made and removed, modes and
+ * owners set. Never 0. */
+extern uint64_t namespace_changes;
+
 uint32_t name_hash(const char *name, size_t length);
 /* The entry, or NULL. */
 struct dir_entry *directory_find(const struct path_node *directory, const char *name,

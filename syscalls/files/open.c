@@ -141,7 +141,7 @@ static int open_walked(struct thread *thread, struct walk *walk, uint32_t flags,
 	return error;
 }
 
-static int open_path(struct thread *thread, int directory, const char *path, uint32_t flags,
+static int open_path(struct thread *thread, int directory, struct user_path *path, uint32_t flags,
                      uint32_t mode, unsigned walk_flags, struct file **out)
 {
 	struct walk walk;
@@ -157,7 +157,7 @@ static int open_path(struct thread *thread, int directory, const char *path, uin
 	}
 	if (!(flags & O_NOFOLLOW) && (flags & (O_CREAT | O_EXCL)) != (O_CREAT | O_EXCL))
 		walk_flags |= WALK_FOLLOW;
-	int error = walk_at(thread, directory, path, walk_flags, &walk);
+	int error = walk_path(thread, directory, path, walk_flags, &walk);
 	if (error)
 		return error;
 	error = open_walked(thread, &walk, flags, mode, out);
@@ -167,7 +167,11 @@ static int open_path(struct thread *thread, int directory, const char *path, uin
 
 int path_open(struct thread *thread, const char *path, uint32_t flags, struct file **out)
 {
-	return open_path(thread, AT_FDCWD, path, flags, 0, 0, out);
+	size_t length = strlen(path);
+	struct user_path copy = { .text = (char *)(uintptr_t)path, .length = length };
+	if (length < sizeof(copy.inline_text))
+		copy.text = memcpy(copy.inline_text, path, length + 1);
+	return open_path(thread, AT_FDCWD, &copy, flags, 0, 0, out);
 }
 
 static long open_user(struct thread *thread, const uint64_t *argument, uint64_t flags,
@@ -178,7 +182,7 @@ static long open_user(struct thread *thread, const uint64_t *argument, uint64_t 
 	int error = user_path_get(&path, user(argument[1]));
 	if (error)
 		return error;
-	error = open_path(thread, (int)argument[0], path.text, (uint32_t)flags, (uint32_t)mode,
+	error = open_path(thread, (int)argument[0], &path, (uint32_t)flags, (uint32_t)mode,
 	                  walk_flags, &file);
 	user_path_put(&path);
 	if (error)

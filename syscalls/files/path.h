@@ -22,7 +22,10 @@ enum {
 struct user_path {
 	char *text;
 	size_t length;
-	char inline_text[PATH_INLINE_BYTES];
+	union {
+		char inline_text[PATH_INLINE_BYTES];
+		uint64_t inline_words[PATH_INLINE_BYTES / 8];
+	};
 };
 
 /* -EFAULT, -ENAMETOOLONG, -ENOMEM. */
@@ -47,7 +50,9 @@ struct walk {
 	char name[NAME_BYTES_MAX + 1]; /* WALK_PARENT: the last name; "." or ".." when the path ends
 	                                  so, "" for the root */
 	uint32_t name_length;
-	bool trailing_slash;     /* a directory is demanded */
+	bool trailing_slash; /* a directory is demanded */
+	bool plain; /* it met nothing but nodes in memory: the same path leads there again until
+	               namespace_changes */
 	struct dir_entry *entry; /* the last name's entry, if it has one (valid until the directory
 	                            changes) */
 };
@@ -56,6 +61,19 @@ struct walk {
 int walk_at(struct thread *thread, int directory, const char *path, unsigned flags,
             struct walk *out);
 void walk_end(struct walk *walk);
+/* Nothing found yet. */
+static inline void walk_begin(struct walk *walk)
+{
+	walk->node = walk->parent = NULL;
+	walk->file = NULL;
+	walk->entry = NULL;
+	walk->name[0] = 0;
+	walk->name_length = 0;
+	walk->trailing_slash = walk->plain = false;
+}
+/* walk_at by a path from user memory; what it finds is remembered for a while (recent_paths.c). */
+int walk_path(struct thread *thread, int directory, struct user_path *path, unsigned flags,
+              struct walk *out);
 /* The common case: the node that a user's path names, with a reference. */
 int walk_user(struct thread *thread, int directory, struct user_addr path, unsigned flags,
               struct walk *out);

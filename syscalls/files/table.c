@@ -9,40 +9,109 @@
 #include "syscalls/process.h"
 #include "syscalls/syscall.h"
 
-#define TABLE_FIRST_CAPACITY 64u
+#define WORD_BITS            64u
+#define TABLE_FIRST_CAPACITY 64u        /* a multiple of WORD_BITS */
 #define TABLE_MAX_CAPACITY   (1u << 18) /* 4 MiB of slots, the heap's largest block */
+
+/* ---- which slots are used: two levels of bitmaps, so that a search does not look at each ---- */
+
+static size_t map_words(uint32_t capacity)
+{
+	return capacity / WORD_BITS;
+}
+
+static size_t summary_words(uint32_t capacity)
+{
+	return (map_words(capacity) + WORD_BITS - 1) / WORD_BITS;
+}
+
+/* Both levels in one block, the upper one behind the lower one. */
+static uint64_t *map_create(uint32_t capacity)
+{
+	return heap_alloc_zeroed((map_words(capacity) + summary_words(capacity)) *
+	                         sizeof(uint64_t));
+}
+
+static void map_set(struct file_table *table, uint32_t descriptor)
+{
+	uint32_t word = descriptor / WORD_BITS;
+	table->used[word] |= 1ull << descriptor % WORD_BITS;
+	if (!~table->used[word])
+		table->full[word / WORD_BITS] |= 1ull << word % WORD_BITS;
+}
+
+static void map_clear(struct file_table *table, uint32_t descriptor)
+{
+	uint32_t word = descriptor / WORD_BITS;
+	table->used[word] &= ~(1ull << descriptor % WORD_BITS);
+	table->full[word / WORD_BITS] &= ~(1ull << word % WORD_BITS);
+}
+
+/* The first clear bit from `from` on, below `bits` or not. */
+static uint32_t first_clear(const uint64_t *words, uint32_t from, uint32_t bits)
+{
+	uint64_t clear = ~words[from / WORD_BITS] & ~0ull << from % WORD_BITS;
+	uint32_t at = from & ~(WORD_BITS - 1);
+	while (!clear && (at += WORD_BITS) < bits)
+		clear = ~words[at / WORD_BITS];
+	return clear ? at + (uint32_t)__builtin_ctzll(clear) : bits;
+}
+
+uint32_t file_table_free_slot(const struct file_table *table, uint32_t from)
+{
+	if (from >= table->capacity)
+		return from;
+	uint32_t word = from / WORD_BITS;
+	uint64_t clear = ~table->used[word] & ~0ull << from % WORD_BITS;
+	if (!clear) {
+		if (++word >= map_words(table->capacity))
+			return table->capacity;
+		word = first_clear(table->full, word, (uint32_t)map_words(table->capacity));
+		if (word >= map_words(table->capacity))
+			return table->capacity;
+		clear = ~table->used[word];
+	}
+	return word * WORD_BITS + (uint32_t)__builtin_ctzll(clear);
+}
+
+/* ---- tables ---- */
+
+/* refs 1, all slots free. */
+static struct file_table *table_create(uint32_t capacity)
+{
+	struct file_table *table = heap_alloc(sizeof(*table));
+	struct file_slot *slots = heap_alloc_zeroed(capacity * sizeof(struct file_slot));
+	uint64_t *map = map_create(capacity);
+	if (!table || !slots || !map) {
+		heap_free(table);
+		heap_free(slots);
+		heap_free(map);
+		return NULL;
+	}
+	*table = (struct file_table){ .refs = 1,
+		                      .capacity = capacity,
+		                      .slots = slots,
+		                      .used = map,
+		                      .full = map + map_words(capacity) };
+	return table;
+}
 
 struct file_table *file_table_create(void)
 {
-	struct file_table *table = heap_alloc_zeroed(sizeof(*table));
-	if (!table)
-		return NULL;
-	table->slots = heap_alloc_zeroed(TABLE_FIRST_CAPACITY * sizeof(struct file_slot));
-	if (!table->slots) {
-		heap_free(table);
-		return NULL;
-	}
-	table->refs = 1;
-	table->capacity = TABLE_FIRST_CAPACITY;
-	return table;
+	return table_create(TABLE_FIRST_CAPACITY);
 }
 
 struct file_table *file_table_copy(const struct file_table *from)
 {
-	struct file_table *table = heap_alloc(sizeof(*table));
+	struct file_table *table = table_create(from->capacity);
 	if (!table)
 		return NULL;
-	*table = *from;
-	table->refs = 1;
-	table->slots = heap_alloc(from->capacity * sizeof(struct file_slot));
-	if (!table->slots) {
-		heap_free(table);
-		return NULL;
-	}
 	memcpy(table->slots, from->slots, from->capacity * sizeof(struct file_slot));
 	for (uint32_t i = 0; i < table->capacity; i++) {
-		if (table->slots[i].file)
-			file_get(table->slots[i].file);
+		if (!table->slots[i].file)
+			continue;
+		file_get(table->slots[i].file);
+		map_set(table, i);
 	}
 	return table;
 }
@@ -65,6 +134,7 @@ void file_table_put(struct file_table *table)
 			table_drop(table, table->slots[i].file);
 	}
 	heap_free(table->slots);
+	heap_free(table->used);
 	heap_free(table);
 }
 
@@ -74,8 +144,7 @@ static struct file *table_take(struct file_table *table, uint32_t descriptor)
 	struct file *file = table->slots[descriptor].file;
 	table->slots[descriptor].file = NULL;
 	table->slots[descriptor].close_on_exec = false;
-	if (descriptor < table->lowest_free)
-		table->lowest_free = descriptor;
+	map_clear(table, descriptor);
 	return file;
 }
 
@@ -108,33 +177,43 @@ static int table_grow(struct file_table *table, uint32_t descriptor)
 		capacity *= 2;
 	if (capacity == table->capacity)
 		return 0;
+	uint64_t *map = map_create(capacity);
 	struct file_slot *slots =
-	        heap_reallocate(table->slots, table->capacity * sizeof(struct file_slot),
-	                        capacity * sizeof(struct file_slot));
-	if (!slots)
+	        map ? heap_reallocate(table->slots, table->capacity * sizeof(struct file_slot),
+	                              capacity * sizeof(struct file_slot))
+	            : NULL;
+	if (!slots) {
+		heap_free(map);
 		return -ENOMEM;
+	}
 	memset(slots + table->capacity, 0, (capacity - table->capacity) * sizeof(struct file_slot));
+	memcpy(map, table->used, map_words(table->capacity) * sizeof(*map));
+	memcpy(map + map_words(capacity), table->full,
+	       summary_words(table->capacity) * sizeof(*map));
+	heap_free(table->used);
+	table->used = map;
+	table->full = map + map_words(capacity);
 	table->slots = slots;
 	table->capacity = capacity;
 	return 0;
 }
 
+static void table_put(struct file_table *table, uint32_t descriptor, struct file *file,
+                      bool close_on_exec)
+{
+	table->slots[descriptor] = (struct file_slot){ file, close_on_exec };
+	map_set(table, descriptor);
+}
+
 int file_install(struct thread *thread, struct file *file, int from, bool close_on_exec)
 {
 	struct file_table *table = thread->process->files;
-	uint32_t limit = descriptor_limit(thread), descriptor = (uint32_t)from;
-	bool from_lowest = descriptor <= table->lowest_free;
-	if (from_lowest)
-		descriptor = table->lowest_free;
-	while (descriptor < table->capacity && table->slots[descriptor].file)
-		descriptor++;
-	if (descriptor >= limit)
+	uint32_t descriptor = file_table_free_slot(table, (uint32_t)from);
+	if (descriptor >= descriptor_limit(thread))
 		return -EMFILE;
-	if (table_grow(table, descriptor))
+	if (descriptor >= table->capacity && table_grow(table, descriptor))
 		return -ENOMEM;
-	table->slots[descriptor] = (struct file_slot){ file, close_on_exec };
-	if (from_lowest)
-		table->lowest_free = descriptor + 1;
+	table_put(table, descriptor, file, close_on_exec);
 	return (int)descriptor;
 }
 
@@ -214,6 +293,6 @@ long sys_dup3(struct thread *thread, const uint64_t *argument)
 	file_get(file);
 	if (table->slots[target].file)
 		file_close(thread, (int)target);
-	table->slots[target] = (struct file_slot){ file, argument[2] & O_CLOEXEC };
+	table_put(table, target, file, argument[2] & O_CLOEXEC);
 	return target;
 }

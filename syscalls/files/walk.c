@@ -41,6 +41,7 @@ struct walker {
 	const char *rest;
 	char *buffer; /* page with the spliced path, once a symlink was met */
 	unsigned flags, symlinks;
+	bool special;      /* a node with operations of its own was asked */
 	struct file *file; /* set by a magic link */
 };
 
@@ -94,6 +95,7 @@ static int walker_lookup(struct walker *walker, const char *name, size_t length,
 	if (length > NAME_BYTES_MAX)
 		return -ENAMETOOLONG;
 	if (directory->operations) {
+		walker->special = true;
 		if (!directory->operations->lookup)
 			return -ENOENT;
 		return directory->operations->lookup(walker->thread, directory, name, length, out);
@@ -109,6 +111,7 @@ static int walker_lookup(struct walker *walker, const char *name, size_t length,
 static int walker_follow(struct walker *walker, struct path_node *link)
 {
 	int error = 0;
+	walker->special = walker->special || link->operations;
 	if (++walker->symlinks > SYMLINKS_MAX || walker->flags & WALK_NO_SYMLINKS) {
 		error = -ELOOP;
 	} else if (link->operations && link->operations->follow) {
@@ -260,12 +263,7 @@ int walk_at(struct thread *thread, int directory, const char *path, unsigned fla
             struct walk *out)
 {
 	struct walker walker = { .thread = thread, .rest = path, .flags = flags };
-	out->node = out->parent = NULL;
-	out->file = NULL;
-	out->entry = NULL;
-	out->name[0] = 0;
-	out->name_length = 0;
-	out->trailing_slash = false;
+	walk_begin(out);
 	if (!*path && !(flags & WALK_EMPTY))
 		return -ENOENT;
 	int result = walk_start(&walker, directory, path);
@@ -274,6 +272,7 @@ int walk_at(struct thread *thread, int directory, const char *path, unsigned fla
 	result = walk_run(&walker, out);
 	if (result == 0) {
 		out->file = walker.file;
+		out->plain = !walker.special && !walker.file;
 		walker.file = NULL;
 		if (!out->file)
 			out->node = path_node_get(walker.at);
@@ -313,7 +312,7 @@ int walk_user(struct thread *thread, int directory, struct user_addr from, unsig
 	int error = user_path_get(&path, from);
 	if (error)
 		return error;
-	error = walk_at(thread, directory, path.text, flags, out);
+	error = walk_path(thread, directory, &path, flags, out);
 	user_path_put(&path);
 	return error;
 }

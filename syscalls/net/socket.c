@@ -367,34 +367,53 @@ enum { ACCEPT_NAME, ACCEPT_LENGTH, ACCEPT_FLAGS };
 /* As Linux, EMFILE comes before a connection is taken off the queue. */
 static bool descriptors_exhausted(const struct thread *thread)
 {
-	const struct file_table *table = thread->process->files;
-	uint32_t descriptor = table->lowest_free;
-	while (descriptor < table->capacity && table->slots[descriptor].file)
-		descriptor++;
+	uint32_t descriptor = file_table_free_slot(thread->process->files, 0);
 	return descriptor >= thread->process->limits[LIMIT_NOFILE].soft;
 }
 
-static long accept_attempt(struct thread *thread, struct io_request *request)
+static long accept_one(struct thread *thread, struct socket *listener, const uint64_t *argument,
+                       int flags)
 {
-	struct socket *listener = socket_of(request->file);
 	if (descriptors_exhausted(thread))
 		return -EMFILE;
 	struct socket *socket;
 	int error = listener->operations->accept(listener, &socket);
 	if (error)
 		return error;
-	if (request->extra[ACCEPT_NAME]) {
+	if (argument[ACCEPT_NAME]) {
 		struct socket_name name;
 		error = socket->operations->name(socket, 2, &name);
 		if (!error)
-			error = socket_name_to_user(&name, user(request->extra[ACCEPT_NAME]),
-			                            user(request->extra[ACCEPT_LENGTH]));
+			error = socket_name_to_user(&name, user(argument[ACCEPT_NAME]),
+			                            user(argument[ACCEPT_LENGTH]));
 		if (error) {
 			file_put(&socket->file);
 			return error;
 		}
 	}
-	return install(thread, socket, (int)request->extra[ACCEPT_FLAGS]);
+	return install(thread, socket, flags);
+}
+
+static long accept_attempt(struct thread *thread, struct io_request *request)
+{
+	return accept_one(thread, socket_of(request->file), request->extra,
+	                  (int)request->extra[ACCEPT_FLAGS]);
+}
+
+static long accept_wait(struct thread *thread, struct socket *socket, const uint64_t *argument,
+                        int flags)
+{
+	struct io_request request = {
+		.file = &socket->file,
+		.attempt = accept_attempt,
+		.deadline_ns = socket_deadline_ns(socket, false),
+		.events = POLLIN,
+	};
+	uio_init_kernel(&request.uio, NULL, 0);
+	request.extra[ACCEPT_NAME] = argument[1];
+	request.extra[ACCEPT_LENGTH] = argument[2];
+	request.extra[ACCEPT_FLAGS] = (uint64_t)flags;
+	return io_run(thread, &request);
 }
 
 static long accept_call(struct thread *thread, const uint64_t *argument, uint64_t flags)
@@ -407,18 +426,10 @@ static long accept_call(struct thread *thread, const uint64_t *argument, uint64_
 		return error;
 	if (!socket->operations->accept)
 		return -EOPNOTSUPP;
-	struct io_request request = {
-		.file = &socket->file,
-		.attempt = accept_attempt,
-		.deadline_ns = socket_deadline_ns(socket, false),
-		.events = POLLIN,
-		.nonblocking = socket->file.flags & O_NONBLOCK,
-	};
-	uio_init_kernel(&request.uio, NULL, 0);
-	request.extra[ACCEPT_NAME] = argument[1];
-	request.extra[ACCEPT_LENGTH] = argument[2];
-	request.extra[ACCEPT_FLAGS] = flags;
-	return io_run(thread, &request);
+	long result = accept_one(thread, socket, &argument[1], (int)flags);
+	if (result != -EAGAIN || socket->file.flags & O_NONBLOCK)
+		return result;
+	return accept_wait(thread, socket, argument, (int)flags);
 }
 
 long sys_accept(struct thread *thread, const uint64_t *argument)
