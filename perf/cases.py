@@ -2,6 +2,7 @@
 
 import fnmatch
 
+import cases_bulk
 import cases_echo
 import cases_inside
 import cases_iperf3
@@ -9,8 +10,8 @@ import cases_memcached
 import cases_nginx
 import cases_redis
 
-CASES = (*cases_redis.CASES, *cases_memcached.CASES, *cases_nginx.CASES, *cases_iperf3.CASES, *cases_echo.CASES,
-         *cases_inside.CASES)
+CASES = (*cases_redis.CASES, *cases_memcached.CASES, *cases_nginx.CASES, *cases_iperf3.CASES, *cases_bulk.CASES,
+         *cases_echo.CASES, *cases_inside.CASES)
 
 
 class UnknownCase(Exception):

@@ -10,7 +10,8 @@ PORT = 6379
 CONNECTIONS = (1, 50, 500)
 PIPELINES = (1, 16)
 FIRST_REQUESTS = 2000  # tells how many make up the time that is wanted
-REQUESTS_PER_CONNECTION = 100  # at least, so that making connections hardly counts
+FEWEST_REQUESTS = 6000  # and so many for each connection, so that making connections hardly counts
+REQUESTS_PER_CONNECTION = 100
 
 RATE = re.compile(r"throughput summary: ([\d.]+) requests per second")
 DISTRIBUTION = re.compile(r"^([\d.]+)% <= ([\d.]+) milliseconds \(cumulative count (\d+)\)", re.M)
@@ -53,7 +54,7 @@ def drive(target, seconds, command, connections, pipeline):
 
     first = FIRST_REQUESTS * pipeline
     rate, _, _ = benchmark(first)
-    requests = int(max(rate * seconds, connections * pipeline, connections * REQUESTS_PER_CONNECTION))
+    requests = int(max(rate * seconds, FEWEST_REQUESTS * pipeline, connections * REQUESTS_PER_CONNECTION))
     rate, latency, histogram = benchmark(requests)
     return Load(first + requests, requests / rate, latency, histogram, rate)
 

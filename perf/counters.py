@@ -1,14 +1,14 @@
 """What is counted while a guest runs: instructions, doorbells, interrupts and touched memory.
 
 Instructions come from the plugin perf/insn_count. Doorbells and interrupts of the virtio devices come from
-QEMU's own trace of them, written to a file line by line: an outside witness, the same for either system.
+QEMU's own trace of them, written to a file line by line: it sees the device's side, the same for either system,
+also where a guest looks at its rings before an interrupt is taken.
 Touched memory is what the host ever backed of the guest's RAM.
 """
 
 import ctypes
 import json
 import os
-import re
 import socket
 
 import machine
@@ -89,15 +89,9 @@ def whole_pages(wanted):
         raise MeasurementError(f"prctl(PR_SET_THP_DISABLE): {os.strerror(ctypes.get_errno())}")
 
 
-def size_bytes(text):
-    """512M, 4G as bytes."""
-    match = re.fullmatch(r"(\d+)([MKG]?)", text.upper())
-    return int(match.group(1)) << {"K": 10, "M": 20, "": 20, "G": 30}[match.group(2)]
-
-
 def memory_peak(pid, memory):
     """Bytes of the guest's RAM that the host ever backed: QEMU never gives them back. memory: as of machine.Options."""
-    wanted = size_bytes(memory) >> 10
+    wanted = machine.memory_bytes(memory) >> 10
     size = 0
     with open(f"/proc/{pid}/smaps", encoding="ascii", errors="replace") as file:
         for line in file:

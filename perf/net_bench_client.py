@@ -116,14 +116,18 @@ def receive(link, count):
     return checksum.value(), theirs, ns
 
 
-def transfer(host, port, count, reverse):
-    """One run. Returns (good, one line of text)."""
+def exchange(host, port, count, reverse):
+    """One run. Returns (own checksum, the guest's, the guest's nanoseconds, seconds here)."""
     with socket.create_connection((host, port), timeout=60) as link:
         link.settimeout(300)
         started = time.monotonic()
         link.sendall(struct.pack(">Q", count | (REVERSE if reverse else 0)))
-        ours, theirs, ns = (receive if reverse else send)(link, count)
-        seconds = time.monotonic() - started
+        return *(receive if reverse else send)(link, count), time.monotonic() - started
+
+
+def transfer(host, port, count, reverse):
+    """One run. Returns (good, one line of text)."""
+    ours, theirs, ns, seconds = exchange(host, port, count, reverse)
     good = ours == theirs
     direction = "guest to host" if reverse else "host to guest"
     rate, guest_rate = count * 8 / seconds / 1e6, count * 8e3 / max(ns, 1)

@@ -26,6 +26,7 @@ import opponents  # noqa: E402
 import report  # noqa: E402
 import runner  # noqa: E402
 import setup  # noqa: E402
+import smoke  # noqa: E402
 import wire  # noqa: E402
 from model import SYSTEMS, MeasurementError  # noqa: E402
 
@@ -47,6 +48,7 @@ def parser():
     found.add_argument("--list", action="store_true", help="name the cases")
     found.add_argument("--ablate", action="store_true", help="switch each mechanism off in turn and say what it is worth")
     found.add_argument("--profile", action="store_true", help="where the kernel's instructions go, by function")
+    found.add_argument("--baseline", action="store_true", help="count what bazel test //perf:smoke checks, and write perf/baseline.json")
     return found
 
 
@@ -155,12 +157,26 @@ def measure(options, chosen, folder):
         return compare(options, bench, chosen, folder)
 
 
+def write_baseline(options):
+    """What --baseline does; the exit status."""
+    if options.cases:
+        raise launch.UsageError("--baseline takes no cases: it counts those of perf/smoke.py")
+    prepare(cases.select(list(smoke.CHECKED)), "none")
+    found = smoke.write_baseline(os.path.join(output_folder(options), "logs"))
+    for case, figures in found.items():
+        print(f"{case:28} " + ", ".join(f"{name} {value:,g}" for name, value in figures.items()))
+    print(f"written: {smoke.BASELINE}")
+    return 0
+
+
 def main():
     options = parser().parse_args()
     if options.list:
         print(cases.table())
         return 0
     check(options)
+    if options.baseline:
+        return write_baseline(options)
     chosen = cases.select(options.cases)
     if (options.ablate or options.profile) and not options.cases:
         raise launch.UsageError("--ablate and --profile take the cases to look at: hl perf --profile CASE")

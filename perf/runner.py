@@ -114,7 +114,7 @@ class Guest:
         time.sleep(SETTLE_SECONDS)
 
     def memory_peak(self):
-        """Bytes of memory that the guest ever touched."""
+        """Bytes of memory that the guest ever touched; exact in counted runs, where the host gives it in single pages."""
         return counters.memory_peak(self.target.pid, self.options.memory)
 
 
@@ -191,8 +191,9 @@ class Bench:
         if load.operations <= 0 or load.seconds <= 0:
             raise MeasurementError(f"{case.name}: nothing was done")
         load.rate = load.rate or load.operations / load.seconds
-        counted = guest.target.read_counters().minus(before) if self.counting else None
-        return Sample(load, counted, guest.memory_peak())
+        if not self.counting:
+            return Sample(load)
+        return Sample(load, guest.target.read_counters().minus(before), guest.memory_peak())
 
     def measure(self, case, system, append=""):
         """One run of a case in a machine of its own, standalone or not."""
