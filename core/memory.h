@@ -21,6 +21,8 @@ struct page {
 /* 2^order pages, refs 1. Not zeroed unless asked for. */
 void *page_alloc(unsigned order);
 void *page_alloc_zeroed(unsigned order);
+/* All zero: what page_alloc_zeroed does, in fewer instructions. */
+void page_clear(void *page);
 /* Back to the allocator whatever refs says (the owner of the only reference calls it). */
 void page_free(void *block, unsigned order);
 struct page *page_of(const void *pointer);

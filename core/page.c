@@ -3,7 +3,8 @@
  * bytes; its first struct page says so. The struct page of a block's first page is always valid;
  * others are not even initialised, so that booting does not touch the whole array: a block's buddy
  * is looked at only when both came from one larger block, or when it lies in a 4 MiB unit that was
- * marked page by page because it is not free as a whole.
+ * marked page by page because it is not free as a whole. Single pages come from a small stock and
+ * go back to it, without being joined with their neighbours until it is full or memory is short.
  */
 #include "core/page.h"
 
@@ -11,8 +12,12 @@
 
 enum page_state { STATE_RESERVED, STATE_USED, STATE_FREE };
 
-#define UNIT_PAGES (1ull << PAGE_ORDER_MAX)
-#define FRESH_MAX  16
+#define UNIT_PAGES       (1ull << PAGE_ORDER_MAX)
+#define FRESH_MAX        16
+/* Of the stock: so many pages are taken at once, and given back at once when it is full. */
+#define STOCK_MAX        64
+#define STOCK_FILL_ORDER 3
+#define STOCK_DRAIN      32
 
 static struct {
 	uint8_t *base;
@@ -27,7 +32,9 @@ static struct {
 		uint64_t index, end;
 	} fresh[FRESH_MAX];
 	unsigned fresh_count;
-	struct memory_statistics statistics;
+	unsigned stock_count;
+	void *stock[STOCK_MAX];              /* single pages, in use as far as the lists know */
+	struct memory_statistics statistics; /* pages of the stock count as free */
 } allocator;
 
 size_t page_array_bytes(uint64_t pages)
@@ -45,10 +52,14 @@ void page_allocator_init(void *base, uint64_t pages, struct page *array)
 		list_init(&allocator.free[order]);
 }
 
+static inline uint64_t index_of(const void *pointer)
+{
+	return (uint64_t)((const uint8_t *)pointer - allocator.base) >> PAGE_SHIFT;
+}
+
 struct page *page_of(const void *pointer)
 {
-	return &allocator
-	                .array[(uint64_t)((const uint8_t *)pointer - allocator.base) >> PAGE_SHIFT];
+	return &allocator.array[index_of(pointer)];
 }
 
 void *page_address(const struct page *page)
@@ -78,7 +89,6 @@ static void remove_free(uint64_t index, unsigned order)
 
 static void free_block(uint64_t index, unsigned order)
 {
-	allocator.statistics.free_pages += 1ull << order;
 	for (; order < PAGE_ORDER_MAX; order++) {
 		uint64_t buddy = index ^ (1ull << order);
 		if (buddy + (1ull << order) > allocator.pages)
@@ -95,6 +105,7 @@ static void free_block(uint64_t index, unsigned order)
 /* Free [index, end) in the largest aligned blocks. */
 static void free_run(uint64_t index, uint64_t end)
 {
+	allocator.statistics.free_pages += end > index ? end - index : 0;
 	while (index < end) {
 		unsigned order = index ? (unsigned)__builtin_ctzll(index) : PAGE_ORDER_MAX;
 		if (order > PAGE_ORDER_MAX)
@@ -119,7 +130,7 @@ static void mark_partial_unit(uint64_t index)
 
 void page_allocator_add(void *from, uint64_t pages)
 {
-	uint64_t index = (uint64_t)((uint8_t *)from - allocator.base) >> PAGE_SHIFT;
+	uint64_t index = index_of(from);
 	uint64_t end = index + pages;
 	mark_partial_unit(index);
 	mark_partial_unit(end);
@@ -150,32 +161,94 @@ static bool take_fresh_unit(void)
 	return false;
 }
 
-void *page_alloc(unsigned order)
+static void stock_drain(unsigned pages)
+{
+	while (pages && allocator.stock_count) {
+		free_block(index_of(allocator.stock[--allocator.stock_count]), 0);
+		pages--;
+	}
+}
+
+/* A block off the lists, not yet anybody's. NULL: there is none. */
+static void *take_block(unsigned order)
 {
 	uint32_t candidates = order <= PAGE_ORDER_MAX ? allocator.free_mask >> order : 0;
-	if (candidates == 0 && order <= PAGE_ORDER_MAX && take_fresh_unit())
+	if (candidates == 0 && order <= PAGE_ORDER_MAX) {
+		stock_drain(STOCK_MAX);
 		candidates = allocator.free_mask >> order;
-	if (candidates == 0) {
-		allocator.statistics.failures++;
-		return NULL;
+		if (candidates == 0 && take_fresh_unit())
+			candidates = allocator.free_mask >> order;
 	}
+	if (candidates == 0)
+		return NULL;
 	unsigned from = order;
-	if (!(candidates & 1))
-		from += (unsigned)__builtin_ctz(candidates);
+	while (!(candidates & 1)) {
+		candidates >>= 1;
+		from++;
+	}
 	struct list_node *node = list_first(&allocator.free[from]);
-	uint64_t index = (uint64_t)((uint8_t *)node - allocator.base) >> PAGE_SHIFT;
+	uint64_t index = index_of(node);
 	remove_free(index, from);
 	while (from > order) {
 		from--;
 		push_free(index + (1ull << from), from);
 	}
-	allocator.array[index] =
-	        (struct page){ .refs = 1, .order = (uint8_t)order, .state = STATE_USED };
+	return node;
+}
+
+static void note_taken(uint64_t pages)
+{
 	struct memory_statistics *statistics = &allocator.statistics;
-	statistics->free_pages -= 1ull << order;
+	statistics->free_pages -= pages;
 	if (statistics->free_pages < statistics->lowest_free_pages)
 		statistics->lowest_free_pages = statistics->free_pages;
-	return node;
+}
+
+static void *count_failure(void)
+{
+	allocator.statistics.failures++;
+	return NULL;
+}
+
+/* Pages for the stock: the smallest block there is, or a part of it. False: there are none. */
+static __attribute__((noinline)) bool stock_fill(void)
+{
+	unsigned order = STOCK_FILL_ORDER;
+	while (order && !(allocator.free_mask >> order))
+		order--;
+	while (order && allocator.free_mask & ((1u << order) - 1))
+		order--;
+	uint8_t *block = take_block(order);
+	if (!block)
+		return false;
+	uint64_t index = index_of(block);
+	for (unsigned i = 1u << order; i--;) {
+		allocator.array[index + i] = (struct page){ .state = STATE_USED };
+		allocator.stock[allocator.stock_count++] = block + i * PAGE_SIZE;
+	}
+	return true;
+}
+
+static inline void *take_page(void)
+{
+	if (__builtin_expect(allocator.stock_count == 0, 0) && !stock_fill())
+		return count_failure();
+	void *page = allocator.stock[--allocator.stock_count];
+	*page_of(page) = (struct page){ .refs = 1, .state = STATE_USED };
+	note_taken(1);
+	return page;
+}
+
+void *page_alloc(unsigned order)
+{
+	if (order == 0)
+		return take_page();
+	void *block = take_block(order);
+	if (!block)
+		return count_failure();
+	*page_of(block) = (struct page){ .refs = 1, .order = (uint8_t)order, .state = STATE_USED };
+	note_taken(1ull << order);
+	return block;
 }
 
 void *page_alloc_zeroed(unsigned order)
@@ -186,9 +259,23 @@ void *page_alloc_zeroed(unsigned order)
 	return block;
 }
 
+static inline void give_page(void *page)
+{
+	if (__builtin_expect(allocator.stock_count == STOCK_MAX, 0))
+		stock_drain(STOCK_DRAIN);
+	*page_of(page) = (struct page){ .state = STATE_USED };
+	allocator.stock[allocator.stock_count++] = page;
+	allocator.statistics.free_pages++;
+}
+
 void page_free(void *block, unsigned order)
 {
-	free_block((uint64_t)((uint8_t *)block - allocator.base) >> PAGE_SHIFT, order);
+	if (order == 0) {
+		give_page(block);
+		return;
+	}
+	allocator.statistics.free_pages += 1ull << order;
+	free_block(index_of(block), order);
 }
 
 void *page_alloc_run(uint64_t pages)
@@ -199,7 +286,7 @@ void *page_alloc_run(uint64_t pages)
 	uint8_t *block = page_alloc(order);
 	if (!block)
 		return NULL;
-	uint64_t index = (uint64_t)(block - allocator.base) >> PAGE_SHIFT;
+	uint64_t index = index_of(block);
 	/* Each of these may become the buddy of a block that is freed. */
 	for (uint64_t i = 1; i < 1ull << order; i++)
 		allocator.array[index + i] = (struct page){ .state = STATE_USED };
@@ -209,14 +296,14 @@ void *page_alloc_run(uint64_t pages)
 
 void page_free_run(void *run, uint64_t pages)
 {
-	uint64_t index = (uint64_t)((uint8_t *)run - allocator.base) >> PAGE_SHIFT;
+	uint64_t index = index_of(run);
 	free_run(index, index + pages);
 }
 
 void page_put(struct page *page)
 {
 	if (--page->refs == 0)
-		page_free(page_address(page), 0);
+		give_page(page_address(page));
 }
 
 void page_account_kernel(int64_t pages)

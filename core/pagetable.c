@@ -10,6 +10,7 @@
 
 #define ROOT_USER_ENTRIES 256
 #define LEAF_BITS         (PTE_READ | PTE_WRITE | PTE_EXECUTE)
+#define TABLE_ENTRIES     512
 #define ASIDS             4096
 
 static uint64_t asid_used[ASIDS / 64];
@@ -56,12 +57,7 @@ static uint64_t *table_of(uint64_t pte)
 	return phys_to_virt(phys(pte_physical(pte)));
 }
 
-static bool is_leaf(uint64_t pte)
-{
-	return (pte & PTE_HIDDEN) || (pte & LEAF_BITS);
-}
-
-static uint64_t leaf_pte(uint64_t physical, unsigned permission)
+static inline uint64_t leaf_pte(uint64_t physical, unsigned permission)
 {
 	if (permission == 0)
 		return pte_of(physical, PTE_HIDDEN);
@@ -70,10 +66,10 @@ static uint64_t leaf_pte(uint64_t physical, unsigned permission)
 	return pte_of(physical, PTE_VALID | PTE_USER | PTE_ACCESSED | PTE_DIRTY | permission);
 }
 
-static struct page_mapping mapping_of(uint64_t pte, bool large)
+/* Entries in use of the table that an entry lies in (of the root: of its user half). */
+static inline uint16_t *used_entries(const uint64_t *entry)
 {
-	unsigned permission = pte & PTE_VALID ? (unsigned)(pte & LEAF_BITS) : 0;
-	return (struct page_mapping){ phys(pte_physical(pte)), permission, large };
+	return &page_of(entry)->owner;
 }
 
 int page_table_create(struct page_table *out)
@@ -100,13 +96,16 @@ void page_table_destroy(struct page_table *table)
 	struct hart *hart = this_hart();
 	if (hart->active_satp == table->satp)
 		hart_activate_satp(hart, kernel_satp);
-	for (unsigned i = 0; i < ROOT_USER_ENTRIES; i++) {
-		if (!(table->root[i] & PTE_VALID))
+	for (unsigned i = 0; *used_entries(table->root); i++) {
+		if (!table->root[i])
 			continue;
+		--*used_entries(table->root);
 		uint64_t *middle = table_of(table->root[i]);
-		for (unsigned j = 0; j < 512; j++) {
-			if ((middle[j] & PTE_VALID) && !is_leaf(middle[j]))
-				page_free(table_of(middle[j]), 0);
+		for (unsigned j = 0; *used_entries(middle); j++) {
+			if (!middle[j])
+				continue;
+			--*used_entries(middle);
+			page_free(table_of(middle[j]), 0);
 		}
 		page_free(middle, 0);
 	}
@@ -115,194 +114,172 @@ void page_table_destroy(struct page_table *table)
 	table->root = NULL;
 }
 
-/* The table below *entry, made when there is none. NULL: no memory. */
-static uint64_t *descend(struct page_table *table, uint64_t *entry)
+/* The table below the entry, which may be empty. NULL: no memory. */
+static uint64_t *make_table(struct page_table *table, uint64_t *entry)
 {
-	if (*entry & PTE_VALID)
+	if (*entry)
 		return table_of(*entry);
 	uint64_t *lower = page_alloc_zeroed(0);
 	if (!lower)
 		return NULL;
 	*entry = pte_of(virt_to_phys(lower).value, PTE_VALID);
+	++*used_entries(entry);
 	table->table_pages++;
 	return lower;
 }
 
-/* The middle entry (2 MiB) for the address. */
-static uint64_t *middle_entry(struct page_table *table, uint64_t address)
+static __attribute__((noinline)) page_slot *make_tables(struct page_table *table, uint64_t address)
 {
-	uint64_t *middle = descend(table, &table->root[address >> 30]);
-	return middle ? &middle[address >> 21 & 511] : NULL;
+	uint64_t *middle = make_table(table, &table->root[address >> 30]);
+	uint64_t *last = middle ? make_table(table, &middle[address >> 21 & 511]) : NULL;
+	return last ? &last[address >> 12 & 511] : NULL;
 }
 
-/* Replace a large leaf by 512 small ones. */
-static int split_large(struct page_table *table, uint64_t *entry)
+page_slot *page_slot_make(struct page_table *table, struct user_addr address)
 {
-	uint64_t *lower = page_alloc(0);
-	if (!lower)
-		return -ENOMEM;
-	for (unsigned i = 0; i < 512; i++)
-		lower[i] = *entry + ((uint64_t)i << 10);
-	*entry = pte_of(virt_to_phys(lower).value, PTE_VALID);
-	table->table_pages++;
-	page_table_flush(table);
-	return 0;
+	uint64_t entry = table->root[address.value >> 30];
+	if (__builtin_expect(entry == 0, 0))
+		return make_tables(table, address.value);
+	entry = table_of(entry)[address.value >> 21 & 511];
+	if (__builtin_expect(entry == 0, 0))
+		return make_tables(table, address.value);
+	return &table_of(entry)[address.value >> 12 & 511];
 }
 
-int page_map(struct page_table *table, struct user_addr address, struct phys_addr page,
-             unsigned permission)
+page_slot *page_slot_find(const struct page_table *table, struct user_addr address)
 {
-	uint64_t *entry = middle_entry(table, address.value);
-	if (!entry || (is_leaf(*entry) && split_large(table, entry) != 0))
-		return -ENOMEM;
-	uint64_t *last = descend(table, entry);
-	if (!last)
-		return -ENOMEM;
-	entry = &last[address.value >> 12 & 511];
-	uint64_t old = *entry;
-	*entry = leaf_pte(page.value, permission);
-	if (old & PTE_VALID)
-		page_table_flush_page(table, address);
-	if (permission & PAGE_EXECUTE)
-		__asm__ volatile("fence.i" ::: "memory");
-	return 0;
-}
-
-int page_map_large(struct page_table *table, struct user_addr address, struct phys_addr page,
-                   unsigned permission)
-{
-	uint64_t *entry = middle_entry(table, address.value);
-	if (!entry)
-		return -ENOMEM;
-	if ((*entry & PTE_VALID) && !is_leaf(*entry)) { /* an empty table */
-		page_free(table_of(*entry), 0);
-		table->table_pages--;
-		*entry = 0;
-		page_table_flush(table);
-	}
-	*entry = leaf_pte(page.value, permission);
-	if (permission & PAGE_EXECUTE)
-		__asm__ volatile("fence.i" ::: "memory");
-	return 0;
-}
-
-/* The leaf that maps the address, or NULL. */
-static uint64_t *find_leaf(const struct page_table *table, uint64_t address, bool *large)
-{
-	if (address >= USER_END)
+	if (address.value >= USER_END)
 		return NULL;
-	uint64_t *entry = &table->root[address >> 30];
-	for (unsigned shift = 21;; shift -= 9) {
-		if (!(*entry & PTE_VALID))
-			return NULL;
-		entry = &table_of(*entry)[address >> shift & 511];
-		*large = shift == 21;
-		if (is_leaf(*entry))
-			return entry;
-		if (shift == 12)
-			return NULL;
-	}
+	uint64_t entry = table->root[address.value >> 30];
+	if (!entry)
+		return NULL;
+	entry = table_of(entry)[address.value >> 21 & 511];
+	return entry ? &table_of(entry)[address.value >> 12 & 511] : NULL;
+}
+
+struct page_mapping page_slot_read(const page_slot *slot)
+{
+	unsigned permission = *slot & PTE_VALID ? (unsigned)(*slot & LEAF_BITS) : 0;
+	return (struct page_mapping){ phys(pte_physical(*slot)), permission };
+}
+
+void page_slot_change(page_slot *slot, struct phys_addr page, unsigned permission)
+{
+	*slot = leaf_pte(page.value, permission);
+	if (permission & PAGE_EXECUTE)
+		__asm__ volatile("fence.i" ::: "memory");
+}
+
+void page_slot_fill(page_slot *slot, struct phys_addr page, unsigned permission)
+{
+	++*used_entries(slot);
+	page_slot_change(slot, page, permission);
 }
 
 struct page_mapping page_lookup(const struct page_table *table, struct user_addr address)
 {
-	bool large;
-	const uint64_t *entry = find_leaf(table, address.value, &large);
-	return entry ? mapping_of(*entry, large) : (struct page_mapping){ 0 };
+	const page_slot *slot = page_slot_find(table, address);
+	return slot ? page_slot_read(slot) : (struct page_mapping){ 0 };
 }
 
-void page_protect(struct page_table *table, struct user_addr address, unsigned permission)
-{
-	bool large;
-	uint64_t *entry = find_leaf(table, address.value, &large);
-	if (!entry)
-		return;
-	uint64_t old = *entry;
-	*entry = leaf_pte(pte_physical(old), permission);
-	if (old & PTE_VALID)
-		page_table_flush_page(table, address);
-	if (permission & PAGE_EXECUTE)
-		__asm__ volatile("fence.i" ::: "memory");
-}
-
-struct walk {
-	struct page_table *table;
-	uint64_t from, to;
-	bool (*each)(void *context, struct user_addr address, struct page_mapping mapping);
-	void *context;
-	bool removed;
-};
-
-static bool table_is_empty(const uint64_t *table)
-{
-	for (unsigned i = 0; i < 512; i++) {
-		if (table[i])
-			return false;
-	}
-	return true;
-}
-
-/* Visit the part of the walk that lies below `entries`, whose first entry maps `base` and each 1 <<
- * shift bytes. True: something was removed. */
-static bool walk_level(struct walk *walk, uint64_t *entries, uint64_t base, unsigned shift)
-{
-	uint64_t span = 1ull << shift;
-	bool removed = false;
-	uint64_t first = walk->from > base ? (walk->from - base) >> shift : 0;
-	for (uint64_t i = first; i < 512 && base + i * span < walk->to; i++) {
-		uint64_t pte = entries[i];
-		if (pte == 0)
-			continue;
-		if (is_leaf(pte)) {
-			if (walk->each(walk->context, user(base + i * span),
-			               mapping_of(pte, shift == 21))) {
-				entries[i] = 0;
-				removed = true;
-			}
-		} else if (walk_level(walk, table_of(pte), base + i * span, shift - 9)) {
-			removed = true;
-			walk->removed = true;
-			if (table_is_empty(table_of(pte))) {
-				entries[i] = 0;
-				page_free(table_of(pte), 0);
-				walk->table->table_pages--;
-			}
-		}
-	}
-	return removed;
-}
-
-void page_walk(struct page_table *table, struct user_addr from, struct user_addr to,
-               bool (*each)(void *context, struct user_addr address, struct page_mapping mapping),
-               void *context)
-{
-	struct walk walk = { table,
-		             from.value & ~PAGE_MASK,
-		             to.value < USER_END ? to.value : USER_END,
-		             each,
-		             context,
-		             false };
-	for (uint64_t i = walk.from >> 30; i << 30 < walk.to; i++) {
-		if (!(table->root[i] & PTE_VALID))
-			continue;
-		uint64_t *middle = table_of(table->root[i]);
-		walk.removed |= walk_level(&walk, middle, i << 30, 21);
-		if (walk.removed && table_is_empty(middle)) {
-			table->root[i] = 0;
-			page_free(middle, 0);
-			table->table_pages--;
-		}
-	}
-	if (walk.removed)
-		page_table_flush(table);
-}
-
-void page_table_flush(const struct page_table *table)
+/* All of this address space. */
+static void page_table_flush(const struct page_table *table)
 {
 	if (table->asid)
 		tlb_flush_asid(table->asid);
 	else
 		tlb_flush_all();
+}
+
+struct walk {
+	struct page_table *table;
+	uint64_t from, to;
+	enum page_step (*each)(void *context, struct user_addr address, page_slot *slot);
+	void *context;
+	uint64_t changed_from, changed_to; /* what must be flushed */
+	bool tables_freed;
+};
+
+/* The part of the walk in the table of the last level whose first entry maps `base`. */
+static void walk_pages(struct walk *walk, uint64_t *entries, uint64_t base)
+{
+	uint64_t first = walk->from > base ? (walk->from - base) >> 12 : 0;
+	uint64_t end = (walk->to - base + PAGE_MASK) >> 12;
+	if (end > TABLE_ENTRIES)
+		end = TABLE_ENTRIES;
+	for (uint64_t i = first; i < end; i++) {
+		if (!entries[i]) {
+			/* Most of a sparse table goes four at a time. */
+			while (i + 4 < end &&
+			       !(entries[i + 1] | entries[i + 2] | entries[i + 3] | entries[i + 4]))
+				i += 4;
+			continue;
+		}
+		uint64_t address = base + (i << 12);
+		enum page_step step = walk->each(walk->context, user(address), &entries[i]);
+		if (step == PAGE_KEPT)
+			continue;
+		if (step == PAGE_REMOVED) {
+			entries[i] = 0;
+			--*used_entries(entries);
+		}
+		if (address < walk->changed_from)
+			walk->changed_from = address;
+		walk->changed_to = address + PAGE_SIZE;
+	}
+}
+
+/* Frees the table below the entry when nothing is in it any more. */
+static void drop_if_empty(struct walk *walk, uint64_t *entry)
+{
+	uint64_t *lower = table_of(*entry);
+	if (*used_entries(lower))
+		return;
+	page_free(lower, 0);
+	*entry = 0;
+	--*used_entries(entry);
+	walk->table->table_pages--;
+	walk->tables_freed = true;
+}
+
+static void walk_middle(struct walk *walk, uint64_t *entries, uint64_t base)
+{
+	uint64_t first = walk->from > base ? (walk->from - base) >> 21 : 0;
+	for (uint64_t i = first; i < TABLE_ENTRIES && base + (i << 21) < walk->to; i++) {
+		if (!entries[i])
+			continue;
+		walk_pages(walk, table_of(entries[i]), base + (i << 21));
+		drop_if_empty(walk, &entries[i]);
+	}
+}
+
+/* Pages that are flushed one by one rather than with all others of the address space. */
+#define FLUSH_PAGES_MAX 8
+
+void page_walk(struct page_table *table, struct user_addr from, struct user_addr to,
+               enum page_step (*each)(void *context, struct user_addr address, page_slot *slot),
+               void *context)
+{
+	struct walk walk = { .table = table,
+		             .from = from.value & ~PAGE_MASK,
+		             .to = to.value < USER_END ? to.value : USER_END,
+		             .each = each,
+		             .context = context,
+		             .changed_from = UINT64_MAX };
+	for (uint64_t i = walk.from >> 30; i << 30 < walk.to; i++) {
+		if (!table->root[i])
+			continue;
+		walk_middle(&walk, table_of(table->root[i]), i << 30);
+		drop_if_empty(&walk, &table->root[i]);
+	}
+	/* Addresses that led to a table that is gone may be remembered, too. */
+	if (walk.tables_freed ||
+	    (walk.changed_to > walk.changed_from &&
+	     walk.changed_to - walk.changed_from > FLUSH_PAGES_MAX * PAGE_SIZE))
+		page_table_flush(table);
+	else
+		for (uint64_t at = walk.changed_from; at < walk.changed_to; at += PAGE_SIZE)
+			page_table_flush_page(table, user(at));
 }
 
 void page_table_flush_page(const struct page_table *table, struct user_addr address)

@@ -25,30 +25,45 @@ int page_table_create(struct page_table *out); /* -ENOMEM */
 /* Frees the tables, not the pages mapped: unmap those first. Must not be active on any hart
  * (switches to the kernel's own if it is). */
 void page_table_destroy(struct page_table *table);
-/* Map one 4 KiB page (permission 0 holds it without access); replaces what was there. -ENOMEM.
- * Flushes the TLB entry when one was replaced (invalid -> valid needs none beyond what the
- * implementation does). */
-int page_map(struct page_table *table, struct user_addr address, struct phys_addr page,
-             unsigned permission);
-/* A 2 MiB leaf; address and page aligned to it; nothing mapped there yet. -ENOMEM. */
-int page_map_large(struct page_table *table, struct user_addr address, struct phys_addr page,
-                   unsigned permission);
+
+/*
+ * A slot is the entry of one page in its table. It stays where it is while something is mapped in
+ * its table or page_slot was called for it last; any other call that removes mappings may free it.
+ */
+typedef uint64_t page_slot;
+
 struct page_mapping {
 	struct phys_addr page;
 	unsigned permission; /* 0: not mapped, or (page not 0) held without access: PROT_NONE on a
 	                        page with contents */
-	bool large;
 };
+
+/* The page's slot; tables are made as needed. NULL: no memory. The slots of the pages behind it,
+ * up to the next multiple of 2 MiB, follow it. */
+page_slot *page_slot_make(struct page_table *table, struct user_addr address);
+/* NULL: there is no table for it. */
+page_slot *page_slot_find(const struct page_table *table, struct user_addr address);
+/* The slot is empty: page_slot_fill may be called. */
+static inline bool page_slot_is_empty(const page_slot *slot)
+{
+	return *slot == 0;
+}
+struct page_mapping page_slot_read(const page_slot *slot);
+/* Map the page in an empty slot; permission 0 holds it without access. No flush is needed: an
+ * implementation that remembers invalid entries faults once more (core/trap.c). */
+void page_slot_fill(page_slot *slot, struct phys_addr page, unsigned permission);
+/* Another page or permission for a slot that is not empty; the caller flushes. */
+void page_slot_change(page_slot *slot, struct phys_addr page, unsigned permission);
+
+/* page_slot_read of the address's slot; all zero where there is none. */
 struct page_mapping page_lookup(const struct page_table *table, struct user_addr address);
-/* Of the leaf that maps the address, a large one as a whole; its page stays. Nothing mapped:
- * nothing happens. */
-void page_protect(struct page_table *table, struct user_addr address, unsigned permission);
-/* Call `each` for every mapped page in [from, to), held ones included, which is unmapped when it
- * returns true. Skips empty subtrees quickly and frees tables that become empty. The TLB is flushed
- * once at the end. */
+
+enum page_step { PAGE_KEPT, PAGE_CHANGED, PAGE_REMOVED };
+/* Call `each` for every slot in [from, to) that is not empty. It may change the slot (and says so),
+ * or have it emptied. Empty tables are skipped quickly, those that become empty freed. The TLB is
+ * flushed at the end. */
 void page_walk(struct page_table *table, struct user_addr from, struct user_addr to,
-               bool (*each)(void *context, struct user_addr address, struct page_mapping mapping),
+               enum page_step (*each)(void *context, struct user_addr address, page_slot *slot),
                void *context);
-/* Entries of this address space changed: drop cached translations. */
-void page_table_flush(const struct page_table *table);
+/* An entry of this address space changed: drop what is cached of it. */
 void page_table_flush_page(const struct page_table *table, struct user_addr address);

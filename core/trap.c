@@ -24,13 +24,13 @@ static uint64_t find_fixup(uint64_t pc)
 	return 0;
 }
 
-static bool is_page_fault(uint64_t cause)
+static inline bool is_page_fault(uint64_t cause)
 {
 	return cause == CAUSE_FETCH_PAGE_FAULT || cause == CAUSE_LOAD_PAGE_FAULT ||
 	       cause == CAUSE_STORE_PAGE_FAULT;
 }
 
-static enum fault_access access_of(uint64_t cause)
+static inline enum fault_access access_of(uint64_t cause)
 {
 	return cause == CAUSE_STORE_PAGE_FAULT   ? FAULT_WRITE
 	       : cause == CAUSE_FETCH_PAGE_FAULT ? FAULT_EXECUTE
@@ -39,32 +39,40 @@ static enum fault_access access_of(uint64_t cause)
 
 /* An implementation may remember that a translation was invalid (privileged ISA §4.2.1). A fault on
  * the page of the last fault may be such a memory, whatever the page table says by now. */
-static void forget_stale_translation(struct hart *hart, uint64_t address)
+static inline void forget_stale_translation(struct hart *hart, uint64_t address)
 {
 	if (hart->last_fault_page == address >> PAGE_SHIFT)
 		__asm__ volatile("sfence.vma %0" ::"r"(address) : "memory");
 	hart->last_fault_page = address >> PAGE_SHIFT;
 }
 
-void trap_user(struct task *task, uint64_t cause, uint64_t value)
+/* What is no page fault. */
+static __attribute__((noinline)) void trap_user_other(struct task *task, uint64_t cause,
+                                                      uint64_t value)
 {
 	struct hart *hart = task->hart;
-	trace(TRACE_TRAP, cause, task->registers.x[REG_PC]);
 	if (cause & CAUSE_INTERRUPT) {
 		hart->statistics.interrupts++;
 		hart->statistics.timer_interrupts += 1ull << (cause & 63) == INTERRUPT_TIMER;
 		hart_loop(hart);
 	}
-	if (is_page_fault(cause)) {
-		hart->statistics.page_faults++;
-		forget_stale_translation(hart, value);
-		personality_ops.user_fault(task, user(value), access_of(cause));
-		return;
-	}
 	hart->statistics.exceptions++;
 	if (cause == CAUSE_ILLEGAL_INSTRUCTION && fp_take(hart, task))
 		return;
 	personality_ops.exception(task, cause, value);
+}
+
+void trap_user(struct task *task, uint64_t cause, uint64_t value)
+{
+	struct hart *hart = task->hart;
+	trace(TRACE_TRAP, cause, task->registers.x[REG_PC]);
+	if (!is_page_fault(cause)) {
+		trap_user_other(task, cause, value);
+		return;
+	}
+	hart->statistics.page_faults++;
+	forget_stale_translation(hart, value);
+	personality_ops.user_fault(task, user(value), access_of(cause));
 }
 
 void trap_kernel(struct trap_frame *frame)

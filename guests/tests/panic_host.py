@@ -10,7 +10,7 @@ NOWHERE = 8
 def main():
     debugger = hostside.Debugger()
     debugger.run_to(hostside.kernel_symbol("trap_user"))
-    debugger.run_to(hostside.kernel_symbol("page_map"))
+    debugger.run_to(hostside.kernel_symbol("fault_other"))
     debugger.set_register(hostside.Debugger.PC, NOWHERE)
     debugger.go_on()
     hostside.wait_for_console("current task 1:")

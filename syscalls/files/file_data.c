@@ -16,24 +16,30 @@ static uint64_t archive_part(const struct file_data *data, uint64_t index)
 	return left < PAGE_SIZE ? left : PAGE_SIZE;
 }
 
+/* The page of the archive that is page `index` of the file as it stands, or NULL. */
+static void *archive_page(const struct file_data *data, uint64_t index)
+{
+	const uint8_t *source = data->archive + (index << PAGE_SHIFT);
+	bool whole = archive_part(data, index) == PAGE_SIZE && !((uintptr_t)source & PAGE_MASK);
+	return whole ? (void *)(uintptr_t)source : NULL;
+}
+
 int file_data_own_page(struct file_data *data, uint64_t index, void **page)
 {
 	*page = page_tree_find(&data->pages, index);
 	if (*page)
 		return 0;
 	uint64_t part = archive_part(data, index);
-	const uint8_t *source = data->archive + (index << PAGE_SHIFT);
-	void *own;
-	if (part == PAGE_SIZE && ((uintptr_t)source & PAGE_MASK) == 0) {
-		own = (void *)(uintptr_t)source;
-		page_get(
-		        page_of(own)); /* on top of the archive's own reference, which never goes */
+	void *own = archive_page(data, index);
+	if (own) {
+		/* on top of the archive's own reference, which never goes */
+		page_get(page_of(own));
 	} else {
 		own = part ? page_alloc(0) : page_alloc_zeroed(0);
 		if (!own)
 			return -ENOSPC;
 		if (part) {
-			memcpy(own, source, part);
+			memcpy(own, data->archive + (index << PAGE_SHIFT), part);
 			memset((char *)own + part, 0, PAGE_SIZE - part);
 		}
 	}
@@ -43,6 +49,14 @@ int file_data_own_page(struct file_data *data, uint64_t index, void **page)
 	}
 	*page = own;
 	return 0;
+}
+
+int file_data_read_page(struct file_data *data, uint64_t index, void **page)
+{
+	*page = data->pages.pages ? page_tree_find(&data->pages, index) : NULL;
+	if (!*page)
+		*page = archive_page(data, index);
+	return *page ? 0 : file_data_own_page(data, index, page);
 }
 
 const void *file_data_peek(const struct file_data *data, uint64_t offset, uint64_t *run_bytes)

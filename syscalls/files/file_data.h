@@ -21,6 +21,9 @@ struct file_data {
 
 /* Make page `index` a page of the file. -ENOSPC. The tree keeps the reference. */
 int file_data_own_page(struct file_data *data, uint64_t index, void **page);
+/* Page `index` for a reader, who takes a reference of his own: a page of the archive that is the
+ * file's as it stands does not become the file's own. -ENOSPC. */
+int file_data_read_page(struct file_data *data, uint64_t index, void **page);
 /* Bytes, 0 at the end, -EFAULT. */
 long file_data_read(struct file_data *data, struct uio *uio, uint64_t offset);
 /* Bytes, -EFAULT, -ENOSPC, -EFBIG. */

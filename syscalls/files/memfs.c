@@ -101,7 +101,8 @@ static int regular_page(struct file *file, uint64_t index, bool shared_write, st
 		return -ENXIO;
 	if (shared_write && node->seals & SEAL_WRITE)
 		return -EPERM;
-	if (file_data_own_page(&node->data, index, &page))
+	if (shared_write ? file_data_own_page(&node->data, index, &page)
+	                 : file_data_read_page(&node->data, index, &page))
 		return -ENOMEM;
 	if (shared_write)
 		node_touch(node);

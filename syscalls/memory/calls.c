@@ -138,19 +138,21 @@ struct move {
 	bool failed;
 };
 
-static bool copy_entry(void *context, struct user_addr address, struct page_mapping mapped)
+static enum page_step copy_entry(void *context, struct user_addr address, page_slot *slot)
 {
 	struct move *move = context;
+	struct page_mapping mapped = page_slot_read(slot);
 	if (move->failed)
-		return false;
-	if (page_map(&move->space->table, user(address.value + move->delta), mapped.page,
-	             mapped.permission)) {
+		return PAGE_KEPT;
+	page_slot *copy = page_slot_make(&move->space->table, user(address.value + move->delta));
+	if (!copy) {
 		move->failed = true;
-		return false;
+		return PAGE_KEPT;
 	}
+	page_slot_fill(copy, mapped.page, mapped.permission);
 	page_get(page_of(phys_to_virt(mapped.page)));
 	space_count_resident(move->space);
-	return false;
+	return PAGE_KEPT;
 }
 
 /* Pages keep their contents and permissions; the old ones go with the unmapping (or are dropped for

@@ -5,16 +5,16 @@ struct counts {
 	uint64_t resident, private_dirty, shared_clean;
 };
 
-static bool count_page(void *context, struct user_addr address, struct page_mapping mapped)
+static enum page_step count_page(void *context, struct user_addr address, page_slot *slot)
 {
 	struct counts *counts = context;
 	(void)address;
 	counts->resident++;
-	if (page_of(phys_to_virt(mapped.page))->refs == 1)
+	if (page_of(phys_to_virt(page_slot_read(slot).page))->refs == 1)
 		counts->private_dirty++;
 	else
 		counts->shared_clean++;
-	return false;
+	return PAGE_KEPT;
 }
 
 static void emit_line(struct address_space *space, const struct mapping *mapping,

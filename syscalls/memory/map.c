@@ -3,13 +3,13 @@
 
 /* ---- pages ---- */
 
-static bool drop_page(void *context, struct user_addr address, struct page_mapping mapped)
+static enum page_step drop_page(void *context, struct user_addr address, page_slot *slot)
 {
 	struct address_space *space = context;
 	(void)address;
-	page_put(page_of(phys_to_virt(mapped.page)));
+	page_put(page_of(phys_to_virt(page_slot_read(slot).page)));
 	space->resident_pages--;
-	return true;
+	return PAGE_REMOVED;
 }
 
 void pages_drop(struct address_space *space, uint64_t from, uint64_t to)
@@ -94,6 +94,29 @@ int mappings_split(struct address_space *space, uint64_t from, uint64_t to)
 
 /* ---- unmap ---- */
 
+static void count_unmapped(struct address_space *space, const struct mapping *mapping,
+                           uint64_t bytes)
+{
+	space->mapped_bytes -= bytes;
+	if (mapping->locked)
+		space->locked_bytes -= bytes;
+}
+
+/* Takes [start, end) off one end of a mapping that is longer. */
+static void shorten(struct address_space *space, struct mapping *mapping, uint64_t start,
+                    uint64_t end)
+{
+	pages_drop(space, start, end);
+	count_unmapped(space, mapping, end - start);
+	if (end == mapping->end) {
+		mapping_tree_resize(&space->mappings, mapping, mapping->start, start);
+		return;
+	}
+	if (mapping->file || mapping->kernel_pages)
+		mapping->offset += end - start;
+	mapping_tree_resize(&space->mappings, mapping, end, mapping->end);
+}
+
 int address_space_unmap(struct address_space *space, struct user_addr from, uint64_t bytes)
 {
 	uint64_t start = from.value, end = start + page_round_up(bytes);
@@ -102,6 +125,11 @@ int address_space_unmap(struct address_space *space, struct user_addr from, uint
 	struct mapping *mapping = mapping_tree_find(&space->mappings, start);
 	if (!mapping || mapping->start >= end)
 		return 0;
+	if ((mapping->start == start && mapping->end > end) ||
+	    (mapping->start < start && mapping->end == end)) {
+		shorten(space, mapping, start, end);
+		return 0;
+	}
 	if (mappings_split(space, start, end)) {
 		mappings_merge(space, start, end);
 		return -ENOMEM;
@@ -112,9 +140,7 @@ int address_space_unmap(struct address_space *space, struct user_addr from, uint
 	while (mapping && mapping->start < end) {
 		struct mapping *next = mapping_next(&space->mappings, mapping);
 		mapping_tree_remove(&space->mappings, mapping);
-		space->mapped_bytes -= mapping->end - mapping->start;
-		if (mapping->locked)
-			space->locked_bytes -= mapping->end - mapping->start;
+		count_unmapped(space, mapping, mapping->end - mapping->start);
 		mapping_free(mapping);
 		mapping = next;
 	}
@@ -176,6 +202,37 @@ static int make_room(struct address_space *space, uint64_t *at, uint64_t bytes, 
 	return address_space_unmap(space, user(*at), bytes);
 }
 
+/* The free range that `wanted` describes becomes part of a neighbour that differs in nothing else.
+ * False: there is none, or one on either side. */
+static bool extend_neighbour(struct address_space *space, const struct mapping *wanted)
+{
+	struct mapping_tree *tree = &space->mappings;
+	struct mapping *above = mapping_tree_find(tree, wanted->start);
+	struct mapping *below = above ? mapping_previous(tree, above) : NULL;
+	bool joins_above = above && can_join(wanted, above),
+	     joins_below = below && can_join(below, wanted);
+	if (joins_above == joins_below)
+		return false;
+	if (joins_above)
+		mapping_tree_resize(tree, above, wanted->start, above->end);
+	else
+		mapping_tree_resize(tree, below, below->start, wanted->end);
+	space->mapped_bytes += wanted->end - wanted->start;
+	return true;
+}
+
+/* The reference of its file passes to the mapping. -ENOMEM. */
+static int insert_copy(struct address_space *space, const struct mapping *wanted)
+{
+	struct mapping *mapping = heap_alloc(sizeof(*mapping));
+	if (!mapping)
+		return -ENOMEM;
+	*mapping = *wanted;
+	list_node_init(&mapping->link);
+	mapping_insert_merged(space, mapping);
+	return 0;
+}
+
 int64_t address_space_map(struct address_space *space, struct user_addr hint, uint64_t bytes,
                           int protection, int flags, struct file *file, uint64_t offset)
 {
@@ -190,31 +247,27 @@ int64_t address_space_map(struct address_space *space, struct user_addr hint, ui
 	bool counted = !file && (protection & PROT_WRITE) && !(flags & MAP_NORESERVE);
 	if (counted && obviously_too_much(bytes))
 		return -ENOMEM;
-	struct mapping *mapping = heap_alloc_zeroed(sizeof(*mapping));
-	if (!mapping)
-		return -ENOMEM;
 	bool shared = (flags & 3) != MAP_PRIVATE;
 	struct file *backing = file ? file_get(file) : shared ? shared_memory_create(bytes) : NULL;
 	int error = !backing && shared
 	                    ? -ENOMEM
 	                    : make_room(space, &at, bytes, flags, !file && bytes >= LARGE_BYTES);
+	struct mapping wanted = { .start = at,
+		                  .end = at + bytes,
+		                  .protection = (uint8_t)protection,
+		                  .shared = shared,
+		                  .file = backing,
+		                  .offset = backing ? offset : 0,
+		                  .locked = space->lock_future };
+	if (!error && (backing || !extend_neighbour(space, &wanted)))
+		error = insert_copy(space, &wanted);
 	if (error) {
 		if (backing)
 			file_put(backing);
-		heap_free(mapping);
 		return error;
 	}
-	list_node_init(&mapping->link);
-	mapping->start = at;
-	mapping->end = at + bytes;
-	mapping->protection = (uint8_t)protection;
-	mapping->shared = shared;
-	mapping->file = backing;
-	mapping->offset = backing ? offset : 0;
-	mapping->locked = space->lock_future;
-	if (mapping->locked)
+	if (wanted.locked)
 		space->locked_bytes += bytes;
-	mapping_insert_merged(space, mapping);
 	if ((flags & MAP_POPULATE) || space->lock_future)
 		pages_populate(space, at, at + bytes, (protection & PROT_WRITE) && !shared);
 	return (int64_t)at;
@@ -245,23 +298,25 @@ int address_space_map_kernel(struct address_space *space, struct user_addr at, v
 /* ---- protect ---- */
 
 struct protect_walk {
-	struct address_space *space;
 	const struct mapping *mapping;
 	unsigned permission;
 };
 
 /* A page that others hold too stays unwritable: the write fault copies it. */
-static bool protect_page(void *context, struct user_addr address, struct page_mapping mapped)
+static enum page_step protect_page(void *context, struct user_addr address, page_slot *slot)
 {
 	struct protect_walk *walk = context;
+	struct page_mapping mapped = page_slot_read(slot);
 	unsigned permission = walk->permission;
+	(void)address;
 	struct page *page = page_of(phys_to_virt(mapped.page));
 	if ((permission & PAGE_WRITE) &&
 	    (walk->mapping->shared ? !(mapped.permission & PAGE_WRITE) : page->refs != 1))
 		permission &= ~(unsigned)PAGE_WRITE;
-	if (permission != mapped.permission)
-		page_protect(&walk->space->table, address, permission);
-	return false;
+	if (permission == mapped.permission)
+		return PAGE_KEPT;
+	page_slot_change(slot, mapped.page, permission);
+	return PAGE_CHANGED;
 }
 
 int address_space_protect(struct address_space *space, struct user_addr from, uint64_t bytes,
@@ -292,7 +347,7 @@ int address_space_protect(struct address_space *space, struct user_addr from, ui
 		return -ENOMEM;
 	for (struct mapping *mapping = mapping_tree_find(&space->mappings, start);
 	     mapping && mapping->start < end; mapping = mapping_next(&space->mappings, mapping)) {
-		struct protect_walk walk = { space, mapping, permission_of(protection) };
+		struct protect_walk walk = { mapping, permission_of(protection) };
 		if (mapping->protection == protection)
 			continue;
 		mapping->protection = (uint8_t)protection;

@@ -139,10 +139,13 @@ void mapping_tree_remove(struct mapping_tree *tree, struct mapping *mapping)
 void mapping_tree_resize(struct mapping_tree *tree, struct mapping *mapping, uint64_t start,
                          uint64_t end)
 {
+	bool start_moves = mapping->start != start, end_moves = mapping->end != end;
 	mapping->start = start;
 	mapping->end = end;
-	update_gap(tree, mapping);
-	update_gap(tree, mapping_next(tree, mapping));
+	if (start_moves)
+		update_gap(tree, mapping);
+	if (end_moves)
+		update_gap(tree, mapping_next(tree, mapping));
 }
 
 struct mapping *mapping_tree_find(const struct mapping_tree *tree, uint64_t address)

@@ -121,23 +121,27 @@ struct fork_walk {
 	bool failed;
 };
 
-static bool share_page(void *context, struct user_addr address, struct page_mapping mapped)
+static enum page_step share_page(void *context, struct user_addr address, page_slot *slot)
 {
 	struct fork_walk *walk = context;
+	struct page_mapping mapped = page_slot_read(slot);
 	unsigned permission = mapped.permission;
 	if (walk->failed)
-		return false;
-	if (!walk->mapping->shared && (permission & PAGE_WRITE)) {
-		permission &= ~(unsigned)PAGE_WRITE;
-		page_protect(&walk->from->table, address, permission);
-	}
-	if (page_map(&walk->to->table, address, mapped.page, permission)) {
+		return PAGE_KEPT;
+	page_slot *copy = page_slot_make(&walk->to->table, address);
+	if (!copy) {
 		walk->failed = true;
-		return false;
+		return PAGE_KEPT;
 	}
+	if (!walk->mapping->shared)
+		permission &= ~(unsigned)PAGE_WRITE;
+	page_slot_fill(copy, mapped.page, permission);
 	page_get(page_of(phys_to_virt(mapped.page)));
 	space_count_resident(walk->to);
-	return false;
+	if (permission == mapped.permission)
+		return PAGE_KEPT;
+	page_slot_change(slot, mapped.page, permission);
+	return PAGE_CHANGED;
 }
 
 int address_space_copy(struct address_space *from, struct address_space **out)

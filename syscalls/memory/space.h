@@ -54,7 +54,7 @@ static inline unsigned permission_of(int protection)
 	       (protection & PROT_WRITE ? PAGE_WRITE | PAGE_READ : 0) |
 	       (protection & PROT_EXEC ? PAGE_EXECUTE : 0);
 }
-static inline bool mapping_is_heap_or_anonymous(const struct mapping *mapping)
+static inline bool mapping_is_anonymous(const struct mapping *mapping)
 {
 	return !mapping->file && !mapping->kernel_pages;
 }

@@ -12,7 +12,7 @@ bool boot_flag_strace;
 static bool user_fault(struct task *task, struct user_addr address, enum fault_access access)
 {
 	struct thread *thread = thread_of(task);
-	int code;
+	int code = 0;
 	int result = address_space_fault(thread->process->memory, address, access, &code);
 	thread->process->minor_faults++;
 	if (!result)
