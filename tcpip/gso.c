@@ -166,23 +166,7 @@ static int send_segmented(struct netif *netif, struct pbuf *frame)
 	return index ? 0 : error;
 }
 
-/* The flags of what is open stand one bit above the offloads that close it. */
-_Static_assert(PBUF_CSUM_PARTIAL == NETIF_TX_CSUM << 1 && PBUF_GSO_TCP4 == NETIF_TX_TSO4 << 1 &&
-                       PBUF_GSO_TCP6 == NETIF_TX_TSO6 << 1 && PBUF_GSO_ECN == NETIF_TX_TSO_ECN << 1,
-               "netif_send compares flags and offloads");
-#define TX_OFFLOADS (NETIF_TX_CSUM | NETIF_TX_TSO4 | NETIF_TX_TSO6 | NETIF_TX_TSO_ECN)
-
-static int frame_transmit(struct netif *netif, struct pbuf *frame)
-{
-	netif->statistics.tx_frames++;
-	netif->statistics.tx_bytes += frame->packet_length;
-	int error = netif->transmit(netif, frame);
-	if (unlikely(error))
-		netif->statistics.tx_busy++;
-	return error;
-}
-
-static SLOW_PATH int send_in_software(struct netif *netif, struct pbuf *frame)
+SLOW_PATH int netif_send_in_software(struct netif *netif, struct pbuf *frame)
 {
 	if (frame->flags & (PBUF_GSO_TCP4 | PBUF_GSO_TCP6))
 		return send_segmented(netif, frame);
@@ -200,7 +184,5 @@ int netif_send(struct netif *netif, struct pbuf *frame)
 	struct stack *stack = netif->stack;
 	if (!stack->flushing && !stack->output_noted)
 		stack_note_output(stack);
-	if (unlikely(frame->flags >> 1 & TX_OFFLOADS & ~netif->offloads))
-		return send_in_software(netif, frame);
-	return frame_transmit(netif, frame);
+	return netif_transmit(netif, frame);
 }

@@ -48,6 +48,40 @@ int ip_output(struct stack *stack, struct route_cache *route, struct ipv4_addres
               struct ipv4_address destination, struct pbuf *packet,
               const struct ip_output_options *options);
 
+/* A whole frame to the driver's edge: does in software what the device does not offer, counts,
+ * transmits. Takes the reference. */
+int netif_send(struct netif *netif, struct pbuf *frame);
+int netif_send_in_software(struct netif *netif, struct pbuf *frame);
+/* The flags of what is open in a frame stand one bit above the offloads that close it. */
+#define NETIF_TX_OFFLOADS (NETIF_TX_CSUM | NETIF_TX_TSO4 | NETIF_TX_TSO6 | NETIF_TX_TSO_ECN)
+_Static_assert(PBUF_CSUM_PARTIAL == NETIF_TX_CSUM << 1 && PBUF_GSO_TCP4 == NETIF_TX_TSO4 << 1 &&
+                       PBUF_GSO_TCP6 == NETIF_TX_TSO6 << 1 && PBUF_GSO_ECN == NETIF_TX_TSO_ECN << 1,
+               "netif_transmit compares flags and offloads");
+static inline int frame_transmit(struct netif *netif, struct pbuf *frame)
+{
+	netif->statistics.tx_frames++;
+	netif->statistics.tx_bytes += frame->packet_length;
+	int error = netif->transmit(netif, frame);
+	if (__builtin_expect(error, 0))
+		netif->statistics.tx_busy++;
+	return error;
+}
+/* The same as netif_send during stack_flush, which publishes by itself. */
+static inline int netif_transmit(struct netif *netif, struct pbuf *frame)
+{
+	if (__builtin_expect(frame->flags >> 1 & NETIF_TX_OFFLOADS & ~netif->offloads, 0))
+		return netif_send_in_software(netif, frame);
+	return frame_transmit(netif, frame);
+}
+/* No further frame fits now. */
+static inline bool netif_is_full(struct netif *netif)
+{
+	return netif->room == 0 && netif->transmit_space(netif) == 0;
+}
+/* Changes with every route, address and neighbour: what was derived from them is to be made anew.
+ */
+uint32_t stack_generation(const struct stack *stack);
+
 /* Transports' entries; each takes the reference. Called by ip input for packets addressed to us. */
 void tcp_input(struct stack *stack, struct pbuf *segment, const struct ip_packet *ip);
 void udp_input(struct stack *stack, struct pbuf *datagram, const struct ip_packet *ip);

@@ -90,6 +90,11 @@ void stack_flush(struct stack *stack)
 
 /* ---- what the parts ask of the stack ---- */
 
+uint32_t stack_generation(const struct stack *stack)
+{
+	return stack->generation;
+}
+
 struct loop *stack_loop(struct stack *stack)
 {
 	return stack->loop;

@@ -87,6 +87,9 @@ struct netif {
 	int (*transmit)(struct netif *netif, struct pbuf *frame);
 	/* Ring slots free right now, in frames. */
 	uint32_t (*transmit_space)(struct netif *netif);
+	/* Frames that are sure to fit, kept by a driver that knows it cheaply: not 0 saves the
+	 * call. */
+	uint32_t room;
 	/* Publish everything transmitted since the last flush; kick at most once. */
 	void (*flush)(struct netif *netif);
 	void *driver;

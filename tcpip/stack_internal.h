@@ -110,8 +110,6 @@ int ethernet_send(struct netif *netif, struct pbuf *packet, const struct etherne
                   enum ethernet_type type);
 
 /* gso.c */
-/* The driver's edge: does in software what the device does not offer, counts, transmits. Takes the reference. */
-int netif_send(struct netif *netif, struct pbuf *frame);
 /* Fill in the checksum that PBUF_CSUM_PARTIAL left open; false: the packet is malformed. */
 bool checksum_complete(struct pbuf *frame);
 

@@ -82,6 +82,17 @@ struct tcp_table {
 	uint32_t count;
 };
 
+/* Ethernet and IP header of a connection's segments and what is constant of TCP's, made once per
+ * route. The words lie as in a buffer: 6 bytes in front of the frame, then the frame; IP's length
+ * and checksum are 0. */
+struct tcp_headers {
+	uint64_t word[5];
+	uint32_t ports;           /* as on the wire */
+	uint16_t ip_sum, tcp_sum; /* ones' complement sums of IP's header and of the pseudo-header,
+	                             both without the length */
+	uint32_t generation;      /* the route's when they were made; 0: not made */
+};
+
 enum tcp_flow_kind { TCP_FLOW_CONNECTION, TCP_FLOW_REQUEST, TCP_FLOW_TIME_WAIT };
 
 struct tcp_flow {
@@ -224,13 +235,23 @@ struct tcp_connection {
 	uint32_t srtt_us8, rttvar_us4, rto_us,
 	        min_rtt_us; /* srtt * 8, rttvar * 4 as RFC 6298's integers */
 
-	bool owned, nodelay, cork, more, timestamps, sack, window_scaling;
-	bool ack_now, fin_queued, fin_sent, fin_received, receive_shut;
-	bool syn_due, persist, rtt_timing, cwnd_limited, recovery_entered;
+	/* What may hold unsent bytes back, or sends more than them; all of it at once as a word. */
+	union {
+		struct {
+			bool cork, more, fin_queued, persist;
+			bool probe_due, keepalive_due, cwnd_limited, dsack_due;
+		};
+		uint64_t output_odd;
+	};
+	struct tcp_headers headers;
+
+	bool owned, nodelay, timestamps, sack, window_scaling;
+	bool ack_now, fin_sent, fin_received, receive_shut;
+	bool syn_due, rtt_timing, recovery_entered;
 	bool receive_locked, send_locked, keepalive, oob_inline, quickack_off;
 	bool pingpong, reuse_address, reuse_port, port_bound, starved;
-	bool hashed, ever_connected, urgent_valid, urgent_noted, probe_due;
-	bool keepalive_due, orphan, head_again, dsack_due;
+	bool hashed, ever_connected, urgent_valid, urgent_noted;
+	bool orphan, head_again;
 	uint8_t quick; /* ACKs that are still sent at once */
 	uint8_t retransmits, backoff, probes, keepalive_probes;
 	uint8_t tos, ttl;
@@ -515,7 +536,13 @@ static inline void tcp_ack_schedule(struct tcp_connection *c)
 	tcp_output_schedule(c);
 }
 
+/* tcp_answer.c */
+/* True: all that is unsent was one ordinary segment, and left. */
+bool tcp_send_answer(struct tcp_connection *c);
+
 /* tcp_segment.c: the only builder of segments */
+/* After the route, TTL or TOS changed. */
+void tcp_headers_make(struct tcp_connection *c);
 int tcp_send_segment(struct tcp_connection *c, struct tcp_seq sequence, uint32_t length,
                      uint8_t flags);
 void tcp_send_reset(struct tcp_connection *c);

@@ -22,8 +22,7 @@ void tcp_output_schedule(struct tcp_connection *c)
 
 static bool interface_is_full(const struct tcp_connection *c)
 {
-	struct netif *netif = c->route.netif;
-	return netif->transmit_space(netif) == 0;
+	return netif_is_full(c->route.netif);
 }
 
 /* The most that one call may hand down: a device without TSO gets no more than its ring takes after
@@ -354,6 +353,8 @@ static bool output(struct tcp_connection *c, uint32_t *budget)
 		c->syn_due = c->ack_now = false;
 		return true;
 	}
+	if (c->headers.generation != c->route.generation)
+		tcp_headers_make(c);
 	if (interface_is_full(c))
 		return false;
 	switch (send_all(c, budget)) {
@@ -391,7 +392,9 @@ void tcp_flush(struct stack *stack)
 	struct list_node *node;
 	while (budget && (node = list_pop_front(&now)) != NULL) {
 		struct tcp_connection *c = list_entry(node, struct tcp_connection, output_link);
-		if (!output(c, &budget) && !list_node_is_linked(&c->output_link))
+		if (tcp_send_answer(c))
+			budget--;
+		else if (!output(c, &budget) && !list_node_is_linked(&c->output_link))
 			list_push_back(budget ? &tcp->blocked : &tcp->output, &c->output_link);
 	}
 	list_splice_back(&tcp->output, &now);

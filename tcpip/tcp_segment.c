@@ -1,6 +1,6 @@
 /* The only builder of TCP segments. It decides nothing: what is sent, and when, is tcp_output.c's.
  */
-#include "tcpip/tcp_internal.h"
+#include "tcpip/tcp_headers.h"
 
 /* The 20 bytes in network order, and the pseudo-header's sum where the checksum
  * goes (PBUF_CSUM_PARTIAL). */
@@ -115,10 +115,10 @@ static struct pbuf *in_place(struct tcp_unit *unit, uint32_t length, uint32_t he
 	return pbuf_ref(buffer);
 }
 
-/* Headers must be 4-aligned: move the payload down over bytes that were acknowledged. */
+/* Headers are written in words: move the payload down over bytes that were acknowledged. */
 static void align_payload(struct tcp_unit *unit)
 {
-	uint32_t shift = (uintptr_t)unit->payload & 3;
+	uint32_t shift = (uintptr_t)unit->payload & 7;
 	if (!shift)
 		return;
 	memmove(unit->payload - shift, unit->payload, unit->length);
@@ -134,7 +134,7 @@ static struct pbuf *payload_packet(struct tcp_connection *c, struct tcp_seq sequ
 	if (!unit)
 		return NULL;
 	bool own = !unit->foreign && unit->buffer->refs == 1 && seq_eq(unit->sequence, sequence);
-	if (own && *length <= unit->length && ((uintptr_t)unit->payload & 3) == 0)
+	if (own && *length <= unit->length && ((uintptr_t)unit->payload & 7) == 0)
 		return in_place(unit, *length, header_bytes);
 	struct pbuf *packet = gather(c, unit, sequence, length, header_bytes);
 	if (packet || !own)
@@ -186,11 +186,14 @@ uint32_t tcp_free_window(const struct tcp_connection *c)
 
 uint16_t tcp_select_window(struct tcp_connection *c)
 {
-	uint32_t current = tcp_receive_window(c), window = tcp_free_window(c);
-	uint32_t step = min_u32(c->rcv_mss, tcp_window_space(c) / 2);
+	uint32_t current = tcp_receive_window(c), window = current, space = tcp_window_space(c);
+	uint32_t step = min_u32(c->rcv_mss, space / 2);
 	/* Receiver's silly window avoidance (RFC 9293 §3.8.6.2.2); the edge never retracts. */
-	if (window < current + step)
-		window = current;
+	if (space >= current + step) {
+		window = tcp_free_window(c);
+		if (window < current + step)
+			window = current;
+	}
 	window = min_u32(window, 65535u << c->rcv_wscale);
 	uint32_t scaled = window >> c->rcv_wscale;
 	if (scaled << c->rcv_wscale < current)
@@ -234,11 +237,76 @@ static int transmit(struct tcp_connection *c, struct pbuf *packet)
 	return 0;
 }
 
+/* ---- ordinary segments ---- */
+
+void tcp_headers_make(struct tcp_connection *c)
+{
+	struct tcp_headers *h = &c->headers;
+	const struct route_cache *route = &c->route;
+	h->generation = 0;
+	if (!c->timestamps || !tcp_is_synchronized(c) || !route->resolved ||
+	    route->netif->offloads & NETIF_LOOPBACK)
+		return;
+	const struct tcp_flow *flow = &c->flow;
+	uint8_t *frame = (uint8_t *)h->word + 6, *ip = frame + 14;
+	memset(h->word, 0, sizeof(h->word));
+	memcpy(frame, route->ethernet_header, sizeof(route->ethernet_header));
+	ip[0] = 0x45;
+	ip[1] = c->tos;
+	ip[6] = 0x40; /* don't fragment; no identification (RFC 6864 §4.1) */
+	ip[8] = c->ttl;
+	ip[9] = IP_PROTOCOL_TCP;
+	store_be32(ip + 12, flow->local_address.value);
+	store_be32(ip + 16, flow->remote_address.value);
+	h->ip_sum = (uint16_t)~checksum_fold(checksum_add(0, ip, 20));
+	h->tcp_sum = (uint16_t)~checksum_fold(checksum_pseudo_ipv4(
+	        flow->local_address, flow->remote_address, IP_PROTOCOL_TCP, 0));
+	h->ports = (uint32_t)(wire16(flow->local_port) | wire16(flow->remote_port) << 16);
+	h->generation = route->generation;
+}
+
+/* The headers are current, and no option but timestamps is due. */
+static inline bool is_ordinary(const struct tcp_connection *c, uint32_t length, uint8_t flags)
+{
+	if (c->headers.generation != c->route.generation ||
+	    !route_is_current(c->tcp->stack, &c->route) || flags & TCP_SYN)
+		return false;
+	return length || !(c->dsack_due || (c->reassembly && c->reassembly->block_count));
+}
+
+/* -ENOBUFS, or the payload bytes that went out. */
+static int send_ordinary(struct tcp_connection *c, struct tcp_seq sequence, uint32_t length,
+                         uint8_t flags)
+{
+	const uint32_t header_bytes = TCP_HEADER_BYTES + TCP_TIMESTAMP_BYTES;
+	uint32_t wanted = length;
+	struct pbuf *packet = length ? payload_packet(c, sequence, &length, header_bytes)
+	                             : control_packet(c->tcp, header_bytes);
+	if (!packet)
+		return -ENOBUFS;
+	if (length < wanted)
+		flags &= (uint8_t) ~(TCP_FIN | TCP_PSH);
+	packet->packet_length += HEADERS_BELOW_TCP;
+	packet->length += HEADERS_BELOW_TCP;
+	tcp_headers_put(c, packet, sequence, length, flags, tcp_select_window(c));
+	if (length > c->snd_mss) {
+		packet->flags |= PBUF_GSO_TCP4;
+		packet->gso_size = c->snd_mss;
+	}
+	acknowledgment_sent(c);
+	count_sent(c, length);
+	c->tcp->counters->ip_out++;
+	netif_send(c->route.netif, packet);
+	return (int)length;
+}
+
 /* Returns the payload bytes that went out (perhaps fewer than asked for), or -ENOBUFS: nothing was
  * sent. */
 int tcp_send_segment(struct tcp_connection *c, struct tcp_seq sequence, uint32_t length,
                      uint8_t flags)
 {
+	if (__builtin_expect(is_ordinary(c, length, flags), 1))
+		return send_ordinary(c, sequence, length, flags);
 	_Alignas(4) uint8_t options[40];
 	uint32_t option_bytes, wanted = length;
 	if (flags & TCP_SYN)

@@ -210,7 +210,7 @@ static int send_prepare(struct udp_socket *socket, struct endpoint to, uint32_t 
 		if (error)
 			return error;
 	}
-	if (!route->netif->transmit_space(route->netif)) {
+	if (netif_is_full(route->netif)) {
 		if (!list_node_is_linked(&socket->blocked_link))
 			list_push_back(&stack->udp->blocked, &socket->blocked_link);
 		return -EAGAIN;

@@ -218,6 +218,11 @@ int virtio_net_transmit(struct virtio_net *net, uint16_t pair,
                         const struct virtio_net_segment *segments, uint32_t count,
                         const struct virtio_net_tx_header *header, void *header_space,
                         void *cookie);
+/* The same, in a straight line, for a frame in one piece whose checksum is open: 2-byte aligned,
+ * with VIRTIO_NET_HEADER_BYTES in front of it that belong to it. False: not now, or not this way;
+ * nothing was taken. */
+bool virtio_net_transmit_one(struct virtio_net *net, uint16_t pair, void *frame, uint32_t bytes,
+                             uint16_t csum_start, uint16_t csum_offset, void *cookie);
 /* Hand the cookies of all frames that the device is done with to `done`. Returns how many. */
 size_t virtio_net_reclaim(struct virtio_net *net, uint16_t pair,
                           void (*done)(void *context, void *cookie), void *context);

@@ -391,6 +391,26 @@ int virtio_net_transmit(struct virtio_net *net, uint16_t pair_index,
 	return 0;
 }
 
+bool virtio_net_transmit_one(struct virtio_net *net, uint16_t pair_index, void *frame,
+                             uint32_t bytes, uint16_t csum_start, uint16_t csum_offset,
+                             void *cookie)
+{
+	struct virtio_net_queue_pair *pair = &net->pairs[pair_index];
+	struct virtio_ring *ring = &pair->tx;
+	if (__builtin_expect(!pair->one_descriptor || !ring->free_count, 0))
+		return false;
+	struct virtio_net_header *header = (struct virtio_net_header *)frame - 1;
+	header->flags = VIRTIO_NET_NEEDS_CSUM;
+	header->gso_type = VIRTIO_NET_GSO_NONE;
+	header->header_length = header->gso_size = header->num_buffers = 0;
+	header->csum_start = csum_start;
+	header->csum_offset = csum_offset;
+	ring_add_one(ring, header, bytes + VIRTIO_NET_HEADER_BYTES, 0, cookie);
+	pair->tx_bytes += bytes;
+	pair->tx_packets++;
+	return true;
+}
+
 size_t virtio_net_reclaim(struct virtio_net *net, uint16_t pair_index,
                           void (*done)(void *context, void *cookie), void *context)
 {

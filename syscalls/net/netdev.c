@@ -273,8 +273,8 @@ static int transmitted_to_ring(struct net_device *device, struct pbuf *frame, ui
 		pbuf_free(frame);
 		return -ENOBUFS;
 	}
-	if (device->tx_space)
-		device->tx_space--;
+	if (device->netif.room)
+		device->netif.room--;
 	device->unpublished = true;
 	trace(TRACE_TX, bytes, QUEUE);
 	return 0;
@@ -298,13 +298,13 @@ static __attribute__((noinline)) int transmit_chain(struct net_device *device, s
 	int error = virtio_net_transmit(&device->virtio, QUEUE, segments, count, header,
 	                                header_room(frame), frame);
 	if (count > TX_SEGMENTS_USUAL && !error)
-		device->tx_space = 0;
+		device->netif.room = 0;
 	return transmitted_to_ring(device, frame, bytes, error);
 }
 
-static int device_transmit(struct netif *netif, struct pbuf *frame)
+/* Segmentation to be done, headers without room in front, several pieces; no room. */
+static __attribute__((noinline)) int transmit_any(struct net_device *device, struct pbuf *frame)
 {
-	struct net_device *device = netif->driver;
 	struct virtio_net_tx_header space;
 	const struct virtio_net_tx_header *header = offload_header(frame, &space);
 	if (frame->next || !frame->length)
@@ -316,21 +316,34 @@ static int device_transmit(struct netif *netif, struct pbuf *frame)
 	return transmitted_to_ring(device, frame, bytes, error);
 }
 
+static int device_transmit(struct netif *netif, struct pbuf *frame)
+{
+	struct net_device *device = netif->driver;
+	if (__builtin_expect(frame->next || frame->flags != PBUF_CSUM_PARTIAL ||
+	                             !header_room(frame) ||
+	                             !virtio_net_transmit_one(&device->virtio, QUEUE, frame->data,
+	                                                      frame->length, frame->csum_start,
+	                                                      frame->csum_offset, frame),
+	                     0))
+		return transmit_any(device, frame);
+	return transmitted_to_ring(device, frame, frame->length, 0);
+}
+
 /* The rings' own count is asked for when the last one is used up: each frame since then took one at
  * most. */
 static uint32_t device_transmit_space(struct netif *netif)
 {
 	struct net_device *device = netif->driver;
-	if (__builtin_expect(device->tx_space != 0, 1))
-		return device->tx_space;
-	device->tx_space = virtio_net_tx_space(&device->virtio, QUEUE, TX_SEGMENTS_USUAL);
-	if (device->tx_space == 0) {
+	if (__builtin_expect(netif->room != 0, 1))
+		return netif->room;
+	netif->room = virtio_net_tx_space(&device->virtio, QUEUE, TX_SEGMENTS_USUAL);
+	if (netif->room == 0) {
 		virtio_net_reclaim(&device->virtio, QUEUE, transmitted, device);
-		device->tx_space = virtio_net_tx_space(&device->virtio, QUEUE, TX_SEGMENTS_USUAL);
-		if (device->tx_space == 0)
+		netif->room = virtio_net_tx_space(&device->virtio, QUEUE, TX_SEGMENTS_USUAL);
+		if (netif->room == 0)
 			device->transmit_blocked = true;
 	}
-	return device->tx_space;
+	return netif->room;
 }
 
 static void device_flush(struct netif *netif)

@@ -21,7 +21,6 @@ struct net_device {
 	uint32_t posted;           /* receive buffers that the device holds */
 	uint32_t capacity;         /* of the receive ring, learned when it is full */
 	uint32_t rx_large_average; /* bytes of those packets that are not in one ordinary buffer */
-	uint32_t tx_space;         /* frames that certainly fit; 0: ask the ring */
 	uint32_t quiet_turns;      /* turns in a row that found no packet */
 	bool present;              /* a device was found and runs */
 	bool unpublished;          /* something was posted or transmitted since the last publish */
