@@ -1,8 +1,8 @@
 """hl perf --ablate: what each mechanism is worth, by measuring a case with each switched off in turn.
 
 Each of switches.SETTINGS is measured on Hartloop alone: rates without instruments, in rounds in which
-every setting is booted once, then one boot that counts. The usual settings stand first and once more
-last: how far the two lie apart is how far chance goes.
+every setting is booted once, then rounds of boots that count. The usual settings stand first and once
+more last: how far the two lie apart is how far chance goes.
 """
 
 import dataclasses
@@ -24,7 +24,7 @@ class Outcome:
 
     setting: switches.Setting
     rates: list = dataclasses.field(default_factory=list)
-    counted: Sample = None
+    counted: list = dataclasses.field(default_factory=list)  # of Sample
     error: str = ""
 
     @property
@@ -34,8 +34,8 @@ class Outcome:
 
     @property
     def per_operation(self):
-        """Counted per operation, by kind; empty when there is none."""
-        return figures.per_operation([self.counted] if self.counted else [])[0]
+        """Counted per operation, by kind: medians; empty when there is none."""
+        return figures.per_operation(self.counted)[0]
 
 
 # ---- measuring ----
@@ -47,7 +47,7 @@ def measure_once(bench, case, outcome, counting):
     try:
         sample = bench.measure(case, SYSTEM, outcome.setting.arguments)
         if counting:
-            outcome.counted = sample
+            outcome.counted.append(sample)
         else:
             outcome.rates.append(sample.load.rate)
     except runner.FAILURES as error:
@@ -58,14 +58,14 @@ def measure_once(bench, case, outcome, counting):
 
 
 def measure(bench, case, reps, settings=switches.SETTINGS):
-    """All settings: the outcomes in their order."""
+    """All settings: the outcomes in their order. reps: rounds of rates, and as many that count, but one at least."""
     outcomes = [Outcome(setting) for setting in settings]
-    progress = runner.Progress(len(outcomes) * (reps + 1))
-    for number in range(1, reps + 2):
-        counting = number > reps
+    rounds = [(False, f"rate {number}/{reps}") for number in range(1, reps + 1)]
+    rounds += [(True, f"counted {number}/{max(1, reps)}") for number in range(1, max(1, reps) + 1)]
+    progress = runner.Progress(len(outcomes) * len(rounds))
+    for counting, text in rounds:
         for outcome in outcomes:
-            kind = "counted" if counting else f"rate {number}/{reps}"
-            progress.step(f"{case.name} {outcome.setting.arguments or outcome.setting.without} {kind}")
+            progress.step(f"{case.name} {outcome.setting.arguments or outcome.setting.without} {text}")
             measure_once(bench, case, outcome, counting)
     return outcomes
 
@@ -121,10 +121,10 @@ def worth(outcomes, kind):
 def drawings(case, outcomes):
     """The plots that there are figures for, by name."""
     found = [
-        plots.bars_at_one("kernel", f"{case.title}: kernel instructions per {case.operation} without a mechanism. "
+        plots.bars_at_one("kernel", 1, f"{case.title}: kernel instructions per {case.operation} without a mechanism. "
                           "Right of the line it saves instructions: the further, the better to have it",
                           worth(outcomes, "kernel"), "times those of the usual settings (logarithmic)"),
-        plots.bars_at_one("rate", f"{case.title}: how much faster the usual settings are than those without a mechanism. "
+        plots.bars_at_one("rate", 1, f"{case.title}: how much faster the usual settings are than those without a mechanism. "
                           "Right of the line it makes things faster: the further, the better to have it",
                           worth(outcomes, "rate"), "times faster with it (logarithmic)"),
     ]

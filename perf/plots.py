@@ -8,6 +8,7 @@ with any colour vision tell apart; nothing is told by colour alone.
 import dataclasses
 import html
 import io
+import itertools
 import math
 import re
 import textwrap
@@ -28,6 +29,7 @@ SYSTEMS = ("hartloop", "linux")
 NAMES = {"hartloop": "Hartloop", "linux": "Linux"}
 CLASSES = ("user", "kernel", "firmware")
 RATIO_TICKS = (0.1, 0.2, 0.5, 0.8, 1, 1.2, 1.5, 2, 3, 5, 10, 20, 50, 100, 200, 500, 1000)
+ROWS, PANELS = 20, 12  # in one plot, at most
 TICK_PERCENTILES = (50, 90, 99, 99.9, 99.99)
 
 # role: (stand-in, light, dark)
@@ -55,8 +57,9 @@ SETTINGS = {
 
 @dataclasses.dataclass(frozen=True)
 class Plot:
-    """One plot. `wide` and `narrow` are SVG text with stand-in colours."""
+    """One plot. `wide` and `narrow` are SVG text with stand-in colours. Plots of a family show different cases alike."""
 
+    family: str
     name: str
     title: str
     alt: str
@@ -125,10 +128,27 @@ class Canvas:
         return text.replace("'DejaVu Sans'", "system-ui, 'DejaVu Sans', sans-serif")
 
 
-def draw(name, title, alt, drawer, *args):
-    """A Plot by drawer(width, title, *args) -> Canvas."""
+def draw(family, number, title, alt, drawer, *args):
+    """A Plot by drawer(width, title, *args) -> Canvas; the number-th of its family."""
     with matplotlib.rc_context(SETTINGS):
-        return Plot(name, title, alt, *(drawer(width, title, *args).svg() for width in (WIDE, NARROW)))
+        drawings = (drawer(width, title, *args).svg() for width in (WIDE, NARROW))
+        return Plot(family, family if number == 1 else f"{family}-{number}", title, alt, *drawings)
+
+
+def parts(entries, most):
+    """Entries in parts that fit a page: of whole groups, where a group is not larger than that. Yields (number, title's end, entries)."""
+    found = []
+    for _, group in itertools.groupby(entries, lambda entry: entry.case.group):
+        group = list(group)
+        for start in range(0, len(group), most):
+            piece = group[start:start + most]
+            if found and len(found[-1]) + len(piece) <= most:
+                found[-1] += piece
+            else:
+                found.append(piece)
+    for number, part in enumerate(found, 1):
+        groups = ", ".join(dict.fromkeys(entry.case.group for entry in part))
+        yield number, f" ({groups})" if len(found) > 1 else "", part
 
 
 def rows_canvas(width, title, labels, row_height, right, head=0.0):
@@ -188,27 +208,27 @@ def draw_ratios(width, title, rows, axis):
     return canvas
 
 
-def bars_at_one(name, title, rows, axis):
+def bars_at_one(family, number, title, rows, axis):
     """Bars to the right of 1 where a figure is better and to the left where it is worse. rows: (label, figure, stroke or None)."""
     rows = [(textwrap.shorten(label, 50, placeholder=" …"), value, stroke) for label, value, stroke in rows if value > 0]
     if not rows:
         return None
     alt = f"{axis}: " + "; ".join(f"{label} {figures.number(value)}" for label, value, _ in rows)
-    return draw(name, title, alt, draw_ratios, rows, axis)
+    return draw(family, number, title, alt, draw_ratios, rows, axis)
 
 
 def ratios(entries):
     """How many times better than Linux each case is."""
-    rows = []
-    for entry in entries:
-        value = figures.advantage(entry.case, entry.hartloop, entry.linux)
-        if value:
+    there = [entry for entry in entries if figures.advantage(entry.case, entry.hartloop, entry.linux)]
+    for number, end, part in parts(there, ROWS):
+        rows = []
+        for entry in part:
             limits = [bar.limit for bar in entry.case.bars if bar.figure == "ratio" and bar.relation == ">="]
-            rows.append((entry.title, value, limits[0] if limits else None))
-    title = "Hartloop's rate beside Linux's: longer to the right is better; 1× is equal"
-    if any(limit for _, _, limit in rows):
-        title += "; a stroke is the bar set for the case"
-    return bars_at_one("ratios", title, rows, "times better than Linux (logarithmic)")
+            rows.append((entry.title, figures.advantage(entry.case, entry.hartloop, entry.linux), limits[0] if limits else None))
+        title = f"Hartloop's rate beside Linux's{end}: further right is better; 1× is equal"
+        if any(limit for _, _, limit in rows):
+            title += "; a stroke is the bar set for the case"
+        yield bars_at_one("ratios", number, title, rows, "times better than Linux (logarithmic)")
 
 
 # ---- where the instructions are ----
@@ -245,16 +265,15 @@ def draw_split(width, title, entries):
 
 def instruction_split(entries):
     """User, kernel and firmware instructions of both systems as stacked bars."""
-    rows = [entry for entry in entries if entry.hartloop.instructions or entry.linux.instructions]
-    if not rows:
-        return None
-    title = "Instructions per operation, split into user, kernel and firmware: shorter is better; figures are totals"
-    alt = "Instructions per operation: " + "; ".join(
-        f"{entry.title}: " + ", ".join(
-            f"{NAMES[system]} " + " ".join(f"{kind} {figures.number(entry.of(system).per_operation[kind])}" for kind in CLASSES)
-            for system in SYSTEMS if entry.of(system).per_operation)
-        for entry in rows)
-    return draw("instructions", title, alt, draw_split, rows)
+    there = [entry for entry in entries if entry.hartloop.instructions or entry.linux.instructions]
+    for number, end, part in parts(there, ROWS):
+        title = f"Instructions per operation{end}, split into user, kernel and firmware: shorter is better; figures are totals"
+        alt = "Instructions per operation: " + "; ".join(
+            f"{entry.title}: " + ", ".join(
+                f"{NAMES[system]} " + " ".join(f"{kind} {figures.number(entry.of(system).per_operation[kind])}" for kind in CLASSES)
+                for system in SYSTEMS if entry.of(system).per_operation)
+            for entry in part)
+        yield draw("instructions", number, title, alt, draw_split, part)
 
 
 # ---- latency ----
@@ -293,16 +312,15 @@ def draw_latencies(width, title, entries):
 
 def latencies(entries):
     """p50, p99 and p99.9 of every case that tells them."""
-    rows = [entry for entry in entries if any(value > 0 for system in SYSTEMS for value in entry.of(system).latency_us.values())]
-    if not rows:
-        return None
-    title = "Latency: further left is better. Dot p50, diamond p99, square p99.9; figures are p99"
-    alt = "Latency in microseconds: " + "; ".join(
-        f"{entry.title}: " + ", ".join(
-            f"{NAMES[system]} " + " ".join(f"{name} {figures.number(value)}" for name, value in entry.of(system).latency_us.items())
-            for system in SYSTEMS if entry.of(system).latency_us)
-        for entry in rows)
-    return draw("latencies", title, alt, draw_latencies, rows)
+    there = [entry for entry in entries if any(value > 0 for system in SYSTEMS for value in entry.of(system).latency_us.values())]
+    for number, end, part in parts(there, ROWS):
+        title = f"Latency{end}: further left is better. Dot p50, diamond p99, square p99.9; figures are p99"
+        alt = "Latency in microseconds: " + "; ".join(
+            f"{entry.title}: " + ", ".join(
+                f"{NAMES[system]} " + " ".join(f"{name} {figures.number(value)}" for name, value in entry.of(system).latency_us.items())
+                for system in SYSTEMS if entry.of(system).latency_us)
+            for entry in part)
+        yield draw("latencies", number, title, alt, draw_latencies, part)
 
 
 def distribution(histogram):
@@ -374,12 +392,11 @@ def draw_distributions(width, title, entries):
 
 def distributions(entries):
     """Latency by percentile where the load generator tells a histogram."""
-    rows = [entry for entry in entries if any(count for system in SYSTEMS for _, count in entry.of(system).histogram_us)]
-    if not rows:
-        return None
-    title = "Latency that so many of the requests stay under: lower is better (both axes stretched towards the slowest)"
-    alt = "Latency distributions of " + ", ".join(entry.title for entry in rows) + "; the table has the percentiles."
-    return draw("distributions", title, alt, draw_distributions, rows)
+    there = [entry for entry in entries if any(count for system in SYSTEMS for _, count in entry.of(system).histogram_us)]
+    for number, end, part in parts(there, PANELS):
+        title = f"Latency that so many of the requests stay under{end}: lower is better (both axes stretched towards the slowest)"
+        alt = "Latency distributions of " + ", ".join(entry.title for entry in part) + "; the table has the percentiles."
+        yield draw("distributions", number, title, alt, draw_distributions, part)
 
 
 # ---- curves over a size or a number ----
@@ -423,7 +440,7 @@ def draw_curves(width, title, axis, curves):
     return canvas
 
 
-def curves(entries, axis, value_of, unit_of, name, title):
+def curves(entries, axis, value_of, unit_of, family, title):
     """The cases with a place on an axis, as lines. value_of(figures) -> y or None."""
     lines = {}
     for entry in entries:
@@ -436,29 +453,29 @@ def curves(entries, axis, value_of, unit_of, name, title):
                 lines.setdefault(line, (unit_of(entry.case), {system: {} for system in SYSTEMS}))[1][system][x] = y
     lines = {line: found for line, found in lines.items() if len({x for values in found[1].values() for x in values}) > 1}
     if not lines:
-        return None
+        return
     alt = f"By {axis}: " + "; ".join(
         f"{line}, {unit}: " + ", ".join(
             NAMES[system] + " " + " ".join(f"at {x:,} {figures.number(y)}" for x, y in sorted(values.items()))
             for system, values in points.items() if values)
         for line, (unit, points) in lines.items())
-    return draw(name, title, alt, draw_curves, axis, lines)
+    yield draw(family, 1, title, alt, draw_curves, axis, lines)
 
 
 def all_plots(entries):
     """Every plot for which there are figures, by name."""
     plots = [
-        ratios(entries),
-        instruction_split(entries),
-        latencies(entries),
-        distributions(entries),
-        curves(entries, "message bytes", lambda one: one.rate.median if one.rate else None, lambda case: case.unit,
-               "sizes", "Rate by message size: higher is better"),
-        curves(entries, "idle connections", lambda one: one.per_operation.get("kernel"),
-               lambda case: f"kernel instructions per {case.operation}",
-               "idle", "Cost of a request beside idle connections: lower is better, and flat is best"),
+        *ratios(entries),
+        *instruction_split(entries),
+        *latencies(entries),
+        *distributions(entries),
+        *curves(entries, "message bytes", lambda one: one.rate.median if one.rate else None, lambda case: case.unit,
+                "sizes", "Rate by message size: higher is better"),
+        *curves(entries, "idle connections", lambda one: one.per_operation.get("kernel"),
+                lambda case: f"kernel instructions per {case.operation}",
+                "idle", "Cost of a request beside idle connections: lower is better, and flat is best"),
     ]
-    return {plot.name: plot for plot in plots if plot}
+    return {plot.name: plot for plot in plots}
 
 
 # ---- into a page, into a file ----

@@ -49,7 +49,7 @@ class Table:
     about: str
     columns: list
     rows: list
-    plots: tuple = ()  # names of the plots that go with it
+    plots: tuple = ()  # families of the plots that go with it
 
 
 def cell(content, usual):
@@ -217,6 +217,11 @@ def summary(entries, verdicts):
     return sentences
 
 
+def plots_of(table, drawn):
+    """The plots that go with a table, of those that were drawn."""
+    return [plot for family in table.plots for plot in drawn.values() if plot.family == family]
+
+
 # ---- HTML ----
 
 
@@ -246,7 +251,7 @@ def html_page(title, sentences, tables, drawn):
     for table in tables:
         parts.append(f"<section><h2>{html.escape(table.title)}</h2>")
         parts += [f"<p class=muted>{html.escape(table.about)}</p>"] if table.about else []
-        parts += [f"<figure>{plots.page(drawn[name])}</figure>" for name in table.plots if name in drawn]
+        parts += [f"<figure>{plots.page(plot)}</figure>" for plot in plots_of(table, drawn)]
         parts.append(html_table(table) + "</section>")
     return "\n".join(parts) + "</main></body></html>\n"
 
@@ -275,7 +280,7 @@ def markdown_page(title, sentences, tables, drawn, names):
     parts = [f"# {markdown_text(title)}", *(markdown_text(sentence) for sentence in sentences)]
     for table in tables:
         parts += [f"## {markdown_text(table.title)}", *([markdown_text(table.about)] if table.about else [])]
-        parts += [f"![{markdown_text(drawn[name].title)}]({names[name]})" for name in table.plots if name in drawn]
+        parts += [f"![{markdown_text(plot.title)}]({names[plot.name]})" for plot in plots_of(table, drawn)]
         parts.append(markdown_table(table))
     return "\n\n".join(parts) + "\n"
 
