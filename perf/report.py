@@ -1,15 +1,20 @@
-"""The report of a run: an HTML page that needs nothing else, a Markdown summary, and the raw figures as JSON."""
+#!/usr/bin/python3
+"""The report of a run: an HTML page that needs nothing else, a Markdown summary, and the raw figures as JSON.
+
+  report.py RESULTS.json [DIRECTORY]     writes the report of kept figures anew, beside them or into a folder
+"""
 
 import dataclasses
 import html
 import json
 import os
 import re
+import sys
 
 import bars
 import figures
 import plots
-from model import SYSTEMS
+from model import SYSTEMS, Counters, Load, Results, Sample
 
 NAMES = {"hartloop": "Hartloop", "linux": "Linux"}
 PAGE_STYLE = """
@@ -315,3 +320,34 @@ def write(results, cases, directory):
     title = "Hartloop beside Linux" if any(entry.linux.rate or entry.linux.per_operation for entry in entries) else "Hartloop"
     return write_files(directory, f"{title}: measurements{', ' + date if date else ''}", summary(entries, verdicts), tables,
                        plots.all_plots(entries), dataclasses.asdict(results))
+
+
+def read(path):
+    """Results that were kept as JSON."""
+    with open(path, encoding="utf-8") as file:
+        raw = json.load(file)
+
+    def samples(group):
+        return {case: {system: [Sample(Load(**one["load"]), Counters(**one["counters"]) if one["counters"] else None,
+                                       one["memory_peak_bytes"]) for one in found] for system, found in systems.items()}
+                for case, systems in group.items()}
+
+    return Results(raw["conditions"], samples(raw["samples"]), samples(raw["counted"]), raw["errors"])
+
+
+def main():
+    sys.path.append(os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "tools"))
+    import cases  # pylint: disable=import-outside-toplevel  # the report itself knows of no case
+    if not 2 <= len(sys.argv) <= 3:
+        sys.exit(__doc__)
+    path = sys.argv[1]
+    try:
+        results = read(path)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        sys.exit(f"report: {path}: {error}")
+    known = [case for case in cases.CASES if any(case.name in group for group in (results.samples, results.counted, results.errors))]
+    print("\n".join(write(results, known, sys.argv[2] if len(sys.argv) == 3 else os.path.dirname(os.path.abspath(path)))))
+
+
+if __name__ == "__main__":
+    main()

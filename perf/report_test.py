@@ -175,6 +175,11 @@ class PageTest(unittest.TestCase):
         raw = json.loads(self.texts["results.json"])
         self.assertEqual(raw["samples"]["a"]["linux"][1]["load"]["rate"], 110)
         self.assertEqual(raw["counted"]["b"]["hartloop"][0]["counters"]["kernel"], 200000)
+        with tempfile.TemporaryDirectory() as directory:
+            path = os.path.join(directory, "results.json")
+            with open(path, "w", encoding="utf-8") as file:
+                json.dump(raw, file)
+            self.assertEqual(report.read(path), whole_run()[0])
 
     def test_without_linux(self):
         made, cases = whole_run()
