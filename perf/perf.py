@@ -23,7 +23,6 @@ import machine  # noqa: E402
 import mkimage  # noqa: E402
 import network  # noqa: E402
 import opponents  # noqa: E402
-import report  # noqa: E402
 import runner  # noqa: E402
 import setup  # noqa: E402
 import smoke  # noqa: E402
@@ -62,7 +61,10 @@ def check(options):
         raise launch.UsageError("--reps 0 with --no-count leaves nothing to measure")
     if options.net == "tap" and os.geteuid() != 0:
         raise launch.UsageError("--net tap needs root, for a network namespace of its own; without root there is --net user")
-    machine.check_accel(options.accel)
+    try:
+        machine.check_accel(options.accel)
+    except machine.MachineError as error:
+        raise launch.UsageError(str(error)) from error
     if options.accel == "kvm":
         for name in ("ablate", "profile"):
             if getattr(options, name):
@@ -125,6 +127,7 @@ def compare(options, bench, chosen, folder):
     path = os.path.join(folder, "results.json")
     with open(path, "w", encoding="utf-8") as file:
         json.dump(dataclasses.asdict(results), file, indent=1)
+    import report  # pylint: disable=import-outside-toplevel  # it needs matplotlib, which prepare() may have installed
     written = [path, *report.write(results, chosen, folder)]
     for verdict in bars.verdicts(results, chosen):
         reached = "-" if verdict.reached is None else f"{verdict.reached:,.2f}"

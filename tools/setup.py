@@ -39,10 +39,9 @@ HOST_FILES = [
     ("/usr/share/qemu/opensbi-riscv64-generic-fw_dynamic.bin", "opensbi", True),
     (debian.KEYRING, "debian-archive-keyring", False),
 ]
-# Besides, for `hl perf`: the other load generators, and what draws the plots.
+# Besides, for `hl perf` and the tests of its parts: the other load generators, and what draws the plots.
 PERF_PROGRAMS = [
     ("wrk", "wrk", False),
-    ("ab", "apache2-utils", False),
 ]
 PERF_FILES = [("/usr/lib/python3/dist-packages/matplotlib/__init__.py", "python3-matplotlib", False)]
 
@@ -222,12 +221,11 @@ def main():
     parser = argparse.ArgumentParser(
         prog="hl setup", description="Installs what Hartloop needs and fetches the guests' packages.", allow_abbrev=False)
     parser.add_argument("--linux", action="store_true", help="also fetch Debian's Linux kernel, for comparisons")
-    parser.add_argument("--perf", action="store_true", help="also install the load generators of hl perf, and what draws its plots")
     parser.add_argument("--update", action="store_true", help="fetch the packages' newest versions")
     parser.add_argument("--quiet", action="store_true", help="say nothing when there is nothing to do")
     options = parser.parse_args()
     try:
-        ensure(options.linux, options.update, options.quiet, options.perf)
+        ensure(options.linux, options.update, options.quiet, perf=True)
     except debian.SetupError as error:
         say("error: " + str(error))
         sys.exit(1)

@@ -30,7 +30,7 @@ class Refusals(unittest.TestCase):
             self.assertIn(name, errors)
 
     def test_unknown_command(self):
-        self.refused("fly", names=["fly", "run", "boot", "test", "setup", "build", "images", "help"])
+        self.refused("fly", names=["fly", "run", "boot", "test", "perf", "setup", "build", "images", "help"])
 
     def test_unknown_image(self):
         self.refused("run", "nothing", names=["nothing", "redis", "iperf3", "tcp-echo", "udp-echo", "net-bench"])
