@@ -18,12 +18,17 @@ struct slab {
 	uint32_t untouched; /* offset of the objects that were never handed out */
 };
 
+/* From 128 to 1024 bytes at most a sixth larger than the class before; slabs of as many pages as
+ * leave less than a fifteenth unused. */
 static const struct {
 	uint16_t bytes;
 	uint8_t order;
 } classes[] = {
-	{ 16, 0 },  { 32, 0 },  { 48, 0 },  { 64, 0 },  { 96, 0 },   { 128, 0 },  { 192, 0 },
-	{ 256, 0 }, { 384, 1 }, { 512, 1 }, { 768, 2 }, { 1024, 2 }, { 1536, 3 }, { 2048, 3 },
+	{ 16, 0 },   { 32, 0 },   { 48, 0 },   { 64, 0 },   { 80, 0 },  { 96, 0 },  { 112, 0 },
+	{ 128, 0 },  { 144, 0 },  { 160, 0 },  { 176, 0 },  { 192, 0 }, { 208, 0 }, { 224, 0 },
+	{ 256, 1 },  { 288, 0 },  { 320, 1 },  { 352, 1 },  { 384, 1 }, { 448, 0 }, { 512, 2 },
+	{ 576, 0 },  { 640, 2 },  { 672, 0 },  { 720, 3 },  { 768, 2 }, { 832, 3 }, { 896, 1 },
+	{ 1024, 3 }, { 1280, 3 }, { 1536, 3 }, { 2048, 3 },
 };
 
 #define CLASSES       (sizeof classes / sizeof classes[0])

@@ -19,14 +19,14 @@
 #define BUFFER_BYTES 65536
 #define CLIENTS_MAX  65000
 
-/* One connection; made by accept_clients, freed by close_client. Memory for data is only taken
- * while some waits to be sent, so that an idle client costs next to nothing. */
-struct client {
-	int fd;
-	char *waiting; /* waiting_bytes of it from waiting_at on; NULL: none */
-	size_t waiting_at, waiting_bytes;
+/* What is still to be sent to a client; there only while something is, so that an idle client costs
+ * no more than its place in the table. */
+struct waiting {
+	size_t at, bytes; /* of data[] */
+	char data[];
 };
 
+static struct waiting *waiting[CLIENTS_MAX]; /* by descriptor */
 static int epoll_fd;
 static char buffer[BUFFER_BYTES];
 
@@ -52,11 +52,11 @@ static int listen_on(uint16_t port)
 	return fd;
 }
 
-static void close_client(struct client *client)
+static void close_client(int fd)
 {
-	close(client->fd);
-	free(client->waiting);
-	free(client);
+	close(fd);
+	free(waiting[fd]);
+	waiting[fd] = NULL;
 }
 
 static void accept_clients(int listener)
@@ -64,25 +64,23 @@ static void accept_clients(int listener)
 	int on = 1, fd;
 
 	while ((fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC)) >= 0) {
-		struct client *client = calloc(1, sizeof *client);
-		struct epoll_event event = { .events = EPOLLIN, .data.ptr = client };
+		struct epoll_event event = { .events = EPOLLIN, .data.fd = fd };
 
-		if (!client) {
+		if (fd >= CLIENTS_MAX) {
 			close(fd);
 			continue;
 		}
-		client->fd = fd;
 		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
 		if (epoll_ctl(epoll_fd, EPOLL_CTL_ADD, fd, &event) < 0)
-			close_client(client);
+			close_client(fd);
 	}
 }
 
-static void watch(struct client *client, uint32_t events)
+static void watch(int fd, uint32_t events)
 {
-	struct epoll_event event = { .events = events, .data.ptr = client };
+	struct epoll_event event = { .events = events, .data.fd = fd };
 
-	epoll_ctl(epoll_fd, EPOLL_CTL_MOD, client->fd, &event);
+	epoll_ctl(epoll_fd, EPOLL_CTL_MOD, fd, &event);
 }
 
 /* How much of the data the connection takes now; -1: it is gone. */
@@ -103,53 +101,56 @@ static ssize_t send_some(int fd, const char *data, size_t bytes)
 }
 
 /* Sends what was just read; what is not taken waits in memory of its own. 0: the client is gone. */
-static int send_back(struct client *client, size_t bytes)
+static int send_back(int fd, size_t bytes)
 {
-	ssize_t sent = send_some(client->fd, buffer, bytes);
+	ssize_t sent = send_some(fd, buffer, bytes);
+	struct waiting *rest;
 
 	if (sent < 0)
 		return 0;
-	if ((size_t)sent == bytes)
+	bytes -= (size_t)sent;
+	if (bytes == 0)
 		return 1;
-	client->waiting_at = 0;
-	client->waiting_bytes = bytes - (size_t)sent;
-	client->waiting = malloc(client->waiting_bytes);
-	if (!client->waiting)
+	rest = malloc(sizeof *rest + bytes);
+	if (!rest)
 		return 0;
-	memcpy(client->waiting, buffer + sent, client->waiting_bytes);
-	watch(client, EPOLLOUT);
+	rest->at = 0;
+	rest->bytes = bytes;
+	memcpy(rest->data, buffer + sent, bytes);
+	waiting[fd] = rest;
+	watch(fd, EPOLLOUT);
 	return 1;
 }
 
 /* Goes on with what waits. 0: the client is gone. */
-static int send_waiting(struct client *client)
+static int send_waiting(int fd)
 {
-	ssize_t sent =
-	        send_some(client->fd, client->waiting + client->waiting_at, client->waiting_bytes);
+	struct waiting *rest = waiting[fd];
+	ssize_t sent = send_some(fd, rest->data + rest->at, rest->bytes);
 
 	if (sent < 0)
 		return 0;
-	client->waiting_at += (size_t)sent;
-	client->waiting_bytes -= (size_t)sent;
-	if (client->waiting_bytes == 0) {
-		free(client->waiting);
-		client->waiting = NULL;
-		watch(client, EPOLLIN);
+	rest->at += (size_t)sent;
+	rest->bytes -= (size_t)sent;
+	if (rest->bytes == 0) {
+		free(rest);
+		waiting[fd] = NULL;
+		watch(fd, EPOLLIN);
 	}
 	return 1;
 }
 
 /* Reads and sends until nothing more can be read, or something waits. 0: the client is gone. */
-static int serve(struct client *client)
+static int serve(int fd)
 {
-	if (client->waiting && !send_waiting(client))
+	if (waiting[fd] && !send_waiting(fd))
 		return 0;
-	while (!client->waiting) {
-		ssize_t n = read(client->fd, buffer, sizeof buffer);
+	while (!waiting[fd]) {
+		ssize_t n = read(fd, buffer, sizeof buffer);
 
 		if (n < 0 && errno == EAGAIN)
 			return 1;
-		if (n <= 0 || !send_back(client, (size_t)n))
+		if (n <= 0 || !send_back(fd, (size_t)n))
 			return 0;
 	}
 	return 1;
@@ -166,7 +167,7 @@ static void raise_files(void)
 int main(int argc, char **argv)
 {
 	struct epoll_event events[64], event = { .events = EPOLLIN };
-	int listener, n;
+	int listener, n, fd;
 
 	if (argc != 2) {
 		fprintf(stderr, "usage: tcp_echo PORT\n");
@@ -175,6 +176,7 @@ int main(int argc, char **argv)
 	raise_files();
 	listener = listen_on((uint16_t)atoi(argv[1]));
 	epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	event.data.fd = listener;
 	if (epoll_fd < 0 || epoll_ctl(epoll_fd, EPOLL_CTL_ADD, listener, &event) < 0)
 		fail("epoll");
 	printf("tcp_echo: listening on port %s\n", argv[1]);
@@ -184,12 +186,11 @@ int main(int argc, char **argv)
 		if (n < 0 && errno != EINTR)
 			fail("epoll_wait");
 		for (int i = 0; i < n; i++) {
-			struct client *client = events[i].data.ptr;
-
-			if (!client)
+			fd = events[i].data.fd;
+			if (fd == listener)
 				accept_clients(listener);
-			else if (!serve(client))
-				close_client(client);
+			else if (!serve(fd))
+				close_client(fd);
 		}
 	}
 }

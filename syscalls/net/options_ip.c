@@ -10,7 +10,7 @@
 #define DEFAULT_TTL 64
 
 /* Where a boolean option is kept; NULL: not one of them. */
-static bool *flag_of(struct socket_options *options, int name)
+static const bool *flag_of(const struct socket_options *options, int name)
 {
 	switch (name) {
 	case IP_PKTINFO:
@@ -32,21 +32,21 @@ static bool *flag_of(struct socket_options *options, int name)
 	}
 }
 
-static int set_tos(struct socket *socket, int32_t value)
+static int set_tos(struct socket *socket, struct socket_options *options, int32_t value)
 {
 	const uint8_t ecn = 3;
 	uint8_t tos = (uint8_t)value;
 	if (socket->type == SOCK_STREAM) {
-		tos = (uint8_t)((tos & ~ecn) | (socket->options.tos & ecn));
+		tos = (uint8_t)((tos & ~ecn) | (options->tos & ecn));
 		int error = tcp_set_option(tcp_socket_of(socket)->connection, TCP_OPTION_TOS, tos);
 		if (error)
 			return error;
 	}
-	socket->options.tos = tos;
+	options->tos = tos;
 	return 0;
 }
 
-static int set_ttl(struct socket *socket, int32_t value)
+static int set_ttl(struct socket *socket, struct socket_options *options, int32_t value)
 {
 	if (value != -1 && (value < 1 || value > 255))
 		return -EINVAL;
@@ -56,28 +56,30 @@ static int set_ttl(struct socket *socket, int32_t value)
 		if (error)
 			return error;
 	}
-	socket->options.ttl = value;
+	options->ttl = value;
 	return 0;
 }
 
 int ip_set_option(struct socket *socket, int name, const void *value, uint32_t length)
 {
-	struct socket_options *options = &socket->options;
+	struct socket_options *options = socket_options_change(socket);
 	int32_t number = 0;
+	if (!options)
+		return -ENOMEM;
 	if (length >= sizeof(number))
 		memcpy(&number, value, sizeof(number));
 	else if (length)
 		number = *(const uint8_t *)value;
-	bool *flag = flag_of(options, name);
+	bool *flag = (bool *)flag_of(options, name);
 	if (flag) {
 		*flag = number != 0;
 		return 0;
 	}
 	switch (name) {
 	case IP_TOS:
-		return set_tos(socket, number);
+		return set_tos(socket, options, number);
 	case IP_TTL:
-		return length ? set_ttl(socket, number) : -EINVAL;
+		return length ? set_ttl(socket, options, number) : -EINVAL;
 	case IP_MTU_DISCOVER:
 		if (number < IP_PMTUDISC_DONT || number > IP_PMTUDISC_OMIT)
 			return -EINVAL;
@@ -115,9 +117,9 @@ static int path_mtu(struct socket *socket, int32_t *out)
 
 int ip_get_option(struct socket *socket, int name, void *value, uint32_t *length)
 {
-	struct socket_options *options = &socket->options;
+	const struct socket_options *options = socket->options;
 	int32_t number = 0;
-	bool *flag = flag_of(options, name);
+	const bool *flag = flag_of(options, name);
 	int error = 0;
 	switch (name) {
 	case IP_TOS:

@@ -182,7 +182,7 @@ static int set_congestion(const void *value, uint32_t length)
 
 static int set_common(struct socket *socket, int name)
 {
-	const struct socket_options *options = &socket->options;
+	const struct socket_options *options = socket->options;
 	struct tcp_connection *connection = tcp_socket_of(socket)->connection;
 	switch (name) {
 	case SO_KEEPALIVE:

@@ -12,6 +12,49 @@
 struct list all_sockets = { { &all_sockets.head, &all_sockets.head } };
 static uint64_t next_inode = 1;
 
+static const struct socket_options default_options = {
+	.receive_buffer = SOCKET_BUFFER_MAX,
+	.send_buffer = SOCKET_BUFFER_MAX,
+	.receive_lowat = 1,
+	.linger_s = -1,
+	.incoming_cpu = -1,
+	.ttl = -1,
+	.mtu_discover = IP_PMTUDISC_WANT,
+	.multicast_ttl = 1,
+	.multicast_loop = true,
+	.multicast_all = true,
+};
+
+static void options_put(struct socket *socket)
+{
+	struct socket_options *options = (struct socket_options *)socket->options;
+	if (options->users && --options->users == 0)
+		heap_free(options);
+}
+
+struct socket_options *socket_options_change(struct socket *socket)
+{
+	if (socket->options->users == 1)
+		return (struct socket_options *)socket->options;
+	struct socket_options *own = heap_alloc(sizeof(*own));
+	if (!own)
+		return NULL;
+	*own = *socket->options;
+	own->users = 1;
+	options_put(socket);
+	socket->options = own;
+	return own;
+}
+
+void socket_options_inherit(struct socket *socket, const struct socket *from)
+{
+	struct socket_options *options = (struct socket_options *)from->options;
+	if (options->users)
+		options->users++;
+	options_put(socket);
+	socket->options = options;
+}
+
 void socket_init(struct socket *socket, const struct file_operations *file_operations,
                  const struct socket_operations *operations, int domain, int type,
                  uint32_t protocol)
@@ -23,22 +66,13 @@ void socket_init(struct socket *socket, const struct file_operations *file_opera
 	socket->protocol = protocol;
 	socket->shut = 0;
 	socket->inode = next_inode++;
-	memset(&socket->options, 0, sizeof(socket->options));
-	socket->options.receive_buffer = SOCKET_BUFFER_MAX;
-	socket->options.send_buffer = SOCKET_BUFFER_MAX;
-	socket->options.receive_lowat = 1;
-	socket->options.linger_s = -1;
-	socket->options.incoming_cpu = -1;
-	socket->options.ttl = -1;
-	socket->options.mtu_discover = IP_PMTUDISC_WANT;
-	socket->options.multicast_ttl = 1;
-	socket->options.multicast_loop = true;
-	socket->options.multicast_all = true;
+	socket->options = &default_options;
 	list_push_back(&all_sockets, &socket->all_link);
 }
 
 void socket_fini(struct socket *socket)
 {
+	options_put(socket);
 	list_remove(&socket->all_link);
 }
 
@@ -73,14 +107,14 @@ int socket_status(struct file *file, struct file_status *out)
 
 uint64_t socket_timeout_ns(struct file *file, bool write)
 {
-	const struct socket_options *options = &socket_of(file)->options;
+	const struct socket_options *options = socket_of(file)->options;
 	uint64_t timeout = write ? options->send_timeout_ns : options->receive_timeout_ns;
 	return timeout ? timeout : LOOP_NEVER;
 }
 
 uint64_t socket_deadline_ns(const struct socket *socket, bool send)
 {
-	const struct socket_options *options = &socket->options;
+	const struct socket_options *options = socket->options;
 	uint64_t timeout = send ? options->send_timeout_ns : options->receive_timeout_ns;
 	return timeout ? clock_read_ns() + timeout : LOOP_NEVER;
 }

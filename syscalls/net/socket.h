@@ -74,8 +74,10 @@ struct socket_operations {
 
 enum socket_shut { SOCKET_SHUT_RECEIVE = 1, SOCKET_SHUT_SEND = 2 };
 
-/* Values of options as getsockopt reports them. Accepted sockets inherit them. */
+/* Values of options as getsockopt reports them. Accepted sockets inherit them, and share them with
+ * the listener until one of both changes: tens of thousands of connections cost one of these. */
 struct socket_options {
+	uint32_t users; /* sockets; 0: the defaults, which are nobody's */
 	uint64_t receive_timeout_ns, send_timeout_ns; /* 0: none */
 	uint32_t receive_buffer,
 	        send_buffer; /* doubled, as SO_RCVBUF reads back; TCP keeps its own */
@@ -101,8 +103,8 @@ struct socket {
 	uint8_t type;
 	uint8_t shut; /* enum socket_shut, where the protocol does not keep it itself */
 	uint32_t protocol;
-	uint64_t inode; /* of fstat and /proc/net; also SO_COOKIE */
-	struct socket_options options;
+	uint64_t inode;                       /* of fstat and /proc/net; also SO_COOKIE */
+	const struct socket_options *options; /* never NULL; socket_options_change to write */
 };
 
 extern struct list all_sockets;
@@ -116,8 +118,12 @@ static inline struct socket *socket_of(struct file *file)
 void socket_init(struct socket *socket, const struct file_operations *file_operations,
                  const struct socket_operations *operations, int domain, int type,
                  uint32_t protocol);
-/* Leaves the list; the memory is the protocol's to free. */
+/* Leaves the list and its options; the memory is the protocol's to free. */
 void socket_fini(struct socket *socket);
+/* The socket's own options, to be changed; NULL: no memory. */
+struct socket_options *socket_options_change(struct socket *socket);
+/* The options of `from`, too, from now on. */
+void socket_options_inherit(struct socket *socket, const struct socket *from);
 /* The socket behind a descriptor (borrowed): NULL and *error = -EBADF or -ENOTSOCK. */
 struct socket *socket_lookup(struct thread *thread, uint64_t descriptor, int *error);
 struct socket *socket_from_file(struct file *file); /* NULL: not a socket */

@@ -78,9 +78,9 @@ static int set_device(struct socket_options *options, const void *value, uint32_
 	return 0;
 }
 
-static int set_flag(struct socket *socket, int name, int32_t value)
+static int set_flag(const struct socket *socket, struct socket_options *options, int name,
+                    int32_t value)
 {
-	struct socket_options *options = &socket->options;
 	bool on = value != 0;
 	switch (name) {
 	case SO_DEBUG:
@@ -129,9 +129,9 @@ static int set_flag(struct socket *socket, int name, int32_t value)
 	}
 }
 
-static int set_number(struct socket *socket, int name, int32_t value)
+static int set_number(const struct socket *socket, struct socket_options *options, int name,
+                      int32_t value)
 {
-	struct socket_options *options = &socket->options;
 	bool forced = name == SO_SNDBUFFORCE || name == SO_RCVBUFFORCE;
 	if ((forced || name == SO_MARK) && !has_capability(CAP_NET_ADMIN))
 		return -EPERM;
@@ -159,13 +159,15 @@ static int set_number(struct socket *socket, int name, int32_t value)
 		options->incoming_cpu = value;
 		return 0;
 	default:
-		return set_flag(socket, name, value);
+		return set_flag(socket, options, name, value);
 	}
 }
 
 static int socket_set_common(struct socket *socket, int name, const void *value, uint32_t length)
 {
-	struct socket_options *options = &socket->options;
+	struct socket_options *options = socket_options_change(socket);
+	if (!options)
+		return -ENOMEM;
 	if (name == SO_BINDTODEVICE)
 		return set_device(options, value, length);
 	int32_t number;
@@ -181,7 +183,7 @@ static int socket_set_common(struct socket *socket, int name, const void *value,
 	case SO_SNDTIMEO:
 		return set_timeout(&options->send_timeout_ns, value, length);
 	default:
-		error = set_number(socket, name, number);
+		error = set_number(socket, options, name, number);
 		break;
 	}
 	if (error || !socket->operations->set_option)
@@ -301,7 +303,7 @@ static bool get_flag(const struct socket_options *options, int name, int32_t *ou
 
 static int get_number(struct socket *socket, int name, int32_t *out)
 {
-	const struct socket_options *options = &socket->options;
+	const struct socket_options *options = socket->options;
 	switch (name) {
 	case SO_TYPE:
 		*out = socket->type;
@@ -352,15 +354,15 @@ static int socket_get_common(struct socket *socket, int name, void *value, uint3
 {
 	switch (name) {
 	case SO_LINGER:
-		return get_linger(&socket->options, value, length);
+		return get_linger(socket->options, value, length);
 	case SO_RCVTIMEO:
-		return get_timeout(socket->options.receive_timeout_ns, value, length);
+		return get_timeout(socket->options->receive_timeout_ns, value, length);
 	case SO_SNDTIMEO:
-		return get_timeout(socket->options.send_timeout_ns, value, length);
+		return get_timeout(socket->options->send_timeout_ns, value, length);
 	case SO_PEERNAME:
 		return get_peer_name(socket, value, length);
 	case SO_BINDTODEVICE:
-		return get_device(&socket->options, value, length);
+		return get_device(socket->options, value, length);
 	case SO_COOKIE:
 		if (*length < sizeof(socket->inode))
 			return -EINVAL;

@@ -124,7 +124,7 @@ static long ping_send_message(struct ping_file_socket *ping, struct message *mes
 		pbuf_free(payload);
 		return -EFAULT;
 	}
-	int32_t ttl = ping->socket.options.ttl;
+	int32_t ttl = ping->socket.options->ttl;
 	if (message->sent && message->sent->ttl > 0)
 		ttl = message->sent->ttl;
 	int error = ping_send(ping->ping, to.address, payload, ttl > 0 ? (uint8_t)ttl : 64);
@@ -167,7 +167,7 @@ static long ping_receive_message(struct ping_file_socket *ping, struct message *
 	if (result >= 0 && message->name)
 		inet_name_make(message->name, datagram.source);
 	if (result >= 0 && message->control)
-		datagram_put_control(&ping->socket.options, message->control, &datagram);
+		datagram_put_control(ping->socket.options, message->control, &datagram);
 	if (!peek)
 		pbuf_free(datagram.payload);
 	return result;

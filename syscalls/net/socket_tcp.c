@@ -79,7 +79,7 @@ static long linger_finish(struct thread *thread, struct io_request *request, lon
 static long tcp_closing(struct thread *thread, struct file *file)
 {
 	struct tcp_socket *tcp = tcp_socket_of(socket_of(file));
-	int32_t linger_s = tcp->socket.options.linger_s;
+	int32_t linger_s = tcp->socket.options->linger_s;
 	bool waits = linger_s > 0 && tcp_get_state(tcp->connection) >= TCP_ESTABLISHED &&
 	             !tcp_receive_available(tcp->connection);
 	if (!waits) {
@@ -107,7 +107,7 @@ static int tcp_socket_bind(struct thread *thread, struct socket *socket,
 	int error = inet_bind_name_parse(thread, name, &local);
 	if (error)
 		return error;
-	const struct socket_options *options = &socket->options;
+	const struct socket_options *options = socket->options;
 	return tcp_bind(tcp_socket_of(socket)->connection, local, options->reuse_address,
 	                options->reuse_port);
 }
@@ -205,7 +205,7 @@ static int tcp_socket_accept(struct socket *listener, struct socket **out)
 	}
 	tcp_set_event(tcp->connection, tcp_socket_event, tcp);
 	tcp->progress = TCP_SOCKET_CONNECTED;
-	tcp->socket.options = listener->options;
+	socket_options_inherit(&tcp->socket, listener);
 	*out = &tcp->socket;
 	return 0;
 }
@@ -361,7 +361,7 @@ static long receive_discarded(struct tcp_socket *tcp, struct uio *uio, uint64_t 
 /* True when a blocking call must wait for more: SO_RCVLOWAT (socket(7)). */
 static bool below_lowat(const struct tcp_socket *tcp, const struct uio *uio, uint64_t available)
 {
-	uint64_t want = tcp->socket.options.receive_lowat;
+	uint64_t want = tcp->socket.options->receive_lowat;
 	if (want <= 1)
 		return false;
 	if (want > uio->remaining)

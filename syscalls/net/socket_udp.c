@@ -36,8 +36,8 @@ int udp_socket_create(struct socket **out)
 	}
 	socket_init(&udp->socket, &udp_file_operations, &udp_socket_operations, AF_INET, SOCK_DGRAM,
 	            IPPROTO_UDP);
-	udp_set_receive_buffer(udp->udp, udp->socket.options.receive_buffer);
-	udp_set_send_buffer(udp->udp, udp->socket.options.send_buffer);
+	udp_set_receive_buffer(udp->udp, udp->socket.options->receive_buffer);
+	udp_set_send_buffer(udp->udp, udp->socket.options->send_buffer);
 	*out = &udp->socket;
 	return 0;
 }
@@ -59,8 +59,8 @@ static int udp_socket_bind(struct thread *thread, struct socket *socket,
 	int error = inet_bind_name_parse(thread, name, &local);
 	if (error)
 		return error;
-	return udp_bind(udp_socket_of(socket)->udp, local, socket->options.reuse_address,
-	                socket->options.reuse_port);
+	return udp_bind(udp_socket_of(socket)->udp, local, socket->options->reuse_address,
+	                socket->options->reuse_port);
 }
 
 static int udp_socket_connect(struct thread *thread, struct socket *socket,
@@ -74,7 +74,7 @@ static int udp_socket_connect(struct thread *thread, struct socket *socket,
 	int error = inet_name_parse(name, &remote);
 	if (error)
 		return error;
-	if (ipv4_is_limited_broadcast(remote.address) && !socket->options.broadcast)
+	if (ipv4_is_limited_broadcast(remote.address) && !socket->options->broadcast)
 		return -EACCES;
 	if (ipv4_is_any(remote.address))
 		remote.address = ipv4(127, 0, 0, 1);
@@ -158,7 +158,7 @@ static long send_datagram(struct udp_file_socket *udp, struct uio *uio, uint32_t
 		pbuf_free(payload);
 		return -EFAULT;
 	}
-	const struct socket_options *options = &socket->options;
+	const struct socket_options *options = socket->options;
 	struct udp_send_options send = {
 		.ttl = options->ttl > 0 ? (uint8_t)options->ttl : 0,
 		.tos = options->tos,
@@ -206,7 +206,7 @@ static long receive_error(struct udp_file_socket *udp, struct message *message)
 	} extended;
 	_Static_assert(sizeof(extended) == 32, "struct sock_extended_err and the offender");
 	enum { ORIGIN_ICMP = 2, ICMP_UNREACHABLE = 3, CODE_HOST = 1, CODE_PORT = 3 };
-	int error = udp->socket.options.receive_errors ? udp_take_error(udp->udp) : 0;
+	int error = udp->socket.options->receive_errors ? udp_take_error(udp->udp) : 0;
 	if (!error)
 		return -EAGAIN;
 	struct socket_name remote;
@@ -253,7 +253,7 @@ static long receive_datagram(struct udp_file_socket *udp, struct message *messag
 		if (message->name)
 			inet_name_make(message->name, datagram.source);
 		if (message->control)
-			datagram_put_control(&udp->socket.options, message->control, &datagram);
+			datagram_put_control(udp->socket.options, message->control, &datagram);
 	}
 	if (!peek)
 		pbuf_free(datagram.payload);
@@ -322,9 +322,9 @@ static int udp_socket_set_option(struct socket *socket, int level, int name, con
 	if (level != SOL_SOCKET)
 		return -ENOPROTOOPT;
 	if (name == SO_RCVBUF || name == SO_RCVBUFFORCE)
-		udp_set_receive_buffer(udp, socket->options.receive_buffer);
+		udp_set_receive_buffer(udp, socket->options->receive_buffer);
 	if (name == SO_SNDBUF || name == SO_SNDBUFFORCE)
-		udp_set_send_buffer(udp, socket->options.send_buffer);
+		udp_set_send_buffer(udp, socket->options->send_buffer);
 	return 0;
 }
 

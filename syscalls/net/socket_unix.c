@@ -187,9 +187,16 @@ static int connect_stream(struct thread *thread, struct unix_socket *local,
 	struct unix_socket *server = unix_alloc(local->socket.type);
 	if (!server)
 		return -ENOMEM;
+	if (listener->socket.options->pass_credentials) { /* the only option that is inherited */
+		struct socket_options *options = socket_options_change(&server->socket);
+		if (!options) {
+			file_put(&server->socket.file);
+			return -ENOMEM;
+		}
+		options->pass_credentials = true;
+	}
 	connect_pair(local, server);
 	server->embryo = true;
-	server->socket.options.pass_credentials = listener->socket.options.pass_credentials;
 	server->name = unix_name_get(listener->name);
 	local->peer_name = unix_name_get(listener->name);
 	server->peer_name = unix_name_get(local->name);

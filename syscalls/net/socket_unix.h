@@ -73,7 +73,7 @@ static inline bool unix_queue_is_full(const struct unix_socket *local)
 }
 static inline bool unix_is_writable(const struct unix_socket *local)
 {
-	return local->account->charged * 4 <= local->socket.options.send_buffer;
+	return local->account->charged * 4 <= local->socket.options->send_buffer;
 }
 
 /* unix_name.c */

@@ -100,9 +100,9 @@ static long send_whole(struct thread *thread, struct unix_socket *local, struct 
                        struct message *message)
 {
 	uint64_t bytes = message->uio->remaining;
-	if (bytes + 32 > local->socket.options.send_buffer)
+	if (bytes + 32 > local->socket.options->send_buffer)
 		return -EMSGSIZE;
-	if (local->account->charged >= local->socket.options.send_buffer)
+	if (local->account->charged >= local->socket.options->send_buffer)
 		return -EAGAIN;
 	if (to != local && to->peer != local && unix_queue_is_full(to)) {
 		unix_wait_for_room(local, to);
@@ -159,7 +159,7 @@ static long send_stream(struct thread *thread, struct unix_socket *local, struct
 	const struct send_control *control = message->sent;
 	long sent = 0;
 	while (uio->remaining) {
-		if (local->account->charged >= local->socket.options.send_buffer)
+		if (local->account->charged >= local->socket.options->send_buffer)
 			return sent ? sent : -EAGAIN;
 		uint32_t bytes = uio->remaining < CHUNK_BYTES_MAX ? (uint32_t)uio->remaining
 		                                                  : CHUNK_BYTES_MAX;
@@ -217,7 +217,7 @@ static void put_control(struct thread *thread, struct unix_socket *local, struct
                         struct message *message)
 {
 	struct control_writer *writer = message->control;
-	if (writer && local->socket.options.pass_credentials)
+	if (writer && local->socket.options->pass_credentials)
 		control_put(writer, SOL_SOCKET, SCM_CREDENTIALS, &from->credentials,
 		            sizeof(from->credentials));
 	if (!from->rights)
@@ -310,7 +310,7 @@ static long receive_stream(struct thread *thread, struct unix_socket *local,
 	struct unix_message first = { .length = 0 };
 	while (uio->remaining && (node = list_first(&local->queue))) {
 		struct unix_message *from = list_entry(node, struct unix_message, link);
-		bool checked = local->socket.options.pass_credentials && message->control;
+		bool checked = local->socket.options->pass_credentials && message->control;
 		if (received && checked && !same_writer(from, &first))
 			break;
 		first.credentials = from->credentials;
