@@ -40,6 +40,9 @@ struct file_operations {
 	 * files that have one (updated by the caller), ignored by streams. */
 	long (*read)(struct file *file, struct uio *uio, uint64_t offset);
 	long (*write)(struct file *file, struct uio *uio, uint64_t offset);
+	/* As write, for bytes in memory that lives on: they are not copied but read as they are sent. Takes them all, and calls `release`
+	 * with the same arguments when it needs them no more; or fails (-EAGAIN, -ENOBUFS: write may do; ...) and calls nothing. NULL: no such way. */
+	int (*lend)(struct file *file, const void *bytes, size_t length, void (*release)(const void *bytes, size_t length));
 	/* Readiness now, POLL* bits, recomputed from state. NULL: always readable and writable. */
 	uint32_t (*poll)(struct file *file);
 	/* -ENOTTY when unknown. May not park. */

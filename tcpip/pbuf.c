@@ -64,6 +64,7 @@ struct pbuf_pool {
 /* Bytes of one pbuf with its room. Two small ones and one page one fill a 4 KiB slab. */
 static const uint32_t class_stride[PBUF_CLASSES] = {
 	[PBUF_SLICE] = sizeof(struct pbuf),
+	[PBUF_EXTERNAL] = sizeof(struct pbuf),
 	[PBUF_SMALL] = (POOL_BLOCK_BYTES - SLAB_HEADER_BYTES) / 2,
 	[PBUF_PAGE] = POOL_BLOCK_BYTES - SLAB_HEADER_BYTES,
 	[PBUF_UNIT] = (sizeof(struct pbuf) + PBUF_HEADROOM + PBUF_UNIT_PAYLOAD + 63) / 64 * 64,
@@ -71,8 +72,8 @@ static const uint32_t class_stride[PBUF_CLASSES] = {
 
 /* Preferred slab size per class, and what to fall back to when no block of that size is free. Seven
  * units share 512 KiB since one alone would waste nearly half of its 128 KiB. */
-static const uint32_t class_slab[PBUF_CLASSES] = { 4096, 4096, 4096, 512 << 10 };
-static const uint32_t class_slab_least[PBUF_CLASSES] = { 4096, 4096, 4096, 128 << 10 };
+static const uint32_t class_slab[PBUF_CLASSES] = { 4096, 4096, 4096, 4096, 512 << 10 };
+static const uint32_t class_slab_least[PBUF_CLASSES] = { 4096, 4096, 4096, 4096, 128 << 10 };
 
 _Static_assert(sizeof(struct pbuf) == 112, "36 slices fill a slab; 16-byte alignment of rooms");
 _Static_assert(sizeof(struct slab) <= SLAB_HEADER_BYTES, "slab header");
@@ -212,7 +213,7 @@ static bool class_refill(struct pbuf_pool *pool, enum pbuf_class class_)
 		p->pool = pool;
 		p->class_ = (uint8_t)class_;
 		p->reserved = (uint16_t)i;
-		if (class_ != PBUF_SLICE) {
+		if (class_ > PBUF_EXTERNAL) {
 			p->block = (uint8_t *)(p + 1);
 			p->block_bytes = stride - (uint32_t)sizeof(*p);
 		}
@@ -286,13 +287,47 @@ struct pbuf *pbuf_slice(struct pbuf *of, uint32_t offset, uint32_t length)
 	return p;
 }
 
+struct pbuf *pbuf_external(struct pbuf_pool *pool, const void *bytes, uint32_t length,
+                           pbuf_release *release)
+{
+	if (!class_prepare(pool, PBUF_EXTERNAL))
+		return NULL;
+	struct pbuf *p = class_pop(pool, PBUF_EXTERNAL);
+	p->block = (uint8_t *)(uintptr_t)bytes;
+	p->block_bytes = length;
+	p->data = p->block;
+	p->length = p->packet_length = length;
+	p->release = release;
+	return p;
+}
+
+static void nothing_to_release(const void *bytes, size_t length)
+{
+	(void)bytes;
+	(void)length;
+}
+
+void pbuf_external_drop(struct pbuf *external)
+{
+	external->release = nothing_to_release;
+	pbuf_free(external);
+}
+
+static inline void storage_put(struct pbuf *pbuf)
+{
+	if (pbuf->class_ == PBUF_SLICE)
+		pbuf_free(pbuf->owner);
+	else
+		pbuf->release(pbuf->block, pbuf->block_bytes);
+}
+
 void pbuf_free(struct pbuf *packet)
 {
 	while (packet && --packet->refs == 0) {
 		struct pbuf *next = packet->next;
 		struct size_class *size_class = &packet->pool->classes[packet->class_];
-		if (packet->class_ == PBUF_SLICE)
-			pbuf_free(packet->owner);
+		if (packet->class_ <= PBUF_EXTERNAL)
+			storage_put(packet);
 		size_class->live--;
 		free_list_push(size_class, packet, class_stride[packet->class_]);
 		packet = next;

@@ -4,7 +4,8 @@
  * A pbuf is one contiguous piece of a packet together with the storage it lies in: the struct, then headroom, data and
  * tailroom in one block of a fixed class. Packets of several pieces are chains through `next`. A "slice" is a pbuf without
  * storage of its own that refers to bytes of another (its `owner`), which it keeps alive: so TCP sends part of a unit, or
- * retransmits it, without a copy.
+ * retransmits it, without a copy. An "external" pbuf's storage is memory of someone else, which is only read, and is told
+ * to its `release` function when the last reference is gone: so files go out without a copy.
  *
  * Ownership: a function that takes a pbuf takes the caller's reference unless it says otherwise; pbuf_free drops one
  * reference of every pbuf of the chain up to the first that is still referenced elsewhere. Storage may be read by a device while
@@ -22,8 +23,12 @@
 
 struct pbuf_pool;
 
+/* Nobody reads these bytes any more. */
+typedef void pbuf_release(const void *bytes, size_t length);
+
 enum pbuf_class {
 	PBUF_SLICE, /* struct only: data belongs to `owner` */
+	PBUF_EXTERNAL, /* struct only: `block` is not the pool's */
 	PBUF_SMALL, /* one MSS with all headers: control segments, datagrams, small writes (2 KiB block) */
 	PBUF_PAGE,  /* receive buffers (4 KiB block) */
 	PBUF_UNIT,  /* transmit units: 64 KiB of payload plus headroom (PBUF_UNIT_PAYLOAD) */
@@ -56,7 +61,10 @@ struct pbuf {
 	uint8_t *block;        /* storage: [block, block + block_bytes) ; NULL for slices */
 	uint32_t block_bytes;
 	uint32_t refs;
-	struct pbuf *owner; /* slices: the pbuf whose storage this one reads */
+	union {
+		struct pbuf *owner;    /* slices: the pbuf whose storage this one reads */
+		pbuf_release *release; /* external ones */
+	};
 	struct pbuf_pool *pool;
 	/* Metadata of the packet, valid in its first pbuf. */
 	uint16_t csum_start;  /* bytes from `data` of the frame (Ethernet header included) to the transport header */
@@ -100,6 +108,12 @@ void pbuf_pool_inject_failures(struct pbuf_pool *pool, bool (*fail)(void *contex
 struct pbuf *pbuf_alloc(struct pbuf_pool *pool, enum pbuf_class class_, uint32_t headroom);
 /* A view of [offset, offset+length) of `of` (or of its owner); takes a reference of its own. NULL when exhausted. */
 struct pbuf *pbuf_slice(struct pbuf *of, uint32_t offset, uint32_t length);
+/* A view of memory outside the pool, which must stay until `release` is called with these very arguments. Packets are made of
+ * slices of it: it has no room for headers and must not be given to a driver itself. NULL when exhausted (nothing is released). */
+struct pbuf *pbuf_external(struct pbuf_pool *pool, const void *bytes, uint32_t length,
+                           pbuf_release *release);
+/* Frees an external pbuf that nothing else refers to, without a call of its release function. */
+void pbuf_external_drop(struct pbuf *external);
 void pbuf_free(struct pbuf *packet);
 static inline struct pbuf *pbuf_ref(struct pbuf *pbuf)
 {

@@ -156,7 +156,7 @@ struct tcp_unit {
 	uint32_t length;   /* bytes written */
 	uint32_t capacity; /* bytes that may be written; == length for foreign buffers */
 	struct tcp_seq sequence;
-	uint32_t held; /* of the pool; 0 for foreign buffers */
+	uint32_t held; /* of the pool */
 	bool foreign;
 };
 

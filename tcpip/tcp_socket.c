@@ -4,6 +4,7 @@
 
 #define UNIT_DESCRIPTOR_BYTES 64 /* struct tcp_unit, in front of the headroom */
 #define UNIT_HEADROOM         (UNIT_DESCRIPTOR_BYTES + PBUF_HEADROOM)
+#define FOREIGN_HELD_BYTES    512 /* of the pool: the slices of a buffer taken by reference */
 
 _Static_assert(sizeof(struct tcp_unit) <= UNIT_DESCRIPTOR_BYTES, "descriptor fits");
 
@@ -231,6 +232,9 @@ int tcp_send_pbuf(struct tcp_connection *c, struct pbuf *data, bool more)
 	int error = send_check(c);
 	if (error)
 		return error;
+	uint64_t want = FOREIGN_HELD_BYTES;
+	if (send_memory_is_short(c, &want))
+		return -ENOBUFS;
 	struct list units;
 	list_init(&units);
 	struct tcp_seq sequence = c->write_seq;
@@ -250,7 +254,9 @@ int tcp_send_pbuf(struct tcp_connection *c, struct pbuf *data, bool more)
 			                   .length = slice->length,
 			                   .capacity = slice->length,
 			                   .sequence = sequence,
+			                   .held = FOREIGN_HELD_BYTES,
 			                   .foreign = true };
+		c->tcp->send_held += unit->held;
 		sequence = seq_add(sequence, slice->length);
 		list_push_back(&units, &unit->link);
 	}
@@ -259,6 +265,7 @@ int tcp_send_pbuf(struct tcp_connection *c, struct pbuf *data, bool more)
 	if (error) {
 		while ((first = list_pop_front(&units)) != NULL) {
 			struct tcp_unit *unit = list_entry(first, struct tcp_unit, link);
+			c->tcp->send_held -= unit->held;
 			pbuf_free(unit->buffer);
 			tcp_free(c->tcp, unit, sizeof(*unit));
 		}

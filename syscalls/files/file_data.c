@@ -80,6 +80,48 @@ const void *file_data_peek(const struct file_data *data, uint64_t offset, uint64
 	return at;
 }
 
+static bool is_hole(const void *at)
+{
+	return ((uintptr_t)at & ~PAGE_MASK) == (uintptr_t)zero_page;
+}
+
+/* The first and the last page of a run of bytes. */
+static struct page *first_page(const void *bytes)
+{
+	return page_of((const void *)((uintptr_t)bytes & ~PAGE_MASK));
+}
+
+static struct page *last_page(const void *bytes, size_t length)
+{
+	return first_page((const uint8_t *)bytes + length - 1);
+}
+
+const void *file_data_hold(const struct file_data *data, uint64_t offset, uint64_t most,
+                           uint64_t *run_bytes)
+{
+	uint64_t run, more;
+	const uint8_t *at = file_data_peek(data, offset, &run);
+	if (!at || is_hole(at))
+		return NULL;
+	while (run < most) {
+		const uint8_t *next = file_data_peek(data, offset + run, &more);
+		if (next != at + run || is_hole(next))
+			break;
+		run += more;
+	}
+	*run_bytes = run < most ? run : most;
+	for (struct page *page = first_page(at); page <= last_page(at, *run_bytes); page++)
+		page_get(page);
+	return at;
+}
+
+void file_data_release(const void *bytes, size_t length)
+{
+	struct page *last = last_page(bytes, length);
+	for (struct page *page = first_page(bytes); page <= last; page++)
+		page_put(page);
+}
+
 long file_data_read(struct file_data *data, struct uio *uio, uint64_t offset)
 {
 	uint64_t done = 0, run;

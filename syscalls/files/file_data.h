@@ -35,6 +35,12 @@ int file_data_zero(struct file_data *data, uint64_t offset, uint64_t bytes);
 /* The run of bytes at `offset` that lies together in memory, at least one byte, at most what is
  * left of the file. NULL at the end. Valid until the file changes. */
 const void *file_data_peek(const struct file_data *data, uint64_t offset, uint64_t *run_bytes);
+/* As file_data_peek, for at most `most` bytes, across pages that lie together; and none of it goes
+ * until file_data_release is called with what was returned: the file may be truncated or removed
+ * meanwhile. Writing to it may show. NULL: a hole, or the end. */
+const void *file_data_hold(const struct file_data *data, uint64_t offset, uint64_t most,
+                           uint64_t *run_bytes);
+void file_data_release(const void *bytes, size_t length);
 /* The first offset >= `offset` with data (hole: without), for SEEK_DATA and SEEK_HOLE. */
 uint64_t file_data_seek(const struct file_data *data, uint64_t offset, bool hole);
 /* Memory that the file's own pages take (archive pages in place don't count as taken, but do count

@@ -12,6 +12,7 @@
 #define TRANSFER_ORDER 2
 #define TRANSFER_MAX   0x7ffff000ull
 #define TRANSFER_TURN  (1024 * 1024) /* bytes that one run to completion may move */
+#define LEND_MOST      (256 * 1024)  /* bytes lent at once: what is sent beyond the send buffer */
 
 /*
  * The state of a transfer. Regular files are sent straight from their pages; other sources (pipes,
@@ -31,10 +32,15 @@ struct transfer {
 
 static long transfer_resume(struct thread *thread, uint32_t reasons);
 
+static bool is_memory_file(const struct file *file)
+{
+	return file->node && node_is_regular(file->node);
+}
+
 /* A run of bytes to write: 0 at the end of the source, negative errno. */
 static long source_run(struct transfer *transfer, const char **at, uint64_t *run)
 {
-	if (transfer->in->node && node_is_regular(transfer->in->node)) {
+	if (is_memory_file(transfer->in)) {
 		*at = file_data_peek(&transfer->in->node->data, transfer->in_offset, run);
 		return *at ? 1 : 0;
 	}
@@ -68,6 +74,40 @@ static void source_consume(struct transfer *transfer, uint64_t bytes)
 	transfer->done += bytes;
 }
 
+/* Bytes of a file that fill a page and more are not copied if the destination can do without.
+ * 0: not in this way. */
+static long lend_run(struct transfer *transfer)
+{
+	const struct file_operations *operations = transfer->out->operations;
+	if (!operations->lend || transfer->remaining < PAGE_SIZE || !is_memory_file(transfer->in))
+		return 0;
+	uint64_t most = transfer->remaining < LEND_MOST ? transfer->remaining : LEND_MOST, run;
+	const void *at = file_data_hold(&transfer->in->node->data, transfer->in_offset, most, &run);
+	if (!at)
+		return 0;
+	int error = run < PAGE_SIZE ? -ENOBUFS
+	                            : operations->lend(transfer->out, at, run, file_data_release);
+	if (!error)
+		return (long)run;
+	file_data_release(at, run);
+	return error == -ENOBUFS ? 0 : error;
+}
+
+static long copy_run(struct transfer *transfer)
+{
+	const char *at;
+	uint64_t run;
+	struct uio uio;
+	long result = source_run(transfer, &at, &run);
+	if (result <= 0)
+		return result;
+	if (run > transfer->remaining)
+		run = transfer->remaining;
+	uio_init_kernel(&uio, (char *)(uintptr_t)at, run);
+	transfer->waits_for_out = true;
+	return transfer->out->operations->write(transfer->out, &uio, transfer->out_offset);
+}
+
 /* Until it is complete (1), has to wait (-EAGAIN, with waits_for_out set), has had its turn
  * (-EINPROGRESS) or fails. */
 static long transfer_run(struct thread *thread, struct transfer *transfer)
@@ -76,19 +116,12 @@ static long transfer_run(struct thread *thread, struct transfer *transfer)
 	while (transfer->remaining) {
 		if (transfer->done >= turn_ends)
 			return -EINPROGRESS;
-		const char *at;
-		uint64_t run;
-		struct uio uio;
 		transfer->waits_for_out = false;
-		long result = source_run(transfer, &at, &run);
-		if (result <= 0)
-			return result == 0 ? 1 : result;
-		if (run > transfer->remaining)
-			run = transfer->remaining;
-		uio_init_kernel(&uio, (char *)(uintptr_t)at, run);
-		transfer->waits_for_out = true;
-		long wrote =
-		        transfer->out->operations->write(transfer->out, &uio, transfer->out_offset);
+		long wrote = lend_run(transfer);
+		if (wrote)
+			transfer->waits_for_out = true;
+		else
+			wrote = copy_run(transfer);
 		if (wrote == -EPIPE)
 			signal_send_pipe(thread);
 		if (wrote <= 0)

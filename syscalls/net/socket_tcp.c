@@ -278,6 +278,20 @@ static long tcp_write(struct file *file, struct uio *uio, uint64_t offset)
 	return tcp_send_bytes(tcp_socket_of(socket_of(file)), uio, false);
 }
 
+static int tcp_lend(struct file *file, const void *bytes, size_t length, pbuf_release *release)
+{
+	struct tcp_socket *tcp = tcp_socket_of(socket_of(file));
+	struct pbuf *data =
+	        pbuf_external(stack_pool(net_stack(this_hart())), bytes, (uint32_t)length, release);
+	if (!data)
+		return -ENOBUFS;
+	int error = tcp_send_pbuf(tcp->connection, data, false);
+	if (!error)
+		return 0;
+	pbuf_external_drop(data);
+	return error == -ENOBUFS ? error : (int)send_error(tcp, error);
+}
+
 static long tcp_socket_send(struct thread *thread, struct socket *socket, struct message *message)
 {
 	(void)thread;
@@ -484,6 +498,7 @@ static const struct file_operations tcp_file_operations = {
 	.kind = "tcp",
 	.read = tcp_read,
 	.write = tcp_write,
+	.lend = tcp_lend,
 	.poll = tcp_poll,
 	.ioctl = socket_ioctl,
 	.status = socket_status,

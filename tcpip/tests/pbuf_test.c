@@ -67,8 +67,11 @@ static void check_bytes(const struct pbuf *p, uint8_t first)
 static void test_classes(void)
 {
 	struct pbuf_pool *pool = pool_create(16 << 20);
-	static const uint32_t least[PBUF_CLASSES] = { 0, 1514 + PBUF_HEADROOM, 3072 + PBUF_HEADROOM,
-		                                      PBUF_UNIT_PAYLOAD + PBUF_HEADROOM };
+	static const uint32_t least[PBUF_CLASSES] = {
+		[PBUF_SMALL] = 1514 + PBUF_HEADROOM,
+		[PBUF_PAGE] = 3072 + PBUF_HEADROOM,
+		[PBUF_UNIT] = PBUF_UNIT_PAYLOAD + PBUF_HEADROOM,
+	};
 	for (int c = PBUF_SMALL; c < PBUF_CLASSES; c++) {
 		struct pbuf *p = pbuf_alloc(pool, c, PBUF_HEADROOM);
 		CHECK(p);
@@ -261,8 +264,45 @@ static void test_pull_up(void)
 	pool_destroy(pool);
 }
 
+static const void *released;
+static size_t released_bytes;
+static int releases;
+
+static void note_release(const void *bytes, size_t length)
+{
+	released = bytes;
+	released_bytes = length;
+	releases++;
+}
+
+static void test_external(void)
+{
+	struct pbuf_pool *pool = pool_create(1 << 20);
+	static const uint8_t memory[100] = { 1, 2, 3 };
+	struct pbuf *external = pbuf_external(pool, memory, sizeof(memory), note_release);
+	CHECK(external);
+	CHECK_EQ(external->length, 100);
+	CHECK_EQ(pbuf_headroom(external), 0);
+	CHECK_EQ(pbuf_tailroom(external), 0);
+	struct pbuf *slice = pbuf_slice(external, 10, 50), *other = pbuf_slice(slice, 5, 5);
+	CHECK_EQ(other->data == memory + 15, true);
+	pbuf_free(external);
+	pbuf_free(slice);
+	CHECK_EQ(releases, 0);
+	CHECK(!pbuf_pool_destroy(pool));
+	pbuf_free(other);
+	CHECK_EQ(releases, 1);
+	CHECK_EQ(released == memory, true);
+	CHECK_EQ(released_bytes, 100);
+	external = pbuf_external(pool, memory, 50, note_release);
+	pbuf_external_drop(external);
+	CHECK_EQ(releases, 1);
+	pool_destroy(pool);
+}
+
 int main(void)
 {
+	test_external();
 	test_classes();
 	test_many();
 	test_cap();
