@@ -6,6 +6,7 @@ with any colour vision tell apart; nothing is told by colour alone.
 """
 
 import dataclasses
+import functools
 import html
 import io
 import itertools
@@ -19,7 +20,8 @@ matplotlib.use("svg")
 import matplotlib.figure  # noqa: E402
 import matplotlib.patches  # noqa: E402
 import matplotlib.ticker  # noqa: E402
-from matplotlib.textpath import TextPath  # noqa: E402
+from matplotlib.font_manager import FontProperties  # noqa: E402
+from matplotlib.textpath import text_to_path  # noqa: E402
 
 import figures  # noqa: E402
 
@@ -93,9 +95,10 @@ def colour(role):
     return COLOURS[role][0]
 
 
+@functools.lru_cache(maxsize=None)
 def text_inches(text, size=SIZE):
     """How wide a text is drawn."""
-    return TextPath((0, 0), text, size=size).get_extents().width / 72 if text.strip() else 0
+    return text_to_path.get_text_width_height_descent(text, FontProperties(size=size), False)[0] / 72
 
 
 class Canvas:
