@@ -101,6 +101,13 @@ def text_inches(text, size=SIZE):
     return text_to_path.get_text_width_height_descent(text, FontProperties(size=size), False)[0] / 72
 
 
+def fitting(text, inches, size=SIZE):
+    """A text, cut to a width."""
+    while text_inches(text, size) > inches and len(text) > 8:
+        text = text[:-3].rstrip(" …,") + " …"
+    return text
+
+
 class Canvas:
     """A figure of a given width with a title over axes that are placed in inches from the top left."""
 
@@ -169,7 +176,7 @@ def rows_canvas(width, title, labels, row_height, right, head=0.0):
     for index, label in enumerate(labels):
         centres.append(index * row + (0.22 if narrow else 0.02) + (row_height - 0.04) / 2)
         if narrow:
-            axes.text(0, index * row + 0.11, label, transform=axes.get_yaxis_transform(), va="center", size=SIZE - 0.5, bbox=OVER_LINES)
+            axes.text(0, index * row + 0.11, fitting(label, width - left - 0.1, SIZE - 0.5), transform=axes.get_yaxis_transform(), va="center", size=SIZE - 0.5, bbox=OVER_LINES)
         else:
             axes.text(-0.08 / (width - left - right), centres[-1], label, transform=axes.get_yaxis_transform(), ha="right", va="center")
     return canvas, axes, centres
@@ -363,9 +370,7 @@ def end_labels(axes, ends):
 
 def panel_title(axes, text, inches):
     """A panel's name, cut to its width."""
-    while text_inches(text, SIZE) > inches and len(text) > 8:
-        text = text[:-3].rstrip(" …,") + " …"
-    axes.set_title(text, loc="left", size=SIZE, x=-0.08)
+    axes.annotate(fitting(text, inches), (0, 1), xycoords="axes fraction", xytext=(-38, 7), textcoords="offset points", size=SIZE, annotation_clip=False)
 
 
 def draw_distributions(width, title, entries):

@@ -27,15 +27,16 @@ h2{font-size:1.2rem;margin:2.2rem 0 .4rem;border-bottom:1px solid var(--grid);pa
 p{margin:.4rem 0 .8rem;max-width:52rem}
 .muted,caption{color:var(--muted)}
 .scroll{overflow-x:auto;margin:0 0 1rem}
-table{border-collapse:collapse;font-size:.86rem;width:100%}
-th,td{padding:.28rem .5rem;text-align:right;vertical-align:top;border-bottom:1px solid var(--grid);white-space:nowrap;
+table{border-collapse:collapse;font-size:.82rem;width:100%}
+th,td{padding:.28rem .36rem;text-align:right;vertical-align:top;border-bottom:1px solid var(--grid);white-space:nowrap;
 font-variant-numeric:tabular-nums}
 th{background:var(--soft);white-space:normal;vertical-align:bottom;font-weight:600}
 .l{text-align:left;white-space:normal}
-td.l:first-child{min-width:12rem}
+td.l:first-child{min-width:10rem}
 .good{color:var(--good);font-weight:600;white-space:nowrap}
 .bad{color:var(--bad);font-weight:600;white-space:nowrap}
-td.detail{min-width:14rem}
+td.detail{min-width:12rem}
+.kept{white-space:nowrap}
 figure{margin:1rem 0 1.4rem}
 svg{width:100%;height:auto;display:block}
 .narrow{display:none}
@@ -43,7 +44,7 @@ svg{width:100%;height:auto;display:block}
 @media print{body{max-width:none;padding:0;font-size:10pt}table{font-size:7.5pt}.scroll{overflow:visible}th,td{padding:.12rem .25rem}
 td.l:first-child,td.detail{min-width:0}tr{break-inside:avoid}h2{break-after:avoid}.wide{display:block}.narrow{display:none}}
 """
-GOOD, BAD, LEFT, DETAIL = "good", "bad", "l", "l detail"
+GOOD, BAD, LEFT, KEPT, DETAIL = "good", "bad", "l", "l kept", "l detail"  # KEPT: in one line
 
 
 @dataclasses.dataclass
@@ -73,7 +74,7 @@ def entries_of(results, cases):
 
 def range_text(spread):
     """Lowest to highest."""
-    return f"{figures.number(spread.lowest)} to {figures.number(spread.highest)}" if spread else "–"
+    return f"{figures.number(spread.lowest)}–{figures.number(spread.highest)}" if spread else "–"
 
 
 def reached_text(verdict):
@@ -90,7 +91,7 @@ def verdict_table(verdicts):
     rows = [[verdict.title, (verdict.verdict, classes.get(verdict.verdict, LEFT)), reached_text(verdict),
              f"{signs.get(verdict.relation, verdict.relation)} {figures.number(verdict.limit)}", verdict.figure, verdict.detail]
             for verdict in verdicts]
-    columns = [("case or rule", LEFT), ("verdict", LEFT), ("reached", ""), ("bar", ""), ("figure", LEFT), ("remark", DETAIL)]
+    columns = [("case or rule", LEFT), ("verdict", LEFT), ("reached", ""), ("bar", ""), ("figure", KEPT), ("remark", DETAIL)]
     return Table("Bars", "What each figure must reach. The last two hold for all cases at once.", columns, rows)
 
 
@@ -105,14 +106,15 @@ def rate_table(entries):
                entry.case.unit + (" (less is better)" if entry.case.lower_is_better else "")]
         for system in SYSTEMS:
             rate = entry.of(system).rate
-            row += [figures.number(rate.median if rate else None), range_text(rate), str(rate.runs) if rate else "–"]
-        row.append(entry.case.name)
+            row += [figures.number(rate.median if rate else None), range_text(rate)]
+        runs = {entry.of(system).rate.runs for system in SYSTEMS if entry.of(system).rate}
+        row += [" and ".join(str(number) for number in sorted(runs)), (entry.case.name, KEPT)]
         rows.append(row)
     columns = [("case", LEFT), ("times better", ""), ("unit", LEFT)]
     for system in SYSTEMS:
-        columns += [(NAMES[system], ""), ("lowest to highest", ""), ("runs", "")]
+        columns += [(NAMES[system], ""), ("lowest to highest", "")]
     about = "Medians over the runs, with the lowest and the highest. Times better: above 1 Hartloop is ahead of Linux."
-    return Table("Rate", about, [*columns, ("name for hl perf", LEFT)], rows, ("ratios", "sizes"))
+    return Table("Rate", about, [*columns, ("runs", ""), ("name for hl perf", LEFT)], rows, ("ratios", "sizes"))
 
 
 def latency_table(entries):

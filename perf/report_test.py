@@ -158,7 +158,7 @@ class PageTest(unittest.TestCase):
 
     def test_figures_in_the_tables(self):
         summary = self.texts["report.md"]
-        self.assertIn("| b | 2.82× | requests/s | 310 | 300 to 320 | 3 | 110 | 100 to 120 | 3 | b |", summary)
+        self.assertIn("| b | 2.82× | requests/s | 310 | 300–320 | 110 | 100–120 | 3 | b |", summary)
         self.assertIn("| b | 0.25 | 5 | 10 | – | 20 | 40 | – |", summary)
         self.assertIn("| b | request | 10 | 2,000 | 2 | 10 | 20,000 | 2 | 10 |", summary)
         self.assertIn("| b | request | 0.5 | 0.5 | 0.25 | 0.25 | – | – |", summary)
