@@ -385,26 +385,28 @@ static void test_inherited_options(void)
 	struct sockaddr_in where;
 	int door = listener(&where, 5), plain = socket(AF_INET, SOCK_STREAM, 0), fds[3], clients[3];
 	EQ(set(door, SOL_SOCKET, SO_PRIORITY, 5), 0);
+	EQ(set(door, SOL_SOCKET, SO_KEEPALIVE, 1), 0);
 	EQ(set(door, IPPROTO_IP, IP_TTL, 33), 0);
 	for (int i = 0; i < 3; i++) {
 		clients[i] = socket(AF_INET, SOCK_STREAM, 0);
 		EQ(connect(clients[i], (struct sockaddr *)&where, sizeof(where)), 0);
 		fds[i] = accept(door, NULL, NULL);
-		EQ(option(fds[i], SOL_SOCKET, SO_PRIORITY), 5);
+		EQ(option(fds[i], SOL_SOCKET, SO_PRIORITY), 0);
+		EQ(option(fds[i], SOL_SOCKET, SO_KEEPALIVE), 1);
 		EQ(option(fds[i], IPPROTO_IP, IP_TTL), 33);
 	}
 	EQ(set(fds[0], SOL_SOCKET, SO_PRIORITY, 1), 0);
-	EQ(set(door, SOL_SOCKET, SO_PRIORITY, 2), 0);
+	EQ(set(door, SOL_SOCKET, SO_KEEPALIVE, 0), 0);
 	EQ(set(fds[1], IPPROTO_IP, IP_TTL, 44), 0);
 	close(door);
 	EQ(option(fds[0], SOL_SOCKET, SO_PRIORITY), 1);
-	EQ(option(fds[1], SOL_SOCKET, SO_PRIORITY), 5);
-	EQ(option(fds[2], SOL_SOCKET, SO_PRIORITY), 5);
+	EQ(option(fds[1], SOL_SOCKET, SO_PRIORITY), 0);
+	EQ(option(fds[0], SOL_SOCKET, SO_KEEPALIVE), 1);
+	EQ(option(fds[2], SOL_SOCKET, SO_KEEPALIVE), 1);
 	EQ(option(fds[0], IPPROTO_IP, IP_TTL), 33);
 	EQ(option(fds[1], IPPROTO_IP, IP_TTL), 44);
 	EQ(option(fds[2], IPPROTO_IP, IP_TTL), 33);
-	EQ(option(plain, SOL_SOCKET, SO_PRIORITY), 0);
-	EQ(option(clients[0], SOL_SOCKET, SO_PRIORITY), 0);
+	EQ(option(plain, SOL_SOCKET, SO_KEEPALIVE), 0);
 	for (int i = 0; i < 3; i++) {
 		close(fds[i]);
 		close(clients[i]);

@@ -185,6 +185,18 @@ static int tcp_socket_connect(struct thread *thread, struct socket *socket,
 	return -EINPROGRESS;
 }
 
+/* All but the priority, as on Linux. False: no memory. */
+static bool inherit_options(struct socket *socket, const struct socket *listener)
+{
+	socket_options_inherit(socket, listener);
+	if (!listener->options->priority)
+		return true;
+	struct socket_options *own = socket_options_change(socket);
+	if (own)
+		own->priority = 0;
+	return own != NULL;
+}
+
 static int tcp_socket_accept(struct socket *listener, struct socket **out)
 {
 	struct tcp_socket *from = tcp_socket_of(listener);
@@ -197,15 +209,15 @@ static int tcp_socket_accept(struct socket *listener, struct socket **out)
 	struct tcp_socket *tcp = tcp_socket_alloc();
 	if (!tcp)
 		return -ENOMEM;
-	tcp->connection = tcp_accept(from->connection);
+	bool inherits = inherit_options(&tcp->socket, listener);
+	tcp->connection = inherits ? tcp_accept(from->connection) : NULL;
 	if (!tcp->connection) {
 		socket_fini(&tcp->socket);
 		heap_free(tcp);
-		return -EAGAIN;
+		return inherits ? -EAGAIN : -ENOMEM;
 	}
 	tcp_set_event(tcp->connection, tcp_socket_event, tcp);
 	tcp->progress = TCP_SOCKET_CONNECTED;
-	socket_options_inherit(&tcp->socket, listener);
 	*out = &tcp->socket;
 	return 0;
 }
