@@ -33,6 +33,7 @@ CLASSES = ("user", "kernel", "firmware")
 RATIO_TICKS = (0.1, 0.2, 0.5, 0.8, 1, 1.2, 1.5, 2, 3, 5, 10, 20, 50, 100, 200, 500, 1000)
 ROWS, PANELS = 20, 12  # in one plot, at most
 TICK_PERCENTILES = (50, 90, 99, 99.9, 99.99)
+RARITY_MOST, RARITY_STEP = 4, 0.02  # of distributions: 1 of 10 ** 4
 
 # role: (stand-in, light, dark)
 COLOURS = {
@@ -176,7 +177,8 @@ def rows_canvas(width, title, labels, row_height, right, head=0.0):
     for index, label in enumerate(labels):
         centres.append(index * row + (0.22 if narrow else 0.02) + (row_height - 0.04) / 2)
         if narrow:
-            axes.text(0, index * row + 0.11, fitting(label, width - left - 0.1, SIZE - 0.5), transform=axes.get_yaxis_transform(), va="center", size=SIZE - 0.5, bbox=OVER_LINES)
+            axes.text(0, index * row + 0.11, fitting(label, width - left - 0.1, SIZE - 0.5), transform=axes.get_yaxis_transform(),
+                      va="center", size=SIZE - 0.5, bbox=OVER_LINES)
         else:
             axes.text(-0.08 / (width - left - right), centres[-1], label, transform=axes.get_yaxis_transform(), ha="right", va="center")
     return canvas, axes, centres
@@ -334,13 +336,16 @@ def latencies(entries):
 
 
 def distribution(histogram):
-    """A histogram as points: (share of requests that were slower, bound)."""
+    """A histogram as points of a line: (how rare: -log10 of the share that is not faster, bound), no more than the eye tells apart."""
     total, seen, points = sum(count for _, count in histogram), 0, []
     for bound, count in histogram:
         if count:
-            points.append(((total - seen) / total, bound))
+            rarity = -math.log10((total - seen) / total)
+            if not points or rarity - points[-1][0] >= RARITY_STEP:
+                points.append((rarity, bound))
             seen += count
-    return points, total
+            slowest = bound
+    return points + [(min(RARITY_MOST, math.log10(total)), slowest)] if points else []
 
 
 def panels(width, title, count, height):
@@ -370,7 +375,8 @@ def end_labels(axes, ends):
 
 def panel_title(axes, text, inches):
     """A panel's name, cut to its width."""
-    axes.annotate(fitting(text, inches), (0, 1), xycoords="axes fraction", xytext=(-38, 7), textcoords="offset points", size=SIZE, annotation_clip=False)
+    axes.annotate(fitting(text, inches), (0, 1), xycoords="axes fraction", xytext=(-38, 7), textcoords="offset points", size=SIZE,
+                  annotation_clip=False)
 
 
 def draw_distributions(width, title, entries):
@@ -378,18 +384,16 @@ def draw_distributions(width, title, entries):
     for entry, axes in zip(entries, all_axes):
         ends = []
         axes.set_yscale("log")
-        axes.set_xlim(0, 4)
+        axes.set_xlim(0, RARITY_MOST)
         for system in SYSTEMS:
-            points, total = distribution(entry.of(system).histogram_us)
+            points = [point for point in distribution(entry.of(system).histogram_us) if point[0] <= RARITY_MOST]
             if not points:
                 continue
-            xs = [-math.log10(share) for share, _ in points] + [min(4, math.log10(total))]
-            ys = [bound for _, bound in points] + [points[-1][1]]
+            xs, ys = zip(*points)
             axes.plot(xs, ys, color=colour(system), linewidth=1.8, drawstyle="steps-post", linestyle="-" if system == "hartloop" else "--")
-            ends.append((system, max(y for x, y in zip(xs, ys) if x <= 4)))
-        ticks = [percentile for percentile in TICK_PERCENTILES]
-        axes.set_xticks([-math.log10(1 - percentile / 100) for percentile in ticks], [f"{percentile:g} %" for percentile in ticks],
-                        size=SIZE - 1.5)
+            ends.append((system, max(ys)))
+        axes.set_xticks([-math.log10(1 - percentile / 100) for percentile in TICK_PERCENTILES],
+                        [f"{percentile:g} %" for percentile in TICK_PERCENTILES], size=SIZE - 1.5)
         axes.grid(True)
         plain_log_axis(axes.yaxis, microseconds)
         low, high = (math.log10(limit) for limit in axes.get_ylim())

@@ -44,6 +44,7 @@ svg{width:100%;height:auto;display:block}
 @media print{body{max-width:none;padding:0;font-size:10pt}table{font-size:7.5pt}.scroll{overflow:visible}th,td{padding:.12rem .25rem}
 td.l:first-child,td.detail{min-width:0}tr{break-inside:avoid}h2{break-after:avoid}.wide{display:block}.narrow{display:none}}
 """
+PAIR = r"\[\s+([-+.\de]+),\s+([-+.\de]+)\s+\]"  # of a histogram, as json.dumps breaks it
 GOOD, BAD, LEFT, KEPT, DETAIL = "good", "bad", "l", "l kept", "l detail"  # KEPT: in one line
 
 
@@ -306,7 +307,7 @@ def write_files(directory, title, sentences, tables, drawn, raw):
     names = {name: f"{name}.svg" for name in drawn}
     files = {"report.html": html_page(title, sentences, tables, drawn),
              "report.md": markdown_page(title, sentences, tables, drawn, names),
-             "results.json": json.dumps(raw, indent=1, default=plain) + "\n"}
+             "results.json": re.sub(PAIR, r"[\1, \2]", json.dumps(raw, indent=1, default=plain)) + "\n"}
     files.update({names[name]: plots.file(plot) for name, plot in drawn.items()})
     for name, text in files.items():
         with open(os.path.join(directory, name), "w", encoding="utf-8") as file:
