@@ -222,14 +222,9 @@ static void start_boot_hart(uint64_t hartid)
 
 static void report(void)
 {
-	struct memory_statistics memory;
-	memory_read_statistics(&memory);
 	log_info("hart %lu of %u, %lu MiB of memory, image at %lx, sbi %x, cpu %x",
 	         boot_hart.hartid, hart_count, boot_information.memory_bytes >> 20,
 	         boot_information.image_physical, sbi_extensions, cpu_features);
-	log_info("%lu KiB in use before the first program",
-	         (memory.kernel_pages + memory.total_pages - memory.free_pages) << PAGE_SHIFT >>
-	                 10);
 }
 
 _Noreturn void boot_main(uint64_t hartid, uint64_t dtb_physical, uint64_t entry_time,

@@ -2,6 +2,7 @@
 
 import fnmatch
 
+import cases_boot
 import cases_bulk
 import cases_echo
 import cases_inside
@@ -11,7 +12,7 @@ import cases_nginx
 import cases_redis
 
 CASES = (*cases_redis.CASES, *cases_memcached.CASES, *cases_nginx.CASES, *cases_iperf3.CASES, *cases_bulk.CASES,
-         *cases_echo.CASES, *cases_inside.CASES)
+         *cases_echo.CASES, *cases_inside.CASES, *cases_boot.CASES)
 
 
 class UnknownCase(Exception):

@@ -59,6 +59,10 @@ if [ -n "$address" ]; then
     $b ip route add default via ${address#*,}
 fi
 $b ping -c 1 -W 1 ${address#*,} >/dev/null 2>&1
+while read name amount unit; do
+    case $name in MemFree:) free=$amount ;; Cached:) cached=$amount ;; esac
+done </proc/meminfo
+echo "linux-init: memory free $free kB, of files $cached kB"
 echo "linux-init: ready"
 "$@"
 echo "linux-init: exit $?"

@@ -20,6 +20,7 @@ import shlex
 import shutil
 import signal
 import socket
+import struct
 import subprocess
 import threading
 import time
@@ -29,6 +30,7 @@ import network
 
 MIB = 1 << 20
 PAGE = 4096
+LARGE_PAGE = 2 * MIB
 RAM_BASE = 0x80000000  # of QEMU's virt machine
 KERNEL_OFFSET = 2 * MIB  # where QEMU loads a kernel behind OpenSBI
 DEVICE_TREE_BYTES = 64 << 10  # more than QEMU's for this machine
@@ -65,6 +67,7 @@ class Options:
     log: str = ""
     timeout: float = 0
     quiet: bool = False  # the console goes to the log only
+    behind_kernel: bool = False  # the image directly behind the kernel, as if memory were small
     qemu: list = dataclasses.field(default_factory=list)  # more arguments of QEMU
 
 
@@ -97,19 +100,33 @@ def memory_bytes(text):
     return int(match.group(1)) * {"K": 1 << 10, "M": MIB, "G": 1 << 30}[match.group(2).upper() or "M"]
 
 
+def kernel_end(path):
+    """The physical address behind a kernel, its zeroed data included, where QEMU loads it.
+
+    Linux keeps the whole large page in which it ends.
+    """
+    with open(path, "rb") as file:
+        data = file.read()
+    if data[56:60] == b"RSC\x05":  # a flat image with Linux's header: its size in memory is at 16
+        return RAM_BASE + KERNEL_OFFSET + -(-struct.unpack_from("<Q", data, 16)[0] // LARGE_PAGE) * LARGE_PAGE
+    try:
+        return elf.Elf(data).physical_end
+    except elf.NotElf as error:
+        raise MachineError(f"{path} is no kernel: neither ELF nor Linux's flat format") from error
+
+
 def image_address(options):
     """Where the image has to be put, or None where QEMU may put it.
 
     QEMU puts an initrd at half of the memory and the device tree at the last multiple of 2 MiB that
-    leaves room for it. An image that does not fit in between is put directly behind the kernel.
+    leaves room for it. An image that does not fit in between is put directly behind the kernel, and
+    so is one of a machine with `behind_kernel`.
     """
     memory, image = memory_bytes(options.memory), os.path.getsize(options.image)
     tree = (memory - DEVICE_TREE_BYTES) // (2 * MIB) * 2 * MIB
-    if KERNEL_OFFSET + memory // 2 + image <= tree:
+    if KERNEL_OFFSET + memory // 2 + image <= tree and not options.behind_kernel:
         return None
-    with open(options.kernel, "rb") as file:
-        kernel_end = elf.Elf(file.read()).physical_end
-    address = -(-kernel_end // PAGE) * PAGE
+    address = -(-kernel_end(options.kernel) // PAGE) * PAGE
     if address + image > RAM_BASE + tree:
         least = -(-(address - RAM_BASE + image) // (2 * MIB)) * 2 + 1
         raise MachineError(f"{options.memory} of memory can't hold {os.path.basename(options.image)}, {image / MIB:.1f} MiB; "

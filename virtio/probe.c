@@ -7,6 +7,8 @@
 #include "core/memory.h"
 #include "virtio/pci.h"
 
+#define MMIO_MAX 64
+
 struct search {
 	const struct dtb *dtb;
 	dtb_node host_node;
@@ -83,36 +85,34 @@ static void probe_mmio(struct search *search, dtb_node node, uint64_t address, u
 	heap_free(transport);
 }
 
-/* The next enabled virtio,mmio node above `above` in address. */
-static dtb_node next_mmio(const struct dtb *dtb, uint64_t above, bool first, uint64_t *address,
-                          uint64_t *bytes)
-{
-	dtb_node best = DTB_NONE, node = DTB_NONE;
-	while ((node = dtb_find_compatible(dtb, node, "virtio,mmio")) != DTB_NONE) {
-		uint64_t node_address, node_bytes;
-		if (!dtb_is_enabled(dtb, node) ||
-		    !dtb_reg(dtb, node, 0, &node_address, &node_bytes))
-			continue;
-		if (!first && node_address <= above)
-			continue;
-		if (best != DTB_NONE && node_address >= *address)
-			continue;
-		best = node;
-		*address = node_address;
-		*bytes = node_bytes;
-	}
-	return best;
-}
+struct mmio_node {
+	dtb_node node;
+	uint64_t address, bytes;
+};
 
+/* By address: the order in which QEMU fills them. More than MMIO_MAX are left out. */
 static void search_mmio(struct search *search)
 {
-	uint64_t address = 0, bytes = 0;
-	bool first = true;
-	dtb_node node;
-	while ((node = next_mmio(search->dtb, address, first, &address, &bytes)) != DTB_NONE) {
-		first = false;
-		probe_mmio(search, node, address, bytes);
+	struct mmio_node found[MMIO_MAX];
+	unsigned count = 0;
+	dtb_node node = DTB_NONE;
+	while ((node = dtb_find_compatible(search->dtb, node, "virtio,mmio")) != DTB_NONE) {
+		struct mmio_node new = { .node = node };
+		if (!dtb_is_enabled(search->dtb, node) ||
+		    !dtb_reg(search->dtb, node, 0, &new.address, &new.bytes))
+			continue;
+		if (count == MMIO_MAX) {
+			log_warning("virtio-mmio at %lx: not used, %u are there already",
+			            (unsigned long)new.address, count);
+			break;
+		}
+		unsigned at = count++;
+		for (; at > 0 && found[at - 1].address > new.address; at--)
+			found[at] = found[at - 1];
+		found[at] = new;
 	}
+	for (unsigned i = 0; i < count; i++)
+		probe_mmio(search, found[i].node, found[i].address, found[i].bytes);
 }
 
 /* ---- PCI ---- */

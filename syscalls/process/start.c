@@ -201,6 +201,16 @@ static void start_first_program(struct thread *thread, const char *command_line)
 	task_make_runnable(&thread->task);
 }
 
+/* The archive, which holds the program's files, is in neither sum. */
+static void report_memory(void)
+{
+	struct memory_statistics memory;
+	memory_read_statistics(&memory);
+	log_info("%lu KiB in use before the first program",
+	         (memory.kernel_pages + memory.total_pages - memory.free_pages) << PAGE_SHIFT >>
+	                 10);
+}
+
 static void start(struct hart *hart, const struct boot_information *boot)
 {
 	char value[16];
@@ -230,6 +240,7 @@ static void start(struct hart *hart, const struct boot_information *boot)
 	error = thread ? files_first_process(thread) : -ENOMEM;
 	if (error)
 		give_up(EXIT_NOT_RUN, "no memory for the first process", NULL, error);
+	report_memory();
 	start_first_program(thread, boot->command_line);
 }
 
