@@ -48,6 +48,8 @@ class Witness:
     ranges: a map for the plugin, whose ranges must lie in the kernel and are counted as kernel.
     """
 
+    plugin_options = ""  # more of them
+
     def __init__(self, plugin, directory, ranges=""):
         if not os.path.exists(plugin):
             raise MeasurementError(f"there is no {plugin}; bazel build //perf/insn_count makes it")
@@ -59,25 +61,29 @@ class Witness:
         text = f"{machine.escape(plugin)},socket={machine.escape(self.socket_path)}"
         if ranges:
             text += f",map={machine.escape(ranges)}"
+        text += self.plugin_options
         self.arguments = ["-plugin", text, *self.events.arguments]
 
-    def instructions(self):
-        """What the plugin counted since the start, by class and by name of a range."""
+    def ask(self, request=""):
+        """The plugin's answer: what it counted since the start, by class and by name of a range."""
         try:
             with socket.socket(socket.AF_UNIX) as connection, connection.makefile("rw") as stream:
                 connection.settimeout(30)
                 connection.connect(self.socket_path)
-                stream.write("\n")
+                stream.write(request + "\n")
                 stream.flush()
                 return json.loads(stream.readline())
         except (OSError, ValueError) as error:
             raise MeasurementError(f"the instruction counter does not answer: {error}") from error
 
-    def read(self):
-        """Counters since the start."""
-        counts = self.instructions()
+    def counters(self, counts):
+        """Counters of an answer."""
         kernel = sum(count for name, count in counts.items() if name not in ("user", "firmware"))
         return Counters(counts["user"], kernel, counts["firmware"], *self.events.read())
+
+    def read(self):
+        """Counters since the start."""
+        return self.counters(self.ask())
 
 
 def whole_pages(wanted):

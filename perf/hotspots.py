@@ -1,157 +1,409 @@
 #!/usr/bin/python3
-"""Where a load's kernel instructions go: counted per operation by function, inlined function or line.
+"""Where a load's kernel instructions go, per operation: `hl perf --profile CASE`, and for a client of one's own:
 
-  hotspots.py [--by function|inline|line] [--within FUNCTION] [--top N] [--image NAME] --operations N -- CLIENT ARGS...
+  hotspots.py [--image NAME] --operations N [--against linux] [--out DIR] -- CLIENT ARGS...
 
-Boots Hartloop with the image under the plugin perf/insn_count, runs the client (`{host}` and `{port}` in its arguments stand
-for the guest's), and prints the instructions counted meanwhile, divided by N. `--operations iperf3` takes MiB out of the
-report of `iperf3 --json`. As root it works in a network namespace and on a tap interface of its own. For example
+`{host}` and `{port}` in the client's arguments stand for the guest's. `--operations iperf3` takes MiB out of the report of
+`iperf3 --json`. For example
 
-  hotspots.py --by inline --operations 20000 -- redis-benchmark -h {host} -p {port} -t get -c 50 -n 20000 -q
+  hotspots.py --by line --operations 20000 -- redis-benchmark -h {host} -p {port} -t get -c 50 -n 20000 -q
   hotspots.py --image iperf3 --operations iperf3 -- iperf3 -c {host} -p {port} -t 2 --json
+
+The plugin perf/insn_count counts every instruction of the kernel by call stack. Hartloop's debug information resolves what
+was inlined; Linux's functions have the names that the guest tells.
 """
 
 import argparse
 import collections
+import dataclasses
 import json
 import os
 import shlex
 import subprocess
 import sys
-import tempfile
-import time
 
-REPOSITORY = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-sys.path.insert(0, os.path.join(REPOSITORY, "tools"))
-sys.path.insert(0, os.path.join(REPOSITORY, "perf"))
-import compare  # noqa: E402
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path[:0] = [HERE, os.path.join(os.path.dirname(HERE), "tools")]
+import counters  # noqa: E402
+import flamegraph  # noqa: E402
+import kallsyms  # noqa: E402
 import launch  # noqa: E402
 import machine  # noqa: E402
 import network  # noqa: E402
+import opponents  # noqa: E402
+import runner  # noqa: E402
 import symbols  # noqa: E402
+import wire  # noqa: E402
+from model import SYSTEMS, Case, Load, MeasurementError  # noqa: E402
 
-KERNEL = os.path.join(REPOSITORY, "bazel-bin/hartloop.elf")
-CLASSES = ("user", "kernel", "firmware")
+NAMES = {"hartloop": "Hartloop", "linux": "Linux"}
+WAYS = {"function": "function", "inline": "inlined function", "line": "source line", "folder": "folder"}
+FIRST_TRAP, INTERRUPT_BIT, TRAP_END = 1, 0x400, 4096  # sites of insn_count's that stand for a trap
+EXCEPTIONS = {2: "illegal instruction", 3: "breakpoint", 8: "system call", 9: "call of the firmware", 12: "page fault (code)",
+              13: "page fault (read)", 15: "page fault (write)"}
+INTERRUPTS = {1: "software interrupt", 5: "timer interrupt", 9: "device interrupt"}
 
 
-def row_name(chain, by):
+# ---- collecting ----
+
+
+class StackWitness(counters.Witness):
+    """A Witness under which the plugin keeps call stacks: it remembers them at each reading."""
+
+    plugin_options = ",stacks=on"
+
+    def __init__(self, *arguments):
+        super().__init__(*arguments)
+        self.readings = []
+
+    def read(self):
+        """Counters since the start."""
+        answer = self.ask("stacks")
+        stacks = {name: answer.pop(name) for name in ("segments", "harts", "refused")}
+        found = self.counters(answer)
+        self.readings.append((found, stacks))
+        return found
+
+    def stacks_of(self, counted):
+        """The stacks at the beginning and the end of what was counted."""
+        for later, (after, at_end) in enumerate(self.readings):
+            for before, at_start in self.readings[:later]:
+                if after.minus(before) == counted:
+                    return at_start, at_end
+        raise MeasurementError("the case was not measured by one pair of readings: it can't be profiled")
+
+
+@dataclasses.dataclass
+class Profile:
+    """What a load cost. stacks: (frames of the callers, chain of the function that ran) -> instructions of the kernel."""
+
+    operations: float
+    counted: counters.Counters
+    stacks: collections.Counter
+    refused: int
+
+    def known(self):
+        """Instructions of the kernel that stand in a stack."""
+        return sum(self.stacks.values())
+
+
+def trap_name(site):
+    """What entered the kernel."""
+    cause = site - FIRST_TRAP
+    names = INTERRUPTS if cause & INTERRUPT_BIT else EXCEPTIONS
+    kind = "interrupt" if cause & INTERRUPT_BIT else "exception"
+    cause &= INTERRUPT_BIT - 1
+    return symbols.Frame(f"[{names.get(cause, f'{kind} {cause}')}]", "", 0)
+
+
+def callers_of(nodes, names):
+    """For each node of a hart's tree the frames of all callers."""
+    found = [()]
+    for parent, site in nodes[1:]:
+        found.append(found[parent] + ((trap_name(site),) if site < TRAP_END else names.chain(site)))
+    return found
+
+
+def resolve(before, after, names):
+    """The stacks between two readings: (callers, chain) -> instructions."""
+    stacks = collections.Counter()
+    shares = {}
+    for number, hart in enumerate(after["harts"]):
+        callers = callers_of(hart["nodes"], names)
+        then = {tuple(cell[:2]): cell[2] for cell in before["harts"][number]["cells"]} if number < len(before["harts"]) else {}
+        for node, segment, count in hart["cells"]:
+            count -= then.get((node, segment), 0)
+            if not count:
+                continue
+            start, length = after["segments"][segment]
+            if segment not in shares:
+                shares[segment] = names.split(start, length)
+            for chain, part in shares[segment].items():
+                stacks[callers[node], chain] += count * part // length
+    return stacks
+
+
+def collect(bench, case, system, names, append=""):
+    """One run of a case under the plugin."""
+    witnesses = []
+
+    def witness(*arguments):
+        witnesses.append(StackWitness(*arguments))
+        return witnesses[-1]
+
+    bench.witness, bench.counting = witness, True
+    try:
+        sample = bench.measure(case, system, append)
+    finally:
+        bench.witness, bench.counting = counters.Witness, False
+    if not sample.counters:
+        raise MeasurementError(f"{case.name} counts nothing")
+    before, after = witnesses[-1].stacks_of(sample.counters)
+    return Profile(sample.load.operations, sample.counters, resolve(before, after, names), after["refused"] - before["refused"])
+
+
+# ---- tables ----
+
+
+def key_of(chain, way):
     """What a chain is counted under."""
-    if by == "function":
-        return chain[0].function
     inner = chain[-1]
-    if by == "inline":
+    if way == "function":
+        return chain[0].function + (f" [{chain[0].file}]" if chain[0].file and not chain[0].line else "")
+    if way == "inline":
         return inner.function
+    if way == "folder":
+        return os.path.dirname(inner.file) or "?"
     return f"{inner.file}:{inner.line} {inner.function}"
 
 
-def rows(counted, by, within=""):
-    """[(name, instructions, where most of them are inlined)], most first. counted: chain -> instructions."""
-    sums = collections.Counter()
+@dataclasses.dataclass
+class Row:
+    """A line of a table, instructions per operation. inside: where most of it was inlined."""
+
+    name: str
+    own: float
+    share: float
+    running: float
+    with_callees: float
+    inside: str
+
+
+def rows(profile, way, within=""):
+    """All rows, the costliest first; within: only what runs in this function or is inlined into it."""
+    own, inclusive = collections.Counter(), collections.Counter()
     hosts = collections.defaultdict(collections.Counter)
-    for chain, count in counted.items():
-        if within and not any(frame.function == within for frame in chain):
+    for (callers, chain), count in profile.stacks.items():
+        if within and within not in (frame.function for frame in chain):
             continue
-        name = row_name(chain, by)
-        sums[name] += count
+        name = key_of(chain, way)
+        own[name] += count
         hosts[name][" < ".join(dict.fromkeys(frame.function for frame in reversed(chain[:-1])))] += count
-    return [(name, count, hosts[name].most_common(1)[0][0] if by != "function" else "") for name, count in sums.most_common()]
-
-
-def table(counted, operations, total, by, top, within=""):
-    """The rows as text."""
-    lines = [f"{'per op':>12} {'share':>6} {'sum':>6}  {by}"]
-    running = 0
-    for name, count, host in rows(counted, by, within)[:top]:
+        if way in ("function", "inline"):
+            for function in {frame.function for frame in callers + chain}:
+                inclusive[function] += count
+    total, running, found = profile.counted.kernel or 1, 0, []
+    for name, count in own.most_common():
         running += count
-        inlined = f"   (most in {host})" if host else ""
-        lines.append(f"{count / operations:12,.1f} {count / total:6.1%} {running / total:6.1%}  {name}{inlined}")
+        function = name.partition(" [")[0]
+        found.append(Row(name, count / profile.operations, count / total, running / total, inclusive[function] / profile.operations,
+                         hosts[name].most_common(1)[0][0] if way in ("inline", "line") else ""))
+    return found
+
+
+def text_table(profile, way, top, within=""):
+    """The first rows as text for a terminal."""
+    callees = way in ("function", "inline")
+    lines = [f"{'per op':>12} {'share':>6} {'sum':>6} " + (f"{'+callees':>12}  " if callees else " ") + WAYS[way]]
+    for row in rows(profile, way, within)[:top]:
+        more = f"{row.with_callees:12,.1f}  " if callees else " "
+        inside = f"   (most in {row.inside})" if row.inside else ""
+        lines.append(f"{row.own:12,.1f} {row.share:6.1%} {row.running:6.1%} {more}{row.name}{inside}")
     return "\n".join(lines)
 
 
-def write_map(kernel, path):
-    """The plugin's map: one range per chain, named by its number."""
-    with open(path, "w", encoding="ascii") as file:
-        for number, here in enumerate(kernel.ranges):
-            file.write(f"{here.start:x} {here.end:x} {number}\n")
+def number(value):
+    """A figure in as many digits as mean something."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:,.1f}"
 
 
-def run_client(words, target):
-    """Runs the client; returns its output."""
-    words = [word.format(host=target[0], port=target[1]) for word in words]
-    result = subprocess.run(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=600, check=False)
-    if result.returncode != 0:
-        raise compare.MeasurementError(f"{shlex.join(words)}: {result.stdout.strip()[-300:]}")
-    return result.stdout
+def markdown_table(profile, way, top):
+    """The first rows as Markdown."""
+    callees, inside = way in ("function", "inline"), way in ("inline", "line")
+    heads = [WAYS[way], "per operation", "share", "sum of shares"] + ["with callees"] * callees + ["most of it inlined in"] * inside
+    lines = ["| " + " | ".join(heads) + " |", "|---|" + "---:|" * (3 + callees) + "---|" * inside]
+    for row in rows(profile, way)[:top]:
+        cells = [f"`{row.name}`", number(row.own), f"{row.share:.1%}", f"{row.running:.1%}"]
+        cells += [number(row.with_callees)] * callees + [f"`{row.inside}`" if row.inside else ""] * inside
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
 
 
-def operations_of(text, output):
-    """How many operations the client did."""
-    if text != "iperf3":
-        return float(text)
-    return json.loads(output)["end"]["sum_received"]["bytes"] / 2**20
+def side_by_side(profiles, top):
+    """The costliest functions of each system in one table."""
+    columns = {system: rows(profile, "function")[:top] for system, profile in profiles.items()}
+    lines = ["| | " + " | ".join(f"{NAMES[system]} | per operation | share" for system in profiles) + " |",
+             "|---:|" + "---|---:|---:|" * len(profiles)]
+    for rank in range(max(len(column) for column in columns.values())):
+        cells = [str(rank + 1)]
+        for column in columns.values():
+            row = column[rank] if rank < len(column) else None
+            cells += [f"`{row.name}`", number(row.own), f"{row.share:.1%}"] if row else ["", "", ""]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
 
 
-def measure(options, directory):
-    """Boots, runs the client; returns (operations, instructions by class, chain -> instructions)."""
-    kernel = symbols.Symbols(KERNEL)
-    named = launch.named_images()[options.image]
-    counter = compare.InstructionCounter(directory)
-    map_path = os.path.join(directory, "map")
-    write_map(kernel, map_path)
-    os.environ["HL_QEMU_ARGS"] = f"{os.environ.get('HL_QEMU_ARGS', '')} {counter.arguments},map={map_path}"
-    port = named["ports"][0]
-    forwards = [] if options.net == "tap" else [(network.free_port(), port)]
-    guest = machine.Options(
-        kernel=KERNEL, image=os.path.join(REPOSITORY, f"bazel-bin/guests/images/{options.image}.cpio"),
-        program=[named["program"], *named["args"]], environment=named["env"], memory=compare.MEMORY,
-        net="tap:" + compare.TAP if options.net == "tap" else "user", forwards=forwards, append=options.append, quiet=True,
-        log=os.path.join(directory, "log"))
-    with machine.Machine(guest, print) as running:
-        time.sleep(options.settle)
-        if not running.running():
-            raise compare.MeasurementError(f"the guest ended:\n{running.console()[-1000:]}")
-        before = counter.read()
-        output = run_client(options.client, ("127.0.0.1", forwards[0][0]) if forwards else (network.GUEST_ADDRESS, port))
-        after = counter.read()
-    used = {name: count - before.get(name, 0) for name, count in after.items()}
-    counted = collections.Counter()
-    for name, count in used.items():
-        if name not in CLASSES and count:
-            counted[kernel.ranges[int(name)].chain] += count
-    classes = {name: used[name] for name in CLASSES}
-    classes["kernel"] += sum(counted.values())
-    return operations_of(options.operations, output), classes, counted
+def class_table(profiles, operation):
+    """Instructions per operation by class."""
+    lines = [f"| instructions per {operation} | kernel | user | firmware | kicks | interrupts | operations |", "|---|" + "---:|" * 6]
+    for system, profile in profiles.items():
+        found = profile.counted
+        values = [value / profile.operations for value in (found.kernel, found.user, found.firmware)]
+        events = [f"{value / profile.operations:.3f}" for value in (found.kicks, found.interrupts)]
+        lines.append("| " + " | ".join([NAMES[system], *map(number, values), *events, f"{profile.operations:,.0f}"]) + " |")
+    return "\n".join(lines)
 
 
-def main():
+def caveats(profile):
+    """What the reader must know of a profile, if anything."""
+    found = []
+    missing = profile.counted.kernel - profile.known()
+    if abs(missing) > profile.counted.kernel / 200:
+        found.append(f"{missing / profile.counted.kernel:+.1%} of the kernel's instructions stand in no stack")
+    if profile.refused:
+        found.append(f"{profile.refused:,} calls found no room in the plugin's tables; what they called is counted at their callers")
+    return found
+
+
+# ---- flame graphs ----
+
+
+def folded(profile):
+    """Stack, from the class down, as a tuple of names -> instructions."""
+    found = collections.Counter({("user",): profile.counted.user, ("firmware",): profile.counted.firmware})
+    for (callers, chain), count in profile.stacks.items():
+        names = [frame.function for frame in callers + chain]
+        found["kernel", *names] += count
+    return found
+
+
+def details(profile):
+    """Function -> where it is defined, for the flame graph."""
+    files = {}
+    for callers, chain in profile.stacks:
+        for frame in callers + chain:
+            if frame.file:
+                files.setdefault(frame.function, frame.file)
+    return files
+
+
+def write_flame_graph(profile, case, system, folder):
+    """The folded stacks and the page; their paths."""
+    stacks = folded(profile)
+    base = os.path.join(folder, f"profile-{case.name}-{system}")
+    with open(base + ".folded", "w", encoding="utf-8") as file:
+        for path, count in sorted(stacks.items()):
+            file.write(f"{';'.join(path)} {count}\n")
+    title = f"{NAMES[system]}: {case.title}"
+    unit = f"instructions per {case.operation}"
+    with open(base + ".html", "w", encoding="utf-8") as file:
+        file.write(flamegraph.page(stacks, title, unit, profile.operations, details(profile), "kernel"))
+    return [base + ".html", base + ".folded"]
+
+
+# ---- a case ----
+
+
+def markdown(case, profiles, conditions, top):
+    """The profile of a case as a page."""
+    lines = [f"# Where the kernel's instructions go: {case.title}", "",
+             "Counted by perf/insn_count, every instruction, by call stack. *Per operation* is what the function itself executes, *sum of "
+             "shares* that of this row and those above it, *with callees* all that runs while it is on the stack. The guest is slower "
+             "under this instrument than under `hl perf`'s own count: more of its timers expire per operation, and it finds other batches of "
+             "work.", "",
+             class_table(profiles, case.operation), ""]
+    for system, profile in profiles.items():
+        lines += [f"{NAMES[system]}: {text}." for text in caveats(profile)]
+        lines.append(f"[Flame graph of {NAMES[system]}](profile-{case.name}-{system}.html)")
+        lines.append("")
+    lines += ["## Functions" + (", side by side" if len(profiles) > 1 else ""), "", side_by_side(profiles, top), ""]
+    for system, profile in profiles.items():
+        ways = WAYS if system == "hartloop" else ["function"]
+        for way in ways:
+            lines += [f"## {NAMES[system]} by {WAYS[way]}", "", markdown_table(profile, way, top), ""]
+    lines += ["## Conditions", "", *(f"- {name}: {text}" for name, text in conditions.items()), ""]
+    return "\n".join(lines)
+
+
+def names_of(bench, system):
+    """The symbols of a system's kernel, and what its command line must have so that they hold."""
+    if system == "hartloop":
+        return symbols.ElfSymbols(bench.opponents.kernel), ""
+    return kallsyms.symbols_of(bench), kallsyms.OPTIONS
+
+
+def profile(bench, case, folder, top=40):
+    """Profiles a case on the bench's systems, writes the pages into the folder; the exit status."""
+    profiles = {}
+    for system in bench.opponents.systems:
+        runner.say(f"{case.name} {system} profile")
+        names, append = names_of(bench, system)
+        profiles[system] = collect(bench, case, system, names, append)
+        counted = profiles[system].counted
+        print(f"\n{NAMES[system]}, per {case.operation}: kernel {number(counted.kernel / profiles[system].operations)}, "
+              f"user {number(counted.user / profiles[system].operations)} instructions\n")
+        print(text_table(profiles[system], "function", 15))
+    written = [os.path.join(folder, f"profile-{case.name}.md")]
+    with open(written[0], "w", encoding="utf-8") as file:
+        file.write(markdown(case, profiles, bench.opponents.conditions([case]), top))
+    for system, found in profiles.items():
+        written += write_flame_graph(found, case, system, folder)
+    print("\nwritten: " + " ".join(written))
+    return 0
+
+
+# ---- a client of one's own ----
+
+
+def manual_case(options):
+    """A Case that runs the client of the command line."""
+
+    def drive(target, _seconds):
+        port = next(iter(target.ports.values()))
+        words = [word.replace("{host}", target.host).replace("{port}", str(port)) for word in options.client]
+        result = subprocess.run(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=600, check=False)
+        if result.returncode != 0:
+            raise MeasurementError(f"{shlex.join(words)}: {result.stdout.strip()[-300:]}")
+        if options.operations == "iperf3":
+            return Load(json.loads(result.stdout)["end"]["sum_received"]["bytes"] / 2**20, 1)
+        return Load(float(options.operations), 1)
+
+    return Case(name="manual", title=shlex.join(options.client), group="manual", image=options.image, drive=drive,
+                operation="MiB" if options.operations == "iperf3" else "operation", unit="")
+
+
+def parse():
+    """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--by", choices=["function", "inline", "line"], action="append", help="repeatable (default: function, inline)")
-    parser.add_argument("--within", default="", help="only what this function does, with what is inlined into it")
+    parser.add_argument("--by", choices=list(WAYS), action="append", help="a table to print (repeatable; default: function, inline)")
+    parser.add_argument("--within", default="", help="only what runs in this function, with what is inlined into it")
     parser.add_argument("--top", type=int, default=40)
     parser.add_argument("--image", default="redis")
     parser.add_argument("--operations", required=True, help="how many the client does, or iperf3")
-    parser.add_argument("--net", choices=["tap", "user"], default="tap" if os.geteuid() == 0 else "user")
+    parser.add_argument("--against", choices=["linux", "none"], default="none")
+    parser.add_argument("--net", choices=wire.KINDS, default=wire.default_kind())
     parser.add_argument("--append", default="", help="more options on the kernel's command line")
-    parser.add_argument("--settle", type=float, default=3, help="seconds from start to load")
+    parser.add_argument("--out", help="folder for the same pages as those of hl perf --profile")
     parser.add_argument("client", nargs="+")
-    options = parser.parse_args()
-    if "HARTLOOP_NAMESPACE" not in os.environ:
+    return parser.parse_args()
+
+
+def main():
+    options = parse()
+    if wire.INSIDE not in os.environ:
         launch.bazel_build("//:hartloop", "//guests/images:" + options.image, "//perf/insn_count")
         if options.net == "tap":
-            compare.enter_namespace()
-    else:
-        compare.make_tap()
-    with tempfile.TemporaryDirectory(prefix="hl-hotspots-") as directory:
-        operations, classes, counted = measure(options, directory)
-    print(", ".join(f"{name} {count / operations:,.1f}" for name, count in classes.items()) + f" instructions per operation, {operations:,.0f} operations")
-    for by in options.by or ["function", "inline"]:
-        print("\n" + table(counted, operations, classes["kernel"], by, options.top, options.within))
+            wire.enter_namespace()
+    case = manual_case(options)
+    systems = SYSTEMS if options.against == "linux" else SYSTEMS[:1]
+    with runner.scratch() as directory:
+        both = opponents.Opponents(systems, opponents.Machine(), directory)
+        bench = runner.Bench(both, wire.Wire(options.net), runner.Cores(1), os.path.join(options.out or directory, "logs"), 0)
+        if options.out:
+            return profile(bench, case, options.out, options.top)
+        for system in systems:
+            names, append = names_of(bench, system)
+            found = collect(bench, case, system, names, f"{append} {options.append}".strip())
+            print(f"\n{class_table({system: found}, case.operation)}")
+            for way in options.by or ["function", "inline"]:
+                print("\n" + text_table(found, way, options.top, options.within))
+            print("".join(f"\nNote: {text}." for text in caveats(found)), end="")
     return 0
 
 
 if __name__ == "__main__":
     try:
         sys.exit(main())
-    except (compare.MeasurementError, launch.BuildError, machine.MachineError, network.NetworkError, symbols.SymbolError) as error:
+    except (MeasurementError, launch.BuildError, machine.MachineError, network.NetworkError, symbols.SymbolError) as error:
         print(f"hotspots: {error}", file=sys.stderr)
         sys.exit(1)

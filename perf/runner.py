@@ -76,7 +76,7 @@ class Guest:
         self.witness = None
         self.huge_pages = not counted
         if counted:
-            self.witness = counters.Witness(bench.opponents.plugin, bench.directory, ranges)
+            self.witness = bench.witness(bench.opponents.plugin, bench.directory, ranges)
             options.qemu = [*options.qemu, *self.witness.arguments]
         self.options = options
         self.machine = None
@@ -162,6 +162,7 @@ class Bench:
         self.seconds = seconds
         self.directory = opponents.directory
         self.counting = False
+        self.witness = counters.Witness  # what counts then
         self.boots = itertools.count(1)
         os.makedirs(logs, exist_ok=True)
 

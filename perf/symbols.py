@@ -1,8 +1,9 @@
 """What stands at an address of a kernel: the chain of functions inlined there, with source lines.
 
-The kernel is optimised as a whole when it is linked, so most functions are inlined into few. The
-chain of an instruction is a tuple of Frames, outermost first: the function that the linker knows,
-then each that was inlined into the one before. DWARF tells it, by way of binutils' addr2line.
+Hartloop is optimised as a whole when it is linked, so most functions are inlined into few. The chain
+of an instruction is a tuple of Frames, outermost first: the function that the linker knows, then each
+that was inlined into the one before. DWARF tells it, by way of binutils' addr2line. Of Linux only the
+names and addresses of functions are known, from the running guest.
 """
 
 import bisect
@@ -14,7 +15,11 @@ import subprocess
 TOOLS = "riscv64-linux-gnu-"
 
 Frame = collections.namedtuple("Frame", "function file line")
-Range = collections.namedtuple("Range", "start end chain")
+UNKNOWN = Frame("?", "", 0)
+
+# Of Hartloop's as well as of Linux's images on this machine.
+LOADED_AT, LOADED_END = 0x80200000, 0xC0000000
+LINKED_AT = 0xFFFFFFFF80000000
 
 
 class SymbolError(Exception):
@@ -51,7 +56,8 @@ def parse_frame(function, place):
     """A Frame of two lines of addr2line's."""
     path, _, line = place.partition(" (")[0].rpartition(":")
     path = re.sub(r"^.*/proc/self/cwd/|^\./", "", path).removeprefix("./")
-    return Frame(function, path, int(line) if line.isdigit() else 0)
+    name = function.partition(".")[0] or function  # without what the compiler marks its copies and parts of functions with
+    return Frame(name, path, int(line) if line.isdigit() else 0)
 
 
 def collapse(frames):
@@ -73,8 +79,15 @@ def parse_chains(text):
     return chains
 
 
-class Symbols:
-    """The code of one kernel as ranges that have one chain each."""
+def linked(address):
+    """Where code is linked that runs at this address: kernels begin where they were loaded, before they switch the MMU on."""
+    if LOADED_AT <= address < LOADED_END:
+        return address - LOADED_AT + LINKED_AT
+    return address
+
+
+class ElfSymbols:
+    """A kernel of which there is the ELF file with debug information: its code as ranges that have one chain each."""
 
     def __init__(self, elf):
         addresses, end = instructions(elf)
@@ -82,18 +95,44 @@ class Symbols:
             raise SymbolError(f"{elf} has no debug information; was it linked without -g?")
         chains = parse_chains(run([tool("addr2line"), "-a", "-i", "-f", "-e", elf], "\n".join(hex(a) for a in addresses)))
         self.addresses = addresses
-        self.ranges = []
-        for address in addresses:
-            chain = chains.get(address) or (Frame("?", "?", 0),)
-            if not self.ranges or self.ranges[-1].chain != chain:
-                self.ranges.append(Range(address, 0, chain))
-        ends = [later.start for later in self.ranges[1:]] + [end]
-        self.ranges = [Range(here.start, there, here.chain) for here, there in zip(self.ranges, ends)]
-        self.starts = [here.start for here in self.ranges]
+        self.end = end
+        self.chains = [chains.get(address) or (UNKNOWN,) for address in addresses]
+
+    def _index(self, address):
+        """The number of the instruction at or before an address, -1 outside."""
+        address = linked(address)
+        return bisect.bisect_right(self.addresses, address) - 1 if address < self.end else -1
 
     def chain(self, address):
-        """The chain of an address, empty where no code of this kernel stands."""
-        at = bisect.bisect_right(self.starts, address) - 1
-        if at < 0 or address >= self.ranges[at].end:
-            return ()
-        return self.ranges[at].chain
+        """The chain of an address."""
+        at = self._index(address)
+        return self.chains[at] if at >= 0 else (UNKNOWN,)
+
+    def split(self, address, count):
+        """Chain -> how many of `count` consecutive instructions are of it."""
+        at = self._index(address)
+        if at < 0:
+            return {(UNKNOWN,): count}
+        return collections.Counter(self.chains[at:at + count])
+
+
+class NameSymbols:
+    """A kernel of which only the functions' addresses are known, as Linux tells them in /proc/kallsyms."""
+
+    def __init__(self, text):
+        found = {}
+        for address, name, module in re.findall(r"^([0-9a-f]{16}) [tTwW] (\S+)(?:\t\[(\S+)\])?$", text, re.M):
+            if not name.startswith((".L", "$")):
+                found.setdefault(int(address, 16), Frame(name, module, 0))
+        if not found:
+            raise SymbolError("the kernel names no functions")
+        self.addresses, self.frames = zip(*sorted(found.items()))
+
+    def chain(self, address):
+        """The function of an address."""
+        at = bisect.bisect_right(self.addresses, linked(address)) - 1
+        return (self.frames[at],) if at >= 0 else (UNKNOWN,)
+
+    def split(self, address, count):
+        """Like ElfSymbols.split; consecutive instructions without a jump are of one function."""
+        return {self.chain(address): count}

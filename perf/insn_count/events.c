@@ -24,12 +24,13 @@
 const char *const event_names[EVENTS] = { "kicks", "interrupts" };
 
 static qemu_plugin_u64 counters;
-static bool with_stacks;
+static bool with_events, with_stacks;
 static _Atomic uint64_t trap_handlers[TRAP_HANDLERS_MAX];
 
-void events_start(qemu_plugin_u64 where, bool stacks)
+void events_start(qemu_plugin_u64 where, bool wanted, bool stacks)
 {
 	counters = where;
+	with_events = wanted;
 	with_stacks = stacks;
 }
 
@@ -91,7 +92,7 @@ void events_instrument(struct qemu_plugin_insn *insn, uint64_t address, uint32_t
 	if (riscv_writes_stvec(code) && riscv_rs1(code))
 		qemu_plugin_register_vcpu_insn_exec_cb(insn, handler_set, QEMU_PLUGIN_CB_R_REGS,
 		                                       (void *)(uintptr_t)riscv_rs1(code));
-	if (riscv_is_narrow_store(code)) {
+	if (with_events && riscv_is_narrow_store(code)) {
 		bool two_bytes = riscv_is_compressed(code) ? (code & 3) == 0 && code >> 15
 		                                           : (code >> 12 & 7) == 1;
 		qemu_plugin_register_vcpu_mem_cb(insn, stored, QEMU_PLUGIN_CB_NO_REGS,

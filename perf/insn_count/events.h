@@ -13,9 +13,9 @@
 enum { EVENT_KICKS, EVENT_INTERRUPTS, EVENTS };
 extern const char *const event_names[EVENTS];
 
-/* Where the events are counted: EVENTS counters. Before any code is translated; with_stacks: tell
- * stacks.h of traps. */
-void events_start(qemu_plugin_u64 counters, bool with_stacks);
+/* Before any code is translated. counters: EVENTS of them, counted when `wanted`; with_stacks:
+ * stacks.h is told of traps. */
+void events_start(qemu_plugin_u64 counters, bool wanted, bool with_stacks);
 
 /* Watches this instruction of a kernel as far as it is concerned. Its callbacks go before those
  * that are registered for it later. */

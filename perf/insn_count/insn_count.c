@@ -12,7 +12,8 @@
  *
  * events=on adds "kicks" and "interrupts" (events.h).
  *
- * stacks=on makes the request "stacks" answer with the call stacks of the kernel, too (stacks.h):
+ * stacks=on makes the request "stacks" answer with the call stacks that the kernel ran under since
+ * the first such request, too (stacks.h):
  *     "segments": [[address, instructions], ...]          runs of instructions
  *     "harts": [{"nodes": [[parent, site], ...],          node 0 is the root
  *                "cells": [[node, segment, N], ...]}]     N instructions of the segment ran there
@@ -45,7 +46,7 @@ QEMU_PLUGIN_EXPORT int qemu_plugin_install(qemu_plugin_id_t id, const qemu_info_
 
 /* Code below Linux's and Hartloop's upper half is user code, but for the physical addresses at
  * which firmware runs, its reset vector, and kernels before they switch the MMU on. */
-#define UPPER_HALF       0xffffffc000000000ull
+#define UPPER_HALF       (1ull << 63)
 #define RESET_ROM_END    0x10000ull
 #define FIRMWARE_START   0x80000000ull
 #define FIRMWARE_END     0x80200000ull
@@ -320,7 +321,7 @@ int qemu_plugin_install(qemu_plugin_id_t id, const qemu_info_t *info, int argc, 
 	if (options.map && load_map(options.map))
 		return -1;
 	counts = qemu_plugin_scoreboard_new((CLASSES + EVENTS + range_count) * sizeof(uint64_t));
-	events_start(counter(CLASSES), options.stacks);
+	events_start(counter(CLASSES), options.events, options.stacks);
 	if (server_start(options.socket, answer))
 		return -1;
 	qemu_plugin_register_vcpu_init_cb(id, hart_created);

@@ -7,12 +7,13 @@
 
 #define HARTS_MAX    512
 #define SEGMENTS_MAX (1u << 18)
-#define NODES_MAX    (1u << 16)
-#define CELLS_MAX    (1u << 20)
+#define NODES_MAX    (1u << 17)
+#define CELLS_MAX    (1u << 22)
 #define CONTEXTS_MAX (1u << 10)
 #define FRAMES_MAX   128
+#define INTERRUPT    (1ull << 63)
 #define ROOT         0
-#define KERNEL_START 0xffffffc000000000ull /* a tp below it is a user's */
+#define KERNEL_START (1ull << 63) /* a tp below it is a user's */
 
 struct node {
 	uint64_t site; /* address of the call, or TRAP_SITE */
@@ -50,6 +51,7 @@ struct hart {
 };
 
 static _Atomic(struct hart *) harts[HARTS_MAX];
+static _Atomic bool started;
 static struct segment *segments;
 static uint32_t *segment_hash; /* of (start, instructions) to 1 + id */
 static _Atomic uint32_t segment_count;
@@ -136,14 +138,14 @@ static uint32_t child_node(struct hart *hart, uint32_t parent, uint64_t site)
 	return id;
 }
 
-static void push(struct hart *hart, uint64_t site, uint64_t returns_to, bool trap)
+static void push(struct hart *hart, uint32_t parent, uint64_t site, uint64_t returns_to, bool trap)
 {
 	struct context *context = hart->context;
 	if (context->depth == FRAMES_MAX) {
 		refuse(hart);
 		return;
 	}
-	uint32_t node = child_node(hart, top_node(hart), site);
+	uint32_t node = child_node(hart, parent, site);
 	context->frames[context->depth++] = (struct frame){ returns_to, node, trap };
 }
 
@@ -192,7 +194,7 @@ static void count(struct hart *hart, const struct segment *segment)
 		struct cell *cell = &hart->cells[slot];
 		uint64_t there = atomic_load_explicit(&cell->key, memory_order_relaxed);
 		if (!there) {
-			if (hart->cell_count == CELLS_MAX / 8 * 7) {
+			if (hart->cell_count == CELLS_MAX / 2) {
 				refuse(hart);
 				return;
 			}
@@ -210,8 +212,11 @@ static void count(struct hart *hart, const struct segment *segment)
 	}
 }
 
+/* The hart's tables, NULL when there is nothing to do. */
 static struct hart *hart_of(unsigned number)
 {
+	if (!atomic_load_explicit(&started, memory_order_acquire))
+		return NULL;
 	return number < HARTS_MAX ? atomic_load_explicit(&harts[number], memory_order_relaxed)
 	                          : NULL;
 }
@@ -245,7 +250,7 @@ void stacks_call(unsigned number, void *data)
 	const struct segment *segment = data;
 	struct hart *hart = hart_of(number);
 	if (hart)
-		push(hart, segment->last, segment->after, false);
+		push(hart, top_node(hart), segment->last, segment->after, false);
 }
 
 void stacks_return(unsigned number, void *unused)
@@ -285,7 +290,9 @@ void stacks_trap(unsigned number, uint64_t scause, bool from_kernel)
 		hart->context = &hart->entry;
 		hart->entry.depth = 0;
 	}
-	push(hart, TRAP_SITE(scause), 0, true);
+	/* An interrupt is none of the doing of the code that it interrupts, and would double every
+	 * stack. */
+	push(hart, scause & INTERRUPT ? ROOT : top_node(hart), TRAP_SITE(scause), 0, true);
 }
 
 static void print_hart(FILE *out, const struct hart *hart)
@@ -318,6 +325,7 @@ void stacks_print(FILE *out)
 {
 	uint64_t refused = 0;
 	const char *separator = "";
+	atomic_store(&started, true);
 	fputs("\"harts\": [", out);
 	for (size_t i = 0; i < HARTS_MAX; i++) {
 		const struct hart *hart = atomic_load(&harts[i]);
