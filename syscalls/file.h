@@ -104,16 +104,13 @@ void epoll_forget_file(struct file *file);
 /* ---- descriptor tables ---- */
 
 struct file_table;
-struct file_slot {
-	struct file *file;
-	bool close_on_exec;
-};
 struct file_table {
 	uint32_t refs;
 	uint32_t capacity;
-	struct file_slot *slots;
-	uint64_t *used; /* one bit per slot */
-	uint64_t *full; /* one bit per word of `used` that has no free slot */
+	struct file **files;
+	uint64_t *used; /* one bit per descriptor */
+	uint64_t *close_on_exec;
+	uint64_t *full; /* one bit per word of `used` that has no clear bit */
 };
 struct file_table *file_table_create(void);
 struct file_table *file_table_copy(const struct file_table *from); /* fork; NULL when short */
@@ -122,8 +119,11 @@ void file_table_close_on_exec(struct file_table *table);
 /* Borrowed (valid during the call; take a reference to keep it across a park); NULL: bad descriptor. */
 static inline struct file *file_table_lookup(const struct file_table *table, int descriptor)
 {
-	return (uint32_t)descriptor < table->capacity ? table->slots[descriptor].file : NULL;
+	return (uint32_t)descriptor < table->capacity ? table->files[descriptor] : NULL;
 }
+/* Of a descriptor in use. */
+bool file_table_is_close_on_exec(const struct file_table *table, uint32_t descriptor);
+void file_table_set_close_on_exec(struct file_table *table, uint32_t descriptor, bool on);
 /* The lowest free descriptor >= `from`; it may lie beyond the capacity. */
 uint32_t file_table_free_slot(const struct file_table *table, uint32_t from);
 struct file *thread_file(struct thread *thread, uint64_t descriptor);

@@ -20,13 +20,14 @@
 #define CLIENTS_MAX  65000
 
 /* What is still to be sent to a client; there only while something is, so that an idle client costs
- * no more than its place in the table. */
+ * nothing here. */
 struct waiting {
 	size_t at, bytes; /* of data[] */
 	char data[];
 };
 
-static struct waiting *waiting[CLIENTS_MAX]; /* by descriptor */
+static struct waiting *table[CLIENTS_MAX]; /* by descriptor */
+static int table_used;                     /* entries; while it is 0 no memory backs the table */
 static int epoll_fd;
 static char buffer[BUFFER_BYTES];
 
@@ -52,11 +53,26 @@ static int listen_on(uint16_t port)
 	return fd;
 }
 
+static struct waiting *waiting_of(int fd)
+{
+	return table_used ? table[fd] : NULL;
+}
+
+static void set_waiting(int fd, struct waiting *waiting)
+{
+	table_used += (waiting != NULL) - (table[fd] != NULL);
+	table[fd] = waiting;
+}
+
 static void close_client(int fd)
 {
+	struct waiting *rest = waiting_of(fd);
+
 	close(fd);
-	free(waiting[fd]);
-	waiting[fd] = NULL;
+	if (rest) {
+		set_waiting(fd, NULL);
+		free(rest);
+	}
 }
 
 static void accept_clients(int listener)
@@ -117,7 +133,7 @@ static int send_back(int fd, size_t bytes)
 	rest->at = 0;
 	rest->bytes = bytes;
 	memcpy(rest->data, buffer + sent, bytes);
-	waiting[fd] = rest;
+	set_waiting(fd, rest);
 	watch(fd, EPOLLOUT);
 	return 1;
 }
@@ -125,7 +141,7 @@ static int send_back(int fd, size_t bytes)
 /* Goes on with what waits. 0: the client is gone. */
 static int send_waiting(int fd)
 {
-	struct waiting *rest = waiting[fd];
+	struct waiting *rest = waiting_of(fd);
 	ssize_t sent = send_some(fd, rest->data + rest->at, rest->bytes);
 
 	if (sent < 0)
@@ -133,8 +149,8 @@ static int send_waiting(int fd)
 	rest->at += (size_t)sent;
 	rest->bytes -= (size_t)sent;
 	if (rest->bytes == 0) {
+		set_waiting(fd, NULL);
 		free(rest);
-		waiting[fd] = NULL;
 		watch(fd, EPOLLIN);
 	}
 	return 1;
@@ -143,9 +159,9 @@ static int send_waiting(int fd)
 /* Reads and sends until nothing more can be read, or something waits. 0: the client is gone. */
 static int serve(int fd)
 {
-	if (waiting[fd] && !send_waiting(fd))
+	if (waiting_of(fd) && !send_waiting(fd))
 		return 0;
-	while (!waiting[fd]) {
+	while (!waiting_of(fd)) {
 		ssize_t n = read(fd, buffer, sizeof buffer);
 
 		if (n < 0 && errno == EAGAIN)

@@ -97,21 +97,21 @@ static long seals(struct file *file, bool add, uint32_t wanted)
 
 static long fcntl_slot(struct thread *thread, uint32_t descriptor, int command, uint64_t argument)
 {
-	struct file_slot *slot = &thread->process->files->slots[descriptor];
+	struct file_table *table = thread->process->files;
+	struct file *file = table->files[descriptor];
 	switch (command) {
 	case F_GETFD:
-		return slot->close_on_exec ? FD_CLOEXEC : 0;
+		return file_table_is_close_on_exec(table, descriptor) ? FD_CLOEXEC : 0;
 	case F_SETFD:
-		slot->close_on_exec = argument & FD_CLOEXEC;
+		file_table_set_close_on_exec(table, descriptor, argument & FD_CLOEXEC);
 		return 0;
 	case F_GETFL:
-		return (long)slot->file->flags;
+		return (long)file->flags;
 	case F_DUPFD:
 	case F_DUPFD_CLOEXEC:
-		return duplicate(thread, slot->file, (uint32_t)argument,
-		                 command == F_DUPFD_CLOEXEC);
+		return duplicate(thread, file, (uint32_t)argument, command == F_DUPFD_CLOEXEC);
 	case F_DUPFD_QUERY:
-		return thread_file(thread, argument) == slot->file;
+		return thread_file(thread, argument) == file;
 	default:
 		return -EBADF; /* what remains is refused for O_PATH */
 	}
@@ -210,8 +210,8 @@ long sys_ioctl(struct thread *thread, const uint64_t *argument)
 	switch (command) {
 	case FIOCLEX:
 	case FIONCLEX:
-		thread->process->files->slots[(uint32_t)argument[0]].close_on_exec =
-		        command == FIOCLEX;
+		file_table_set_close_on_exec(thread->process->files, (uint32_t)argument[0],
+		                             command == FIOCLEX);
 		return 0;
 	case FIONBIO:
 		return ioctl_flag(file, O_NONBLOCK, user(argument[2]));

@@ -350,7 +350,7 @@ static int descriptors_list(struct path_node *directory, uint64_t *position, cha
 	const struct process *process = process_of(directory);
 	if (!process || !process->files)
 		return 0;
-	while (*position < process->files->capacity && !process->files->slots[*position].file)
+	while (*position < process->files->capacity && !process->files->files[*position])
 		++*position;
 	if (*position >= process->files->capacity)
 		return 0;

@@ -11,9 +11,10 @@
 
 #define WORD_BITS            64u
 #define TABLE_FIRST_CAPACITY 64u        /* a multiple of WORD_BITS */
-#define TABLE_MAX_CAPACITY   (1u << 18) /* 4 MiB of slots, the heap's largest block */
+#define TABLE_MAX_CAPACITY   (1u << 18) /* 2 MiB of pointers; the heap's largest block is 4 MiB */
 
-/* ---- which slots are used: two levels of bitmaps, so that a search does not look at each ---- */
+/* ---- which descriptors are used: two levels of bitmaps, so that a search does not look at each
+ * ---- */
 
 static size_t map_words(uint32_t capacity)
 {
@@ -25,11 +26,18 @@ static size_t summary_words(uint32_t capacity)
 	return (map_words(capacity) + WORD_BITS - 1) / WORD_BITS;
 }
 
-/* Both levels in one block, the upper one behind the lower one. */
-static uint64_t *map_create(uint32_t capacity)
+/* All bitmaps in one block: `used`, `close_on_exec`, `full`. */
+static uint64_t *maps_create(uint32_t capacity)
 {
-	return heap_alloc_zeroed((map_words(capacity) + summary_words(capacity)) *
+	return heap_alloc_zeroed((2 * map_words(capacity) + summary_words(capacity)) *
 	                         sizeof(uint64_t));
+}
+
+static void maps_use(struct file_table *table, uint64_t *maps, uint32_t capacity)
+{
+	table->used = maps;
+	table->close_on_exec = maps + map_words(capacity);
+	table->full = maps + 2 * map_words(capacity);
 }
 
 static void map_set(struct file_table *table, uint32_t descriptor)
@@ -76,23 +84,20 @@ uint32_t file_table_free_slot(const struct file_table *table, uint32_t from)
 
 /* ---- tables ---- */
 
-/* refs 1, all slots free. */
+/* refs 1, all descriptors free. */
 static struct file_table *table_create(uint32_t capacity)
 {
 	struct file_table *table = heap_alloc(sizeof(*table));
-	struct file_slot *slots = heap_alloc_zeroed(capacity * sizeof(struct file_slot));
-	uint64_t *map = map_create(capacity);
-	if (!table || !slots || !map) {
+	struct file **files = heap_alloc_zeroed(capacity * sizeof(*files));
+	uint64_t *maps = maps_create(capacity);
+	if (!table || !files || !maps) {
 		heap_free(table);
-		heap_free(slots);
-		heap_free(map);
+		heap_free(files);
+		heap_free(maps);
 		return NULL;
 	}
-	*table = (struct file_table){ .refs = 1,
-		                      .capacity = capacity,
-		                      .slots = slots,
-		                      .used = map,
-		                      .full = map + map_words(capacity) };
+	*table = (struct file_table){ .refs = 1, .capacity = capacity, .files = files };
+	maps_use(table, maps, capacity);
 	return table;
 }
 
@@ -106,11 +111,13 @@ struct file_table *file_table_copy(const struct file_table *from)
 	struct file_table *table = table_create(from->capacity);
 	if (!table)
 		return NULL;
-	memcpy(table->slots, from->slots, from->capacity * sizeof(struct file_slot));
+	memcpy(table->files, from->files, from->capacity * sizeof(*from->files));
+	memcpy(table->close_on_exec, from->close_on_exec,
+	       map_words(from->capacity) * sizeof(uint64_t));
 	for (uint32_t i = 0; i < table->capacity; i++) {
-		if (!table->slots[i].file)
+		if (!table->files[i])
 			continue;
-		file_get(table->slots[i].file);
+		file_get(table->files[i]);
 		map_set(table, i);
 	}
 	return table;
@@ -130,20 +137,31 @@ void file_table_put(struct file_table *table)
 	if (--table->refs)
 		return;
 	for (uint32_t i = 0; i < table->capacity; i++) {
-		if (table->slots[i].file)
-			table_drop(table, table->slots[i].file);
+		if (table->files[i])
+			table_drop(table, table->files[i]);
 	}
-	heap_free(table->slots);
+	heap_free(table->files);
 	heap_free(table->used);
 	heap_free(table);
 }
 
-/* Takes the file out of its slot; the caller puts it. */
+bool file_table_is_close_on_exec(const struct file_table *table, uint32_t descriptor)
+{
+	return table->close_on_exec[descriptor / WORD_BITS] >> descriptor % WORD_BITS & 1;
+}
+
+void file_table_set_close_on_exec(struct file_table *table, uint32_t descriptor, bool on)
+{
+	uint64_t bit = 1ull << descriptor % WORD_BITS;
+	uint64_t *word = &table->close_on_exec[descriptor / WORD_BITS];
+	*word = on ? *word | bit : *word & ~bit;
+}
+
+/* Takes the file out of the table; the caller puts it. */
 static struct file *table_take(struct file_table *table, uint32_t descriptor)
 {
-	struct file *file = table->slots[descriptor].file;
-	table->slots[descriptor].file = NULL;
-	table->slots[descriptor].close_on_exec = false;
+	struct file *file = table->files[descriptor];
+	table->files[descriptor] = NULL;
 	map_clear(table, descriptor);
 	return file;
 }
@@ -151,7 +169,7 @@ static struct file *table_take(struct file_table *table, uint32_t descriptor)
 void file_table_close_on_exec(struct file_table *table)
 {
 	for (uint32_t i = 0; i < table->capacity; i++) {
-		if (table->slots[i].file && table->slots[i].close_on_exec)
+		if (table->files[i] && file_table_is_close_on_exec(table, i))
 			table_drop(table, table_take(table, i));
 	}
 }
@@ -159,8 +177,7 @@ void file_table_close_on_exec(struct file_table *table)
 struct file *thread_file(struct thread *thread, uint64_t descriptor)
 {
 	const struct file_table *table = thread->process->files;
-	return (uint32_t)descriptor < table->capacity ? table->slots[(uint32_t)descriptor].file
-	                                              : NULL;
+	return (uint32_t)descriptor < table->capacity ? table->files[(uint32_t)descriptor] : NULL;
 }
 
 static uint32_t descriptor_limit(const struct thread *thread)
@@ -177,23 +194,22 @@ static int table_grow(struct file_table *table, uint32_t descriptor)
 		capacity *= 2;
 	if (capacity == table->capacity)
 		return 0;
-	uint64_t *map = map_create(capacity);
-	struct file_slot *slots =
-	        map ? heap_reallocate(table->slots, table->capacity * sizeof(struct file_slot),
-	                              capacity * sizeof(struct file_slot))
-	            : NULL;
-	if (!slots) {
-		heap_free(map);
+	uint64_t *maps = maps_create(capacity);
+	struct file **files = maps ? heap_reallocate(table->files, table->capacity * sizeof(*files),
+	                                             capacity * sizeof(*files))
+	                           : NULL;
+	if (!files) {
+		heap_free(maps);
 		return -ENOMEM;
 	}
-	memset(slots + table->capacity, 0, (capacity - table->capacity) * sizeof(struct file_slot));
-	memcpy(map, table->used, map_words(table->capacity) * sizeof(*map));
-	memcpy(map + map_words(capacity), table->full,
-	       summary_words(table->capacity) * sizeof(*map));
-	heap_free(table->used);
-	table->used = map;
-	table->full = map + map_words(capacity);
-	table->slots = slots;
+	memset(files + table->capacity, 0, (capacity - table->capacity) * sizeof(*files));
+	const struct file_table old = *table;
+	maps_use(table, maps, capacity);
+	memcpy(table->used, old.used, map_words(old.capacity) * sizeof(*maps));
+	memcpy(table->close_on_exec, old.close_on_exec, map_words(old.capacity) * sizeof(*maps));
+	memcpy(table->full, old.full, summary_words(old.capacity) * sizeof(*maps));
+	heap_free(old.used);
+	table->files = files;
 	table->capacity = capacity;
 	return 0;
 }
@@ -201,7 +217,8 @@ static int table_grow(struct file_table *table, uint32_t descriptor)
 static void table_put(struct file_table *table, uint32_t descriptor, struct file *file,
                       bool close_on_exec)
 {
-	table->slots[descriptor] = (struct file_slot){ file, close_on_exec };
+	table->files[descriptor] = file;
+	file_table_set_close_on_exec(table, descriptor, close_on_exec);
 	map_set(table, descriptor);
 }
 
@@ -256,10 +273,10 @@ long sys_close_range(struct thread *thread, const uint64_t *argument)
 		table = own;
 	}
 	for (uint32_t i = first; i < table->capacity && i <= last; i++) {
-		if (!table->slots[i].file)
+		if (!table->files[i])
 			continue;
 		if (flags & CLOSE_RANGE_CLOEXEC)
-			table->slots[i].close_on_exec = true;
+			file_table_set_close_on_exec(table, i, true);
 		else
 			file_close(thread, (int)i);
 	}
@@ -291,7 +308,7 @@ long sys_dup3(struct thread *thread, const uint64_t *argument)
 	if (table_grow(table, target))
 		return -ENOMEM;
 	file_get(file);
-	if (table->slots[target].file)
+	if (table->files[target])
 		file_close(thread, (int)target);
 	table_put(table, target, file, argument[2] & O_CLOEXEC);
 	return target;
