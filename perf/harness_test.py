@@ -48,7 +48,7 @@ class Guest:
 
 
 class Bench:
-    """Stands for runner.Bench; keeps what was done, and fails where it is told to: (case, system)."""
+    """Stands for runner.Bench; keeps what was done, and fails where it is told to: (case or image, system)."""
 
     def __init__(self, *fails):
         self.done = []
@@ -58,6 +58,8 @@ class Bench:
     @contextlib.contextmanager
     def boot(self, case, system):
         self.done.append(f"boot {case.image} {system}")
+        if (case.image, system) in self.fails:
+            raise MeasurementError("it never served")
         yield Guest(system)
 
     def drive(self, case, guest):
@@ -101,6 +103,13 @@ class RunnerTest(unittest.TestCase):
         self.assertEqual(results.errors, {"a": {"linux": "rate 1/1: it broke"}})
         self.assertEqual(len(results.samples["b"]["linux"]), 1)
         self.assertEqual(results.samples["a"]["linux"], [])
+
+    def test_a_guest_that_never_serves_fails_all_its_cases(self):
+        bench = Bench(("i", "linux"))
+        results = run(bench, [case("a"), case("b")])
+        self.assertEqual(bench.done, ["boot i hartloop", "a hartloop", "b hartloop", "boot i linux"])
+        self.assertEqual(results.errors, {name: {"linux": "rate 1/1: it never served"} for name in "ab"})
+        self.assertEqual(self.said[-2].partition(",")[0], "[4/4")
 
     def test_a_case_that_boots_by_itself(self):
         bench = Bench()

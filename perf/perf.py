@@ -183,6 +183,8 @@ def main():
     chosen = cases.select(options.cases)
     if (options.ablate or options.profile) and not options.cases:
         raise launch.UsageError("--ablate and --profile take the cases to look at: hl perf --profile CASE")
+    if options.ablate or options.profile:
+        options.against = "none"  # these look at Hartloop only
     folder = output_folder(options)
     if wire.INSIDE not in os.environ:
         prepare(chosen, options.against)

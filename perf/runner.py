@@ -245,24 +245,31 @@ class Runner:
                     left = self._boot(left, system, kept, phase)
 
     def _boot(self, cases, system, kept, phase):
-        """Measures cases in one boot; returns those that are left after a failure, without the one that failed."""
+        """Measures cases in one boot; returns those that are left after one failed. A guest that never serves fails them all."""
         left = list(cases)
+        self.progress.step(f"{left[0].name} {system} {phase}")
+        served = False
         try:
             if cases[0].standalone:
-                self.progress.step(f"{cases[0].name} {system} {phase}")
                 self._keep(kept, cases[0], system, cases[0].standalone(self.bench, system))
                 return []
             with self.bench.boot(cases[0], system) as guest:
-                while left:
-                    self.progress.step(f"{left[0].name} {system} {phase}")
+                served = True
+                while True:
                     self._keep(kept, left[0], system, self.bench.drive(left[0], guest))
                     left.pop(0)
+                    if not left:
+                        return left
+                    self.progress.step(f"{left[0].name} {system} {phase}")
         except FAILURES as error:
-            text = f"{phase}: {error if str(error) else type(error).__name__}"
-            say(f"    {left[0].name} {system} FAILED: {text}")
-            self.results.errors.setdefault(left[0].name, {})[system] = text
-            left.pop(0)
-        return left
+            failed = left[:1] if served else left
+            for number, case in enumerate(failed):
+                if number:
+                    self.progress.step(f"{case.name} {system} {phase}")
+                text = f"{phase}: {error if str(error) else type(error).__name__}"
+                say(f"    {case.name} {system} FAILED: {text}")
+                self.results.errors.setdefault(case.name, {})[system] = text
+            return left[len(failed):]
 
     @staticmethod
     def _keep(kept, case, system, sample):
