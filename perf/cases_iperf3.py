@@ -12,6 +12,9 @@ PORT = 5201
 STREAMS = (1, 4, 32)
 UDP_BYTES = (64, 1400)
 KERNEL_PER_MIB = 330000
+FIRST_PACKETS = 4000  # per second; then by STEP more, until more than LOSS of them are lost, twice: once may be the host's doing
+STEP = 1.5
+LOSS = 0.05
 TRIES = 20
 
 
@@ -40,14 +43,26 @@ def tcp(target, seconds, outward, streams):
                 notes={"retransmits": end["sum_sent"].get("retransmits", 0)})
 
 
-def udp(target, seconds, outward, size):
-    """Packets that the receiver got, sent as fast as the sender can."""
-    end = report(target, seconds, "-u", "-b", "0", "-l", str(size), *(["-R"] if outward else []))["end"]
+def udp(target, seconds, outward, size, packets=0):
+    """Packets that the receiver got, when so many a second are sent; 0: as many as the sender can."""
+    end = report(target, seconds, "-u", "-b", str(packets * size * 8), "-l", str(size), *(["-R"] if outward else []))["end"]
     # Not what iperf3 calls lost: packets that were sent behind the last one that arrived are not among them.
     received = end["sum_received"]["bytes"] // size
-    if received <= 0:
-        raise MeasurementError(f"iperf3: none of {end['sum_sent']['packets']} packets arrived")
     return Load(received, end["sum_received"]["seconds"], notes={"packets_sent": end["sum_sent"]["packets"]})
+
+
+def ladder(target, seconds, size):
+    """More and more packets to the guest; the rate is the highest at which it got packets."""
+    total, packets, best, lossy = Load(0, 0), FIRST_PACKETS, 0, 0
+    while lossy < 2:
+        step = udp(target, seconds / 2, False, size, int(packets))
+        total.operations += step.operations
+        total.seconds += step.seconds
+        best = max(best, step.operations / step.seconds)
+        lossy = lossy + 1 if step.operations < step.notes["packets_sent"] * (1 - LOSS) else 0
+        packets *= STEP
+    total.rate = best
+    return total
 
 
 def case(name, title, operation, unit, drive, bars=()):
@@ -66,12 +81,18 @@ def tcp_case(outward, streams):
                 "MiB", "Mbit/s", functools.partial(tcp, outward=outward, streams=streams), bars)
 
 
-def udp_case(outward, size):
-    """One direction and size."""
-    return case(f"udp-{'out' if outward else 'in'}-{size}",
-                f"UDP packets of {size} bytes, {'guest to host' if outward else 'host to guest'}", "packet", "packets/s",
-                functools.partial(udp, outward=outward, size=size), (Bar("ratio", ">=", 1),))
+def udp_cases(size):
+    """One size of packets."""
+    ahead = (Bar("ratio", ">=", 1),)
+    unit = ("packet", "packets/s")
+    return (
+        case(f"udp-in-{size}", f"UDP packets of {size} bytes, host to guest, the most that arrive", *unit,
+             functools.partial(ladder, size=size), ahead),
+        case(f"udp-flood-{size}", f"UDP packets of {size} bytes, host to guest, those that arrive of all that the host can send", *unit,
+             functools.partial(udp, outward=False, size=size), ahead),
+        case(f"udp-out-{size}", f"UDP packets of {size} bytes, guest to host", *unit,
+             functools.partial(udp, outward=True, size=size), ahead))
 
 
 CASES = (*(tcp_case(outward, streams) for outward in (False, True) for streams in STREAMS),
-         *(udp_case(outward, size) for outward in (False, True) for size in UDP_BYTES))
+         *(one for size in UDP_BYTES for one in udp_cases(size)))
