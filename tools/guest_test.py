@@ -1,6 +1,7 @@
 """Runs one guest_test: boots the machine, runs the host's script, compares the end.
 
-The argument is the JSON file that the rule writes. Prints what failed and the console.
+The argument is the JSON file that the rule writes. Prints what failed and the console. HL_TEST_APPEND in
+the environment adds options to every kernel's command line (bazel test --test_env=HL_TEST_APPEND=...).
 """
 
 import json
@@ -50,7 +51,7 @@ def make_options(spec, directory, ports, peer):
     return machine.Options(
         kernel=spec["kernel"], image=spec["image"], program=program, environment=manifest["env"] + spec["env"],
         harts=spec["harts"], memory=spec["memory"], net=net, forwards=forwards, ip=spec["ip"],
-        transport=spec["transport"], append=spec["append"],
+        transport=spec["transport"], append=f"{spec['append']} {os.environ.get('HL_TEST_APPEND', '')}".strip(),
         gdb=f"unix:{GDB_SOCKET},server=on,wait=off" if spec["gdb"] else "",
         log=os.path.join(directory, "console.log"), quiet=True)
 
