@@ -30,9 +30,11 @@ struct address_space {
 };
 
 /* Lowest address that mmap hands out (vm.mmap_min_addr), and where it starts looking from: below
- * the stack. */
+ * the stack. Not by a large power of two below: the pages in use at either top, such as the
+ * innermost frames and the vDSO's data, would share the same places in translation caches and
+ * caches. */
 #define MAP_FLOOR      0x10000ull
-#define STACK_ROOM     (64ull << 20)
+#define STACK_ROOM     ((64ull << 20) + (128ull << 10))
 #define MAP_TOP        (USER_END - STACK_ROOM)
 #define LARGE_BYTES    (2ull << 20)
 #define MAPPINGS_MAX   65530
