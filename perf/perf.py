@@ -47,6 +47,7 @@ def parser():
     found.add_argument("--list", action="store_true", help="name the cases")
     found.add_argument("--ablate", action="store_true", help="switch each mechanism off in turn and say what it is worth")
     found.add_argument("--profile", action="store_true", help="where the kernel's instructions go, by function")
+    found.add_argument("--system", choices=SYSTEMS, help="of --profile: only this one")
     found.add_argument("--baseline", action="store_true", help="count what bazel test //perf:smoke checks, and write perf/baseline.json")
     return found
 
@@ -62,7 +63,9 @@ def check(options):
     if options.net == "tap" and os.geteuid() != 0:
         raise launch.UsageError("--net tap needs root, for a network namespace of its own; without root there is --net user")
     try:
-        machine.check_accel(options.accel)
+        if options.system and not options.profile:
+        raise launch.UsageError("--system belongs to --profile; with --against none only Hartloop is measured")
+    machine.check_accel(options.accel)
     except machine.MachineError as error:
         raise launch.UsageError(str(error)) from error
     if options.accel == "kvm":
@@ -147,6 +150,8 @@ def measure(options, chosen, folder):
     raise_file_limit()
     cores = runner.Cores(1)
     systems = SYSTEMS if options.against == "linux" else SYSTEMS[:1]
+    if options.system:
+        systems = (options.system,)
     with runner.scratch() as directory:
         both = opponents.Opponents(systems, opponents.Machine(accel=options.accel), directory)
         bench = runner.Bench(both, wire.Wire(options.net), cores, os.path.join(folder, "logs"), options.seconds)
@@ -187,7 +192,7 @@ def main():
         options.against = "none"  # these look at Hartloop only
     folder = output_folder(options)
     if wire.INSIDE not in os.environ:
-        prepare(chosen, options.against)
+        prepare(chosen, options.system or options.against)
         runner.say(f"results go to {folder}")
         if options.net == "tap":
             wire.enter_namespace()

@@ -1,7 +1,7 @@
 /*
  * A QEMU TCG plugin that counts a riscv64 guest's instructions by the address of the code.
  *
- *     -plugin insn_count.so,socket=PATH[,map=FILE][,events=on][,stacks=on]
+ *     -plugin insn_count.so,socket=PATH[,map=FILE][,events=on][,stacks=on|boot]
  *
  * Every line that is written to the UNIX socket is answered with one line of JSON: {"user": N,
  * "kernel": N, "firmware": N}, the sum over all harts since the start. Nothing is ever set back:
@@ -13,7 +13,7 @@
  * events=on adds "kicks" and "interrupts" (events.h).
  *
  * stacks=on makes the request "stacks" answer with the call stacks that the kernel ran under since
- * the first such request, too (stacks.h):
+ * the first such request, too (stacks.h); stacks=boot: since the machine was started.
  *     "segments": [[address, instructions], ...]          runs of instructions
  *     "harts": [{"nodes": [[parent, site], ...],          node 0 is the root
  *                "cells": [[node, segment, N], ...]}]     N instructions of the segment ran there
@@ -64,7 +64,7 @@ struct range {
 
 static struct {
 	const char *socket, *map;
-	bool events, stacks;
+	bool events, stacks, stacks_from_boot;
 } options;
 
 static struct range *ranges;
@@ -191,6 +191,8 @@ static void hart_created(qemu_plugin_id_t id, unsigned hart)
 	registers_find();
 	if (options.stacks)
 		stacks_hart_created(hart);
+	if (options.stacks_from_boot)
+		stacks_start();
 }
 
 static void print_member(FILE *out, const char *name, size_t number)
@@ -270,7 +272,8 @@ static int parse_switch(const char *argument, const char *value, bool *result)
 	*result = !strcmp(value, "on");
 	if (*result || !strcmp(value, "off"))
 		return 0;
-	fprintf(stderr, "insn_count: %s: the valid values are on and off\n", argument);
+	fprintf(stderr, "insn_count: %s: the valid values are on and off%s\n", argument,
+	        result == &options.stacks ? ", and boot" : "");
 	return -1;
 }
 
@@ -288,6 +291,10 @@ static int parse_option(const char *argument)
 	}
 	if (length == 6 && !strncmp(argument, "events", length))
 		return parse_switch(argument, value, &options.events);
+	if (!strcmp(argument, "stacks=boot")) {
+		options.stacks = options.stacks_from_boot = true;
+		return 0;
+	}
 	if (length == 6 && !strncmp(argument, "stacks", length))
 		return parse_switch(argument, value, &options.stacks);
 	fprintf(stderr,

@@ -56,6 +56,11 @@ static struct segment *segments;
 static uint32_t *segment_hash; /* of (start, instructions) to 1 + id */
 static _Atomic uint32_t segment_count;
 
+void stacks_start(void)
+{
+	atomic_store(&started, true);
+}
+
 static uint64_t mix(uint64_t a, uint64_t b)
 {
 	uint64_t x = (a ^ b * 0x9e3779b97f4a7c15ull) * 0xff51afd7ed558ccdull;
@@ -186,16 +191,17 @@ static void switch_context(struct hart *hart, uint64_t tp)
 	hart->context = next;
 }
 
-static void count(struct hart *hart, const struct segment *segment)
+static void count(struct hart *hart, uint32_t node, const struct segment *segment)
 {
-	uint64_t key = 1 + ((uint64_t)top_node(hart) << 32 | segment->id);
+	uint64_t key = 1 + ((uint64_t)node << 32 | segment->id);
 	size_t slot = mix(key, 0) % CELLS_MAX;
 	for (;; slot = (slot + 1) % CELLS_MAX) {
 		struct cell *cell = &hart->cells[slot];
 		uint64_t there = atomic_load_explicit(&cell->key, memory_order_relaxed);
 		if (!there) {
-			if (hart->cell_count == CELLS_MAX / 2) {
+			if (hart->cell_count >= CELLS_MAX / 2 && node != ROOT) {
 				refuse(hart);
+				count(hart, ROOT, segment); /* for which there always is room */
 				return;
 			}
 			hart->cell_count++;
@@ -225,7 +231,7 @@ void stacks_segment_run(unsigned number, void *segment)
 {
 	struct hart *hart = hart_of(number);
 	if (hart)
-		count(hart, segment);
+		count(hart, top_node(hart), segment);
 }
 
 void stacks_segment_entered(unsigned number, void *data)
@@ -242,7 +248,7 @@ void stacks_segment_entered(unsigned number, void *data)
 		hart->returning = false;
 		pop_to(hart->context, segment->start);
 	}
-	count(hart, segment);
+	count(hart, top_node(hart), segment);
 }
 
 void stacks_call(unsigned number, void *data)
@@ -325,7 +331,7 @@ void stacks_print(FILE *out)
 {
 	uint64_t refused = 0;
 	const char *separator = "";
-	atomic_store(&started, true);
+	stacks_start();
 	fputs("\"harts\": [", out);
 	for (size_t i = 0; i < HARTS_MAX; i++) {
 		const struct hart *hart = atomic_load(&harts[i]);

@@ -47,7 +47,10 @@ void stacks_tp_written(unsigned hart, void *unused);
 /* A trap into the kernel, out of itself or out of user code. */
 void stacks_trap(unsigned hart, uint64_t scause, bool from_kernel);
 
-/* Begins to count when it is called first: a kernel's boot would fill the tables with what nobody
- * asks for. So the calls that a task was in then are not known until it enters the kernel again.
+/* Begins to count. The calls that a task is in then are not known until it enters the kernel again.
+ */
+void stacks_start(void);
+
+/* Starts, unless it has: a kernel's boot would fill the tables with what mostly nobody asks for.
  * Writes the members "segments", "harts" and "refused" of a JSON object. */
 void stacks_print(FILE *out);

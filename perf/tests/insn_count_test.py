@@ -174,7 +174,8 @@ class OptionsTest(unittest.TestCase):
         self.refused(f"socket={self.path},sockets=1", "the valid ones are socket=PATH, map=FILE, events=on, stacks=on")
 
     def test_neither_on_nor_off(self):
-        self.refused(f"socket={self.path},stacks=maybe", "the valid values are on and off")
+        self.refused(f"socket={self.path},stacks=maybe", "the valid values are on and off, and boot")
+        self.refused(f"socket={self.path},events=boot", "the valid values are on and off")
 
     def test_path_too_long(self):
         self.refused("socket=/tmp/" + "x" * 200, "longer than 107 bytes")
