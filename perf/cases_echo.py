@@ -13,6 +13,7 @@ from model import Bar, Case
 PORT = 7007
 MESSAGE_BYTES = (64, 512, 4096, 16384, 65536)
 IDLE = (0, 1000, 10000, 50000)
+USER_MOST = 1000  # connections over user networking, which takes descriptors and ports of the host for each
 IDLE_BYTES = 1024
 NOT_BEHIND = Bar("ratio", ">=", 1)
 
@@ -59,7 +60,7 @@ def beside_idle(plain, connections, bench, system):
 def idle_case(connections):
     """One number of idle connections."""
     plain = case(f"idle-{connections}", f"ping-pong of 64 bytes beside {connections:,} idle connections", "idle", "exchange",
-                 "exchanges/s", drive=pingpong, memory="1G",
+                 "exchanges/s", drive=pingpong, memory="1G", tap_only=connections > USER_MOST,
                  bars=(NOT_BEHIND, Bar("bytes_per_idle_connection", "<=", IDLE_BYTES)) if connections == IDLE[-1] else (NOT_BEHIND,),
                  curve=("idle connections", "ping-pong", connections))
     return dataclasses.replace(plain, standalone=functools.partial(beside_idle, plain, connections))

@@ -26,7 +26,7 @@ def case(name, title, bars):
     return Case(
         name=f"memcached-{name}-{CONNECTIONS}", title=f"memcached {title} of {VALUE_BYTES} bytes, {CONNECTIONS} connections",
         group="memcached", image="memcached", operation="request", unit="requests/s", drive=drive("memcached-" + name), prepare=store,
-        bars=bars)
+        hello=b"version\r\n", bars=bars)
 
 
 CASES = (

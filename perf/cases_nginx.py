@@ -83,8 +83,9 @@ def drive(path, close):
 def case(name, path, close, title, bars):
     """A case; all of them share a boot."""
     return Case(
-        name="nginx-" + name, title=f"nginx, {title}, {CONNECTIONS} connections", group="nginx", image="nginx", operation="request",
-        unit="requests/s", drive=drive(path, close), prepare=lambda target: check_bulk(target, close), tools=("wrk",), bars=bars)
+        name="nginx-" + name, title=f"nginx, {title}, {CONNECTIONS} connections", group="nginx", image="nginx",
+        operation="request", unit="requests/s", hello=b"GET / HTTP/1.0\r\n\r\n",
+        drive=drive(path, close), prepare=lambda target: check_bulk(target, close), tools=("wrk",), bars=bars)
 
 
 CASES = (

@@ -74,6 +74,8 @@ class Case:
     prepare: object = None
     standalone: object = None
     ready: str = ""  # text of the console that says that the program serves; "" : the first port answers
+    hello: bytes = b""  # what it answers to there; b"": it keeps a connection
+    tap_only: bool = False  # it takes more connections than user networking carries
     args: tuple = ()  # of the program, instead of the image's
     memory: str = "512M"
     lower_is_better: bool = False  # of the rate: a case whose figure is a cost or a time

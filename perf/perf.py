@@ -177,6 +177,17 @@ def write_baseline(options):
     return 0
 
 
+def for_wire(chosen, kind):
+    """The cases that this kind of wire can carry; the others are named."""
+    left_out = [case.name for case in chosen if case.tap_only and kind != "tap"]
+    if left_out and wire.INSIDE not in os.environ:
+        runner.say(f"left out, for they take --net tap: {' '.join(left_out)}")
+    chosen = [case for case in chosen if case.name not in left_out]
+    if not chosen:
+        raise launch.UsageError("no case is left; --net tap, as root, carries all")
+    return chosen
+
+
 def main():
     options = parser().parse_args()
     if options.list:
@@ -185,7 +196,7 @@ def main():
     check(options)
     if options.baseline:
         return write_baseline(options)
-    chosen = cases.select(options.cases)
+    chosen = for_wire(cases.select(options.cases), options.net)
     if (options.ablate or options.profile) and not options.cases:
         raise launch.UsageError("--ablate and --profile take the cases to look at: hl perf --profile CASE")
     if options.ablate or options.profile:

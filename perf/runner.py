@@ -54,14 +54,18 @@ class Cores:
         return f"harts on {list(self.harts)}, load generators and QEMU's other threads on {list(self.others)}"
 
 
-def answers(host, port):
-    """Whether a server keeps a connection. User networking accepts for a guest that does not listen, and resets then."""
+def answers(host, port, hello):
+    """Whether a server answers to `hello`, or, without one, keeps a connection.
+
+    User networking accepts for a guest that does not listen, and resets after a while: the answer is the surer sign.
+    """
     try:
         with socket.create_connection((host, port), timeout=5) as connection:
-            connection.settimeout(0.3)
+            connection.sendall(hello)
+            connection.settimeout(2 if hello else 0.3)
             return connection.recv(1) != b""
     except TimeoutError:
-        return True
+        return not hello
     except OSError:
         return False
 
@@ -96,16 +100,16 @@ class Guest:
     def __exit__(self, *_):
         self.machine.stop()
 
-    def serves(self, ready):
+    def serves(self, ready, hello):
         """Whether the console shows the text, or, without one, whether the first port answers."""
         if ready:
             return ready in self.machine.console()
-        return answers(self.host, next(iter(self.ports.values())))
+        return answers(self.host, next(iter(self.ports.values())), hello)
 
-    def wait(self, ready=""):
+    def wait(self, ready="", hello=b""):
         """Waits until the guest serves."""
         started = time.monotonic()
-        while not self.serves(ready):
+        while not self.serves(ready, hello):
             if not self.machine.running():
                 raise MeasurementError(f"{self.system} ended before it served: {self.machine.wait().detail}")
             if time.monotonic() - started > READY_SECONDS:
@@ -177,7 +181,7 @@ class Bench:
         """A guest that serves a case's program."""
         with self.guest(system, case.image, case.args, case.memory, append, ranges) as guest:
             try:
-                guest.wait(case.ready)
+                guest.wait(case.ready, case.hello)
                 yield guest
             except FAILURES as error:
                 state = "" if guest.machine.running() else f"; the guest ended: {guest.machine.wait().detail}"
@@ -208,7 +212,7 @@ def boot_key(case):
     """Cases with the same key share a boot."""
     if case.standalone:
         return (case.name,)
-    return (case.group, case.image, case.args, case.memory, case.ready)
+    return (case.group, case.image, case.args, case.memory, case.ready, case.hello)
 
 
 class Runner:
