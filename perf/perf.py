@@ -62,10 +62,10 @@ def check(options):
         raise launch.UsageError("--reps 0 with --no-count leaves nothing to measure")
     if options.net == "tap" and os.geteuid() != 0:
         raise launch.UsageError("--net tap needs root, for a network namespace of its own; without root there is --net user")
-    try:
-        if options.system and not options.profile:
+    if options.system and not options.profile:
         raise launch.UsageError("--system belongs to --profile; with --against none only Hartloop is measured")
-    machine.check_accel(options.accel)
+    try:
+        machine.check_accel(options.accel)
     except machine.MachineError as error:
         raise launch.UsageError(str(error)) from error
     if options.accel == "kvm":
@@ -199,8 +199,8 @@ def main():
     chosen = for_wire(cases.select(options.cases), options.net)
     if (options.ablate or options.profile) and not options.cases:
         raise launch.UsageError("--ablate and --profile take the cases to look at: hl perf --profile CASE")
-    if options.ablate or options.profile:
-        options.against = "none"  # these look at Hartloop only
+    if options.ablate:
+        options.against = "none"  # it looks at Hartloop only
     folder = output_folder(options)
     if wire.INSIDE not in os.environ:
         prepare(chosen, options.system or options.against)
