@@ -78,7 +78,7 @@ static void send_buffer_grow(struct tcp_connection *c)
 {
 	if (c->send_locked)
 		return;
-	uint64_t wanted = 2ull * c->cwnd / c->snd_mss * TCP_SNDBUF_PER_SEGMENT;
+	uint64_t wanted = 2ull * c->cwnd / c->snd_mss * tcp_send_buffer_per_segment(c);
 	if (wanted > c->tcp->send_max)
 		wanted = c->tcp->send_max;
 	if (wanted > c->send_buffer)

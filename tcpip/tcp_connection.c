@@ -327,8 +327,10 @@ void tcp_connection_established(struct tcp_connection *c)
 	c->space_started_ns = now;
 	c->last_received_ns = now;
 	if (!c->send_locked)
-		c->send_buffer = max_u32(c->send_buffer,
-		                         2 * TCP_INITIAL_WINDOW_SEGMENTS * TCP_SNDBUF_PER_SEGMENT);
+		c->send_buffer =
+		        max_u32(c->send_buffer, min_u32(2 * TCP_INITIAL_WINDOW_SEGMENTS *
+		                                                tcp_send_buffer_per_segment(c),
+		                                        c->tcp->send_max));
 	c->retransmit_ns = LOOP_NEVER;
 	tcp_keepalive_restart(c);
 	if (tcp_unsent(c) || c->fin_queued)

@@ -456,6 +456,11 @@ static inline uint32_t max_u32(uint32_t a, uint32_t b)
 {
 	return a > b ? a : b;
 }
+/* Of the send buffer: a segment over loopback is larger than what Linux reckons for Ethernet's. */
+static inline uint32_t tcp_send_buffer_per_segment(const struct tcp_connection *c)
+{
+	return max_u32(TCP_SNDBUF_PER_SEGMENT, 2u * c->snd_mss);
+}
 static inline uint64_t min_u64(uint64_t a, uint64_t b)
 {
 	return a < b ? a : b;
