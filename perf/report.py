@@ -5,11 +5,13 @@
 """
 
 import dataclasses
+import glob
 import html
 import json
 import os
 import re
 import sys
+import urllib.parse
 
 import bars
 import figures
@@ -45,6 +47,7 @@ svg{width:100%;height:auto;display:block}
 td.l:first-child,td.detail{min-width:0}tr{break-inside:avoid}h2{break-after:avoid}.wide{display:block}.narrow{display:none}}
 """
 PAIR = r"\[\s+([-+.\de]+),\s+([-+.\de]+)\s+\]"  # of a histogram, as json.dumps breaks it
+BESIDE = "Profiles and ablations of the same folder"
 GOOD, BAD, LEFT, KEPT, DETAIL = "good", "bad", "l", "l kept", "l detail"  # KEPT: in one line
 
 
@@ -249,8 +252,8 @@ def html_table(table):
     return "".join(out)
 
 
-def html_page(title, sentences, tables, drawn):
-    """The whole page."""
+def html_page(title, sentences, tables, drawn, beside):
+    """The whole page. beside: paths of files that it points to."""
     parts = ["<!doctype html><html lang=en><head><meta charset=utf-8>"
              '<meta name=viewport content="width=device-width,initial-scale=1"><meta name=color-scheme content="light dark">',
              f"<title>{html.escape(title)}</title><style>{plots.style()}{PAGE_STYLE}</style></head>"
@@ -261,6 +264,9 @@ def html_page(title, sentences, tables, drawn):
         parts += [f"<p class=muted>{html.escape(table.about)}</p>"] if table.about else []
         parts += [f"<figure>{plots.page(plot)}</figure>" for plot in plots_of(table, drawn)]
         parts.append(html_table(table) + "</section>")
+    if beside:
+        links = "".join(f'<li><a href="{html.escape(urllib.parse.quote(path))}">{html.escape(path)}</a>' for path in beside)
+        parts.append(f"<section><h2>{BESIDE}</h2><ul>{links}</ul></section>")
     return "\n".join(parts) + "</main></body></html>\n"
 
 
@@ -283,13 +289,15 @@ def markdown_table(table):
     return "\n".join(lines)
 
 
-def markdown_page(title, sentences, tables, drawn, names):
-    """The whole summary."""
+def markdown_page(title, sentences, tables, drawn, names, beside):
+    """The whole summary. names: the plots' files; beside: paths of further ones that it points to."""
     parts = [f"# {markdown_text(title)}", *(markdown_text(sentence) for sentence in sentences)]
     for table in tables:
         parts += [f"## {markdown_text(table.title)}", *([markdown_text(table.about)] if table.about else [])]
         parts += [f"![{markdown_text(plot.title)}]({names[plot.name]})" for plot in plots_of(table, drawn)]
         parts.append(markdown_table(table))
+    if beside:
+        parts += [f"## {BESIDE}", "\n".join(f"- [{markdown_text(path)}]({urllib.parse.quote(path)})" for path in beside)]
     return "\n\n".join(parts) + "\n"
 
 
@@ -301,12 +309,20 @@ def plain(value):
     return sorted(value) if isinstance(value, (set, frozenset)) else str(value)
 
 
+def files_beside(directory):
+    """What ablations and profiles left in the folder of a report."""
+    found = [path for pattern in ("ablation-*/report.html", "profile-*.md", "profile-*.html")
+             for path in glob.glob(pattern, root_dir=directory)]
+    return sorted(found)
+
+
 def write_files(directory, title, sentences, tables, drawn, raw):
     """The page, the summary, the plots and the figures; returns the paths, the page's first."""
     os.makedirs(directory, exist_ok=True)
     names = {name: f"{name}.svg" for name in drawn}
-    files = {"report.html": html_page(title, sentences, tables, drawn),
-             "report.md": markdown_page(title, sentences, tables, drawn, names),
+    beside = files_beside(directory)
+    files = {"report.html": html_page(title, sentences, tables, drawn, beside),
+             "report.md": markdown_page(title, sentences, tables, drawn, names, beside),
              "results.json": re.sub(PAIR, r"[\1, \2]", json.dumps(raw, indent=1, default=plain)) + "\n"}
     files.update({names[name]: plots.file(plot) for name, plot in drawn.items()})
     for name, text in files.items():

@@ -193,6 +193,16 @@ class PageTest(unittest.TestCase):
     def test_nothing_at_all(self):
         self.assertIn("Nothing was measured", write(results(), [])["report.html"])
 
+    def test_points_to_what_lies_beside_it(self):
+        with tempfile.TemporaryDirectory() as directory:
+            name = "profile-a b&c.md"
+            with open(os.path.join(directory, name), "w", encoding="utf-8"):
+                pass
+            paths = report.write(results(), [], directory)
+            with open(paths[0], encoding="utf-8") as page, open(paths[1], encoding="utf-8") as summary:
+                self.assertIn('<a href="profile-a%20b%26c.md">profile-a b&amp;c.md</a>', page.read())
+                self.assertIn("](profile-a%20b%26c.md)", summary.read())
+
     def test_zeros(self):
         made = results(samples={"a": {"hartloop": [Sample(Load(0, 0))], "linux": samples([0], 0)}},
                        counted={"a": {"linux": [Sample(Load(0, 1), Counters())]}})
