@@ -28,7 +28,7 @@ def figure_text(bar, case):
         return f"{bar.figure}{' instructions' if bar.figure in ('user', 'kernel', 'firmware') else ''} per {case.operation}"
     return {
         "total": f"user and kernel instructions per {case.operation}",
-        "rate": f"rate, {case.unit}",
+        "rate": f"{case.unit} per {case.operation}" if case.lower_is_better else f"rate, {case.unit}",
         "ratio": "rate, Hartloop to Linux",
         "p99_ratio": "p99 latency, Hartloop to Linux",
     }.get(bar.figure, bar.figure.replace("_", " "))
