@@ -19,8 +19,8 @@ struct wait_entry {
 	/* True: this listener will act on it (counts as the one woken when `exclusive`). Must not add or remove other entries of the queue;
 	 * may remove itself. */
 	bool (*notify)(struct wait_entry *entry, uint32_t events);
-	uint32_t interest; /* POLL* bits; POLLERR and POLLHUP are always of interest */
-	bool exclusive;
+	uint32_t interest; /* POLL* bits; POLLERR and POLLHUP are always of interest; from bit 28 on the listener's to use */
+	uint32_t exclusive : 1, tag : 31; /* tag: the listener's to use */
 };
 
 static inline void wait_queue_init(struct wait_queue *queue)

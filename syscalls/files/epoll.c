@@ -80,10 +80,9 @@ long sys_epoll_create1(struct thread *thread, const uint64_t *argument)
  * wait. */
 static inline void delivered(struct epoll_item *item)
 {
-	if (item->events & EPOLLONESHOT) {
-		item->events &= EPOLL_PRIVATE;
-		item->entry.interest = 0;
-	} else if (!(item->events & EPOLLET)) {
+	if (item->entry.interest & EPOLLONESHOT) {
+		item->entry.interest &= EPOLL_PRIVATE;
+	} else if (!(item->entry.interest & EPOLLET)) {
 		return;
 	}
 	list_remove(&item->ready_link);

@@ -15,9 +15,9 @@
 enum { EPOLL_CTL_ADD = 1, EPOLL_CTL_DEL, EPOLL_CTL_MOD };
 
 static struct epoll_item **bucket_of(const struct epoll *epoll, const struct file *file,
-                                     int descriptor)
+                                     uint32_t descriptor)
 {
-	uint64_t key = ((uint64_t)(uintptr_t)file >> 4) * 31 + (uint32_t)descriptor;
+	uint64_t key = ((uint64_t)(uintptr_t)file >> 4) * 31 + descriptor;
 	return &epoll->buckets[(key ^ key >> 12) & (epoll->bucket_count - 1)];
 }
 
@@ -26,15 +26,15 @@ static struct epoll_item *item_find(const struct epoll *epoll, const struct file
 {
 	if (!epoll->buckets)
 		return NULL;
-	struct epoll_item *item = *bucket_of(epoll, file, descriptor);
-	while (item && (item->file != file || item->descriptor != descriptor))
+	struct epoll_item *item = *bucket_of(epoll, file, (uint32_t)descriptor);
+	while (item && (item->file != file || item->entry.tag != (uint32_t)descriptor))
 		item = item->hash_next;
 	return item;
 }
 
 static void bucket_insert(struct epoll *epoll, struct epoll_item *item)
 {
-	struct epoll_item **bucket = bucket_of(epoll, item->file, item->descriptor);
+	struct epoll_item **bucket = bucket_of(epoll, item->file, item->entry.tag);
 	item->hash_next = *bucket;
 	*bucket = item;
 }
@@ -69,7 +69,7 @@ static bool item_notified(struct wait_entry *entry, uint32_t events)
 	struct epoll_item *item = container_of(entry, struct epoll_item, entry);
 	struct epoll *epoll = item->epoll;
 	(void)events;
-	if (!(item->events & ~EPOLL_PRIVATE))
+	if (!epoll_item_wanted(item))
 		return false;
 	bool waited_for = !list_is_empty(&epoll->file.waiters.entries);
 	if (!list_node_is_linked(&item->ready_link))
@@ -90,7 +90,7 @@ static void item_queue_if_ready(struct epoll_item *item)
 
 void epoll_item_remove(struct epoll_item *item)
 {
-	struct epoll_item **place = bucket_of(item->epoll, item->file, item->descriptor);
+	struct epoll_item **place = bucket_of(item->epoll, item->file, item->entry.tag);
 	while (*place != item)
 		place = &(*place)->hash_next;
 	*place = item->hash_next;
@@ -177,12 +177,11 @@ static long item_add(struct epoll *epoll, struct file *file, int descriptor,
 		return -ENOMEM;
 	item->epoll = epoll;
 	item->file = file;
-	item->descriptor = descriptor;
-	item->events = event->events | POLLERR | POLLHUP;
 	item->data = event->data;
 	item->entry.notify = item_notified;
-	item->entry.interest = item->events & ~EPOLL_PRIVATE;
-	item->entry.exclusive = event->events & EPOLLEXCLUSIVE;
+	item->entry.interest = event->events | POLLERR | POLLHUP;
+	item->entry.exclusive = (event->events & EPOLLEXCLUSIVE) != 0;
+	item->entry.tag = (uint32_t)descriptor;
 	list_node_init(&item->ready_link);
 	bucket_insert(epoll, item);
 	epoll->count++;
@@ -194,11 +193,10 @@ static long item_add(struct epoll *epoll, struct file *file, int descriptor,
 
 static long item_modify(struct epoll_item *item, const struct epoll_user_event *event)
 {
-	if ((item->events | event->events) & EPOLLEXCLUSIVE)
+	if ((item->entry.interest | event->events) & EPOLLEXCLUSIVE)
 		return -EINVAL;
-	item->events = event->events | POLLERR | POLLHUP;
+	item->entry.interest = event->events | POLLERR | POLLHUP;
 	item->data = event->data;
-	item->entry.interest = item->events & ~EPOLL_PRIVATE;
 	item_queue_if_ready(item);
 	return 0;
 }

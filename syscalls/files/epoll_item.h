@@ -25,19 +25,22 @@ struct epoll {
 /* One registration. Dies with EPOLL_CTL_DEL, with its instance, or with the file (which it holds no
  * reference of). */
 struct epoll_item {
-	struct wait_entry entry;     /* on file->waiters */
+	/* On file->waiters. Its tag is the descriptor, its interest EPOLL* as asked for, with ERR
+	 * and HUP; no readiness bits once a ONESHOT was reported. */
+	struct wait_entry entry;
 	struct list_node ready_link; /* epoll->ready, or itself */
 	struct list_node file_link;  /* file->epoll_items */
 	struct epoll_item *hash_next;
 	struct epoll *epoll;
 	struct file *file;
-	int descriptor;
-	uint32_t events; /* EPOLL* as asked for, with ERR and HUP; no readiness bits once a ONESHOT
-	                  * was reported
-	                  */
 	uint64_t data;
 };
 
+/* The readiness that the item is for; 0: it is disabled. */
+static inline uint32_t epoll_item_wanted(const struct epoll_item *item)
+{
+	return item->entry.interest & ~EPOLL_PRIVATE;
+}
 static inline struct epoll *epoll_of(struct file *file)
 {
 	return container_of(file, struct epoll, file);
@@ -47,7 +50,7 @@ struct epoll *epoll_from_file(struct file *file);
 /* The readiness that the item asks for, now. */
 static inline uint32_t epoll_item_ready(struct epoll_item *item)
 {
-	uint32_t wanted = item->events & ~EPOLL_PRIVATE;
+	uint32_t wanted = epoll_item_wanted(item);
 	return wanted ? file_poll(item->file) & wanted : 0;
 }
 void epoll_item_remove(struct epoll_item *item);
