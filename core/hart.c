@@ -66,6 +66,9 @@ int hart_init(struct hart *hart, uint32_t index, uint64_t hartid)
 	hart->inline_flags = options.inline_return ? TASK_RUNNING : UINT32_MAX;
 	hart->syscall_entry =
 	        options.measure || trace_enabled ? syscall_observed : personality_ops.syscall;
+	hart->syscall_table =
+	        options.measure || trace_enabled ? NULL : personality_ops.syscall_table;
+	hart->syscall_odd = personality_ops.syscall_odd;
 	hart->timer_armed_ns = 0; /* unknown: the first deadline is written */
 	hart->backstop_ns = LOOP_NEVER;
 	list_init(&hart->idle_hooks);

@@ -12,6 +12,7 @@
 #include "evloop/loop.h"
 
 struct task;
+struct syscall_slot;
 
 struct hart_statistics {
 	uint64_t page_faults, exceptions, kernel_faults, interrupts, timer_interrupts;
@@ -43,6 +44,9 @@ struct hart {
 	uint64_t stack_bottom;
 	void (*syscall_entry)(struct task *task); /* personality.syscall, or a wrapper that traces
 	                                             or measures it */
+	struct syscall_slot *syscall_table;       /* personality.syscall_table; NULL: every call
+	                                             goes through syscall_entry */
+	void (*syscall_odd)(struct task *task, long result); /* personality.syscall_odd */
 	uint32_t inline_flags; /* task flags with which a trap may return inline; matches none when
 	                          that is switched off */
 	bool in_loop; /* between a trap's end and the next entry of a task: deferred output needs no

@@ -10,6 +10,19 @@ enum fault_access { FAULT_READ, FAULT_WRITE, FAULT_EXECUTE };
 
 struct boot_information; /* core/boot.h */
 
+/*
+ * A system call by its number. The trap entry counts the call and calls the handler itself, with
+ * (task, &task->registers.x[REG_A0]), and stores the result in a0 unless it is negative. The task's
+ * s0, s2 to s11 and gp are then still in the machine's registers, and saved when the task leaves
+ * for the loop: a handler that reads them wants task_save (core/task_save.inc) before it; one that
+ * replaces them sets task->reload.
+ */
+struct thread; /* the personality's, which begins with its task */
+struct syscall_slot {
+	long (*handler)(struct thread *thread, const uint64_t *argument);
+	uint64_t calls, errors, parks;
+};
+
 struct personality {
 	/* Everything of core is up on the boot hart (memory, interrupts, clock, console, loop).
 	 * Probe devices, create the first task. */
@@ -17,6 +30,10 @@ struct personality {
 	/* ecall from user mode; registers are saved, pc already stands behind the ecall. Either
 	 * completes (a0 set) or parks, kills or replaces the task. */
 	void (*syscall)(struct task *task);
+	/* The same call by call: SYSCALL_SLOTS (core/offsets.h) slots, every one with a handler,
+	 * and what becomes of a negative result. */
+	struct syscall_slot *syscall_table;
+	void (*syscall_odd)(struct task *task, long result);
 	/* A page fault of user mode. True: resolved, run on. False: the personality has posted a
 	 * signal or killed the task. */
 	bool (*user_fault)(struct task *task, struct user_addr address, enum fault_access access);

@@ -8,6 +8,7 @@
 #include "core/kernel_map.h"
 #include "core/offsets.h"
 #include "core/panic.h"
+#include "core/personality.h"
 #include "core/trace.h"
 #include "core/trap.h"
 
@@ -20,6 +21,12 @@ _Static_assert(offsetof(struct task, reload) == TASK_FLAGS + 3, "core/offsets.h"
 _Static_assert(offsetof(struct hart, stack_top) == HART_STACK_TOP, "core/offsets.h");
 _Static_assert(offsetof(struct hart, stack_bottom) == HART_STACK_BOTTOM, "core/offsets.h");
 _Static_assert(offsetof(struct hart, syscall_entry) == HART_SYSCALL_ENTRY, "core/offsets.h");
+_Static_assert(offsetof(struct hart, syscall_table) == HART_SYSCALL_TABLE, "core/offsets.h");
+_Static_assert(offsetof(struct hart, syscall_odd) == HART_SYSCALL_ODD, "core/offsets.h");
+_Static_assert(offsetof(struct task, reload) == TASK_RELOAD, "core/offsets.h");
+_Static_assert(offsetof(struct syscall_slot, handler) == SLOT_HANDLER, "core/offsets.h");
+_Static_assert(offsetof(struct syscall_slot, calls) == SLOT_CALLS, "core/offsets.h");
+_Static_assert(sizeof(struct syscall_slot) == 1 << SLOT_BYTES_LOG2, "core/offsets.h");
 _Static_assert(offsetof(struct hart, inline_flags) == HART_INLINE_FLAGS, "core/offsets.h");
 _Static_assert(offsetof(struct hart, loop.pending_mask) == HART_PENDING_MASK, "core/offsets.h");
 _Static_assert(offsetof(struct hart, timer_armed_ns) == HART_TIMER_ARMED, "core/offsets.h");

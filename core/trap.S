@@ -2,11 +2,13 @@
  * Traps. sscratch holds the running task in user mode and 0 in kernel mode. Interrupts are never enabled in kernel mode
  * (sstatus.SIE = 0 always; in user mode they are taken whatever SIE says), so a trap out of kernel code is an exception.
  *
- * Out of user mode all registers go into the task. A system call or a page fault that leaves the task running, with nothing pending
- * and no timer armed that is due before the comparator's deadline, returns from here without the loop: C code preserved s0 and
- * s2..s11, which then need not be loaded. (A backtrace ends at the program's s0, which is no frame of the kernel's stack.)
+ * Out of user mode s1 and the registers that C code may change go into the task. A system call or a page fault that leaves the
+ * task running, with nothing pending and no timer armed that is due before the comparator's deadline, returns from here without
+ * the loop: C code preserved the others (s0, s2..s11; gp it never touches), so that they are neither saved nor loaded. On the way to
+ * the loop they are saved, unless a call replaced them (task->reload). (A backtrace ends at the program's s0, which is no frame of
+ * the kernel's stack.)
  */
-#include "core/offsets.h"
+#include "core/task_save.inc"
 
 #define CAUSE_USER_ECALL 8
 #define SSTATUS_SUM_BIT (1 << 18)
@@ -19,12 +21,10 @@ trap_entry:
 	beqz a0, kernel_trap
 	sd x1, TASK_X(1)(a0)
 	sd x2, TASK_X(2)(a0)
-	sd x3, TASK_X(3)(a0)
 	sd x4, TASK_X(4)(a0)
 	sd x5, TASK_X(5)(a0)
 	sd x6, TASK_X(6)(a0)
 	sd x7, TASK_X(7)(a0)
-	sd x8, TASK_X(8)(a0)
 	sd x9, TASK_X(9)(a0)
 	sd x11, TASK_X(11)(a0)
 	sd x12, TASK_X(12)(a0)
@@ -33,16 +33,6 @@ trap_entry:
 	sd x15, TASK_X(15)(a0)
 	sd x16, TASK_X(16)(a0)
 	sd x17, TASK_X(17)(a0)
-	sd x18, TASK_X(18)(a0)
-	sd x19, TASK_X(19)(a0)
-	sd x20, TASK_X(20)(a0)
-	sd x21, TASK_X(21)(a0)
-	sd x22, TASK_X(22)(a0)
-	sd x23, TASK_X(23)(a0)
-	sd x24, TASK_X(24)(a0)
-	sd x25, TASK_X(25)(a0)
-	sd x26, TASK_X(26)(a0)
-	sd x27, TASK_X(27)(a0)
 	sd x28, TASK_X(28)(a0)
 	sd x29, TASK_X(29)(a0)
 	sd x30, TASK_X(30)(a0)
@@ -56,10 +46,22 @@ trap_entry:
 	ld sp, HART_STACK_TOP(tp)
 	mv s1, a0
 	bne t2, t3, user_exception
-	ld t2, HART_SYSCALL_ENTRY(tp)
+	ld t2, HART_SYSCALL_TABLE(tp)
 	addi t1, t1, 4
+	li t3, SYSCALL_SLOTS
 	sd t1, TASK_PC(a0)
-	jalr t2
+	beqz t2, syscall_by_entry
+	bgeu a7, t3, syscall_by_entry
+	slli t3, a7, SLOT_BYTES_LOG2
+	add t2, t2, t3
+	ld t3, SLOT_CALLS(t2)
+	ld t4, SLOT_HANDLER(t2)
+	addi t3, t3, 1
+	sd t3, SLOT_CALLS(t2)
+	addi a1, a0, TASK_X(10)
+	jalr t4
+	bltz a0, syscall_odd
+	sd a0, TASK_X(10)(s1)
 user_return:
 	lw t0, TASK_FLAGS(s1)
 	lw t1, HART_INLINE_FLAGS(tp)
@@ -97,7 +99,21 @@ user_return:
 	ld x9, TASK_X(9)(s1)
 	sret
 
+syscall_odd:
+	mv a1, a0
+	mv a0, s1
+	ld t0, HART_SYSCALL_ODD(tp)
+	jalr t0
+	j user_return
+
+syscall_by_entry:
+	task_save a0
+	ld t2, HART_SYSCALL_ENTRY(tp)
+	jalr t2
+	j user_return
+
 user_exception:
+	task_save a0
 	sd t1, TASK_PC(a0)
 	mv a1, t2
 	csrr a2, stval
@@ -105,7 +121,10 @@ user_exception:
 	j user_return
 
 leave_for_loop:
-	mv a0, tp
+	lbu t0, TASK_RELOAD(s1)
+	bnez t0, 1f
+	task_save s1
+1:	mv a0, tp
 	/* fall through */
 
 /* a0 = hart. The stack is empty again. */

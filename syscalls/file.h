@@ -43,6 +43,11 @@ struct file_operations {
 	/* As write, for bytes in memory that lives on: they are not copied but read as they are sent. Takes them all, and calls `release`
 	 * with the same arguments when it needs them no more; or fails (-EAGAIN, -ENOBUFS: write may do; ...) and calls nothing. NULL: no such way. */
 	int (*lend)(struct file *file, const void *bytes, size_t length, void (*release)(const void *bytes, size_t length));
+	/* read(2) and write(2) as a whole, for files whose ordinary case is worth a straight line:
+	 * descriptor and access mode are checked, argument is the call's. What is not ordinary goes
+	 * to file_read_call and file_write_call. NULL: everything does. */
+	long (*read_call)(struct thread *thread, struct file *file, const uint64_t *argument);
+	long (*write_call)(struct thread *thread, struct file *file, const uint64_t *argument);
 	/* Readiness now, POLL* bits, recomputed from state. NULL: always readable and writable. */
 	uint32_t (*poll)(struct file *file);
 	/* -ENOTTY when unknown. May not park. */
@@ -155,6 +160,9 @@ struct io_request {
 };
 /* Runs the request (copied into the thread's park state when it must wait). Returns the result or SYS_PARKED. */
 long io_run(struct thread *thread, struct io_request *request);
+
+long file_read_call(struct thread *thread, struct file *file, const uint64_t *argument);
+long file_write_call(struct thread *thread, struct file *file, const uint64_t *argument);
 
 /* ---- name space ---- */
 

@@ -18,6 +18,7 @@
 #include <stdint.h>
 
 #include "core/address.h"
+#include "core/personality.h"
 #include "syscalls/thread.h"
 
 /* Not a result: the thread waits, was killed, or its registers were replaced (execve, rt_sigreturn). */
@@ -36,14 +37,14 @@ typedef long syscall_handler(struct thread *thread, const uint64_t *argument);
 
 #define SYSCALLS_MAX 512 /* numbers below this have a table entry; others are ENOSYS */
 
-struct syscall_statistics {
-	uint64_t calls, errors, parks;
-};
-/* NULL: no such number. */
-const struct syscall_statistics *syscall_statistics_of(uint64_t number);
+extern struct syscall_slot syscall_slots[SYSCALLS_MAX];
+/* Calls, errors and parks of a number; NULL: no such number. */
+const struct syscall_slot *syscall_statistics_of(uint64_t number);
 
-/* personality.syscall: dispatch, count, trace. */
+/* personality.syscall: dispatch and count, where the trap entry does not do it. */
 void syscall_enter(struct task *task);
+/* personality.syscall_odd: a handler's negative result. */
+void syscall_odd(struct task *task, long result);
 /* Give a parked thread's call its result (called by thread.c after resume). */
 void syscall_complete(struct thread *thread, long result);
 /* NULL: no such call here. */

@@ -83,6 +83,8 @@ void netif_input(struct netif *netif, struct pbuf *frame)
 	const half_alias *header = (const half_alias *)(void *)frame->data;
 	netif->statistics.rx_frames++;
 	netif->statistics.rx_bytes += frame->packet_length;
+	if (likely(tcp_predict(netif, frame)))
+		return;
 	if (unlikely(frame->length < ETHERNET_HEADER_BYTES || ((uintptr_t)header & 3) != 2 ||
 	             header[6] != (ETHERNET_IPV4 >> 8) || !is_ours(netif, frame->data))) {
 		frame_input_slowly(netif, frame);

@@ -84,6 +84,9 @@ uint32_t stack_generation(const struct stack *stack);
 
 /* Transports' entries; each takes the reference. Called by ip input for packets addressed to us. */
 void tcp_input(struct stack *stack, struct pbuf *segment, const struct ip_packet *ip);
+/* A whole frame, before anything else looks at it: true when it was the expected next segment of a
+ * connection, and taken. */
+bool tcp_predict(struct netif *netif, struct pbuf *frame);
 void udp_input(struct stack *stack, struct pbuf *datagram, const struct ip_packet *ip);
 void icmp_input(struct stack *stack, struct pbuf *message, const struct ip_packet *ip);
 

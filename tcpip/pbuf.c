@@ -242,7 +242,6 @@ static inline struct pbuf *class_pop(struct pbuf_pool *pool, enum pbuf_class cla
 	size_class->live++;
 	unpoison(p, class_stride[class_]);
 	p->next = NULL;
-	list_node_init(&p->link);
 	p->refs = 1;
 	p->flags = 0;
 	p->gso_size = 0;
@@ -321,17 +320,30 @@ static inline void storage_put(struct pbuf *pbuf)
 		pbuf->release(pbuf->block, pbuf->block_bytes);
 }
 
-void pbuf_free(struct pbuf *packet)
+static inline void give_back(struct pbuf *packet)
 {
-	while (packet && --packet->refs == 0) {
+	struct size_class *size_class = &packet->pool->classes[packet->class_];
+	size_class->live--;
+	free_list_push(size_class, packet, class_stride[packet->class_]);
+}
+
+static __attribute__((noinline)) void release_chain(struct pbuf *packet)
+{
+	do {
 		struct pbuf *next = packet->next;
-		struct size_class *size_class = &packet->pool->classes[packet->class_];
 		if (packet->class_ <= PBUF_EXTERNAL)
 			storage_put(packet);
-		size_class->live--;
-		free_list_push(size_class, packet, class_stride[packet->class_]);
+		give_back(packet);
 		packet = next;
-	}
+	} while (packet && --packet->refs == 0);
+}
+
+void pbuf_recycle(struct pbuf *packet)
+{
+	if (unlikely(packet->next || packet->class_ <= PBUF_EXTERNAL))
+		release_chain(packet);
+	else
+		give_back(packet);
 }
 
 /* The metadata of a packet goes from its first pbuf to the one that becomes first. */

@@ -114,7 +114,13 @@ struct pbuf *pbuf_external(struct pbuf_pool *pool, const void *bytes, uint32_t l
                            pbuf_release *release);
 /* Frees an external pbuf that nothing else refers to, without a call of its release function. */
 void pbuf_external_drop(struct pbuf *external);
-void pbuf_free(struct pbuf *packet);
+/* The last reference of `packet` is gone. */
+void pbuf_recycle(struct pbuf *packet);
+static inline void pbuf_free(struct pbuf *packet)
+{
+	if (packet && --packet->refs == 0)
+		pbuf_recycle(packet);
+}
 static inline struct pbuf *pbuf_ref(struct pbuf *pbuf)
 {
 	pbuf->refs++;

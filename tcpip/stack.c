@@ -128,6 +128,11 @@ struct stack_statistics *stack_counters(struct stack *stack)
 void stack_read_statistics(const struct stack *stack, struct stack_statistics *out)
 {
 	*out = stack->statistics;
+	out->ip_in += out->tcp_predicted;
+	out->tcp_in += out->tcp_predicted;
+	out->tcp_fast_path += out->tcp_predicted;
+	out->ip_out += out->tcp_answers;
+	out->tcp_out += out->tcp_answers;
 }
 
 void stack_note_output(struct stack *stack)

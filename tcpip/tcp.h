@@ -58,11 +58,18 @@ void tcp_send_commit(struct tcp_connection *connection, uint32_t bytes, bool mor
  * takes the reference. -EAGAIN etc. as above (the chain is then still the caller's). */
 int tcp_send_pbuf(struct tcp_connection *connection, struct pbuf *data, bool more);
 
+/* The same for few bytes on an open connection: where they go, or NULL when tcp_send_reserve has to
+ * be asked. tcp_send_commit, or nothing, follows. */
+uint8_t *tcp_send_room(struct tcp_connection *connection, uint64_t bytes);
+
 /* ---- receiving: the one copy of the receive path is made by the caller out of the bytes that peek names ---- */
 
 /* The contiguous bytes at `offset` into the unread stream: their count (> 0) and address; 0: end of stream; -EAGAIN: nothing yet;
  * -ENOTCONN; a pending error (cleared) otherwise. Valid until the next call on this connection. */
 int64_t tcp_receive_peek(struct tcp_connection *connection, uint64_t offset, const uint8_t **bytes);
+/* The unread bytes that lie first in one piece, at least one; NULL when there are none or
+ * tcp_receive_peek has more to say. */
+const uint8_t *tcp_receive_piece(const struct tcp_connection *connection, uint32_t *bytes);
 /* `bytes` of the stream are done with: buffers are freed, the window opens. */
 void tcp_receive_consume(struct tcp_connection *connection, uint64_t bytes);
 uint64_t tcp_receive_available(const struct tcp_connection *connection); /* FIONREAD */

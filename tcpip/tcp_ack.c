@@ -11,19 +11,18 @@ bool tcp_is_writable(const struct tcp_connection *c)
 	return !c->notsent_lowat || tcp_unsent(c) < c->notsent_lowat;
 }
 
-static void unit_free(struct tcp_connection *c, struct tcp_unit *unit)
+static inline void unit_free(struct tcp_connection *c, struct tcp_unit *unit)
 {
 	struct pbuf *buffer = unit->buffer;
-	list_remove(&unit->link);
 	if (c->send_next == unit)
 		c->send_next = NULL;
 	c->tcp->send_held -= unit->held;
-	if (unit->foreign)
+	if (__builtin_expect(unit->foreign, 0))
 		tcp_free(c->tcp, unit, sizeof(*unit));
 	pbuf_free(buffer);
 }
 
-static void release_acknowledged(struct tcp_connection *c)
+static __attribute__((noinline)) void units_acknowledged(struct tcp_connection *c)
 {
 	struct list_node *first;
 	while ((first = list_first(&c->send_queue)) != NULL) {
@@ -38,8 +37,23 @@ static void release_acknowledged(struct tcp_connection *c)
 			unit->sequence = c->snd_una;
 			return;
 		}
+		list_remove(first);
 		unit_free(c, unit);
 	}
+}
+
+void tcp_units_acknowledged(struct tcp_connection *c)
+{
+	struct list_node *first = c->send_queue.head.next;
+	struct tcp_unit *unit = list_entry(first, struct tcp_unit, link);
+	if (__builtin_expect(first == &c->send_queue.head || first->next != &c->send_queue.head ||
+	                             unit->sequence.value + unit->length != c->snd_una.value,
+	                     0)) {
+		units_acknowledged(c);
+		return;
+	}
+	list_init(&c->send_queue);
+	unit_free(c, unit);
 }
 
 /* RFC 6298 §2 with Linux's granularity: the variance term counts for at least 200 ms. */
@@ -62,15 +76,14 @@ void tcp_rtt_sample(struct tcp_connection *c, uint64_t rtt_us)
 	c->rto_us = min_u32(rto, TCP_RTO_MAX_US);
 }
 
-/* Once per round trip. */
-static void round_trip_over(struct tcp_connection *c)
+void tcp_round_trip_over(struct tcp_connection *c)
 {
 	uint64_t rtt_us = (tcp_now(c->tcp) - c->rtt_started_ns) / 1000;
 	c->rtt_timing = false;
 	tcp_rtt_sample(c, rtt_us);
-	uint32_t delivered = (uint32_t)c->bytes_acked - c->delivery_rate_mark;
+	c->delivered = (uint32_t)c->bytes_acked - c->delivery_rate_mark;
+	c->delivered_us = (uint32_t)rtt_us;
 	c->delivery_rate_mark = (uint32_t)c->bytes_acked;
-	c->delivery_rate = (uint64_t)delivered * 1000000 / (rtt_us ? rtt_us : 1);
 }
 
 /* Linux's tcp_sndbuf_expand: twice the congestion window, in its unit of account. */
@@ -91,9 +104,9 @@ void tcp_ack_advance(struct tcp_connection *c, struct tcp_seq ack, uint32_t time
 	bool was_writable = tcp_is_writable(c);
 	c->snd_una = ack;
 	c->bytes_acked += bytes;
-	release_acknowledged(c);
+	tcp_units_acknowledged(c);
 	if (c->rtt_timing && seq_le(c->rtt_sequence, ack))
-		round_trip_over(c);
+		tcp_round_trip_over(c);
 	else if (!c->rtt_timing && c->timestamps && timestamp_echo)
 		tcp_rtt_sample(c, (tcp_now_ms(c->tcp) + c->timestamp_offset - timestamp_echo) *
 		                          1000ull);

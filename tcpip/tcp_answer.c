@@ -31,11 +31,21 @@ static inline uint16_t window_to_tell(struct tcp_connection *c)
 	return (uint16_t)scaled;
 }
 
+/* tcp_retransmit_timer_start for a lone segment, which no tail probe precedes. */
+static inline void start_timer(struct tcp_connection *c, uint64_t now)
+{
+	if (unlikely(c->backoff)) {
+		tcp_retransmit_timer_start(c);
+		return;
+	}
+	c->retransmit_ns = c->timeout_ns = now + c->rto_us * 1000ull;
+	c->tail_armed = false;
+	tcp_timer_update(c, c->retransmit_ns);
+}
+
 static inline void note_sent(struct tcp_connection *c, uint32_t length, uint64_t now)
 {
-	struct tcp_stack *tcp = c->tcp;
-	tcp->counters->tcp_out++;
-	tcp->counters->ip_out++;
+	c->tcp->counters->tcp_answers++;
 	c->segments_out++;
 	c->data_segments_out++;
 	c->bytes_sent += length;
@@ -55,7 +65,7 @@ static inline void note_sent(struct tcp_connection *c, uint32_t length, uint64_t
 	if (now - c->last_data_received_ns < TCP_DELAYED_ACK_NS)
 		c->pingpong = true;
 	if (c->retransmit_ns == LOOP_NEVER)
-		tcp_retransmit_timer_start(c);
+		start_timer(c, now);
 }
 
 bool tcp_send_answer(struct tcp_connection *c)

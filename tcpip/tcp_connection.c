@@ -162,6 +162,7 @@ void tcp_connection_unhash(struct tcp_connection *c)
 	if (!c->hashed)
 		return;
 	tcp_table_remove(&c->tcp->flows, &c->flow.node);
+	tcp_arrival_forget(c);
 	c->hashed = false;
 }
 

@@ -15,14 +15,15 @@ uint32_t tcp_readiness(const struct tcp_connection *c)
 {
 	uint32_t ready = 0;
 	enum tcp_state state = c->flow.state;
-	if (__builtin_expect(state == TCP_ESTABLISHED && !c->error &&
-	                             !(c->receive_shut | c->fin_received | c->fin_queued |
-	                               c->urgent_noted | c->urgent_valid),
-	                     1)) {
-		uint32_t unread = tcp_unread(c);
-		if (unread && unread >= min_u32(c->receive_lowat, tcp_window_space(c)))
+	if (__builtin_expect(state == TCP_ESTABLISHED && !c->readiness_odd && !c->fin_queued, 1)) {
+		uint32_t unread = c->rcv_nxt.value - c->rcv_copied.value;
+		uint32_t queued = c->write_seq.value - c->snd_una.value;
+		if (unread && (unread >= c->receive_lowat || unread >= tcp_window_space(c)))
 			ready = NET_READABLE;
-		return tcp_is_writable(c) ? ready | NET_WRITABLE : ready;
+		if (queued + queued / 2 <= c->send_buffer &&
+		    (!c->notsent_lowat || tcp_unsent(c) < c->notsent_lowat))
+			ready |= NET_WRITABLE;
+		return ready;
 	}
 	if (state == TCP_LISTEN)
 		return c->listening->accept_count ? NET_READABLE : 0;
@@ -124,7 +125,7 @@ static void sender_information(const struct tcp_connection *c, struct tcp_inform
 	out->bytes_acked = c->bytes_acked;
 	out->bytes_sent = c->bytes_sent;
 	out->bytes_retrans = c->bytes_retransmitted;
-	out->delivery_rate = c->delivery_rate;
+	out->delivery_rate = c->delivered * 1000000ull / (c->delivered_us ? c->delivered_us : 1);
 	out->last_data_sent_ms = ms_since(c, c->last_sent_ns);
 }
 

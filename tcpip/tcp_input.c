@@ -8,8 +8,7 @@
 #define likely(condition)   __builtin_expect(!!(condition), 1)
 #define unlikely(condition) __builtin_expect(!!(condition), 0)
 
-/* When is data that arrived acknowledged (RFC 9293 §3.8.6.3, Linux's quick and delayed ACKs)? */
-static inline void schedule_ack(struct tcp_connection *c)
+void tcp_ack_decide(struct tcp_connection *c)
 {
 	if (c->rcv_nxt.value - c->rcv_acked.value > c->rcv_mss) {
 		tcp_ack_schedule(c);
@@ -34,8 +33,16 @@ void tcp_data_received(struct tcp_connection *c, uint32_t bytes, uint32_t gso_si
 	c->bytes_received += bytes;
 	c->data_segments_in++;
 	c->last_data_received_ns = tcp_now(c->tcp);
-	schedule_ack(c);
+	tcp_ack_decide(c);
 	tcp_notify(c, NET_READABLE);
+}
+
+void tcp_window_changed(struct tcp_connection *c, uint32_t window)
+{
+	c->snd_wnd = window;
+	c->max_snd_wnd = max_u32(c->max_snd_wnd, window);
+	if (tcp_unsent(c) || (c->fin_queued && !c->fin_sent))
+		tcp_output_schedule(c);
 }
 
 /* The payload of an ordinary segment: without its header, to the socket. */
@@ -87,12 +94,8 @@ static inline bool fast_input(struct tcp_connection *c, struct tcp_segment *s,
 		c->timestamp_recent = value;
 	c->snd_wl1 = s->sequence;
 	c->snd_wl2 = s->acknowledgment;
-	if (window_changed) {
-		c->snd_wnd = window;
-		c->max_snd_wnd = max_u32(c->max_snd_wnd, window);
-		if (tcp_unsent(c) || (c->fin_queued && !c->fin_sent))
-			tcp_output_schedule(c);
-	}
+	if (window_changed)
+		tcp_window_changed(c, window);
 	c->probes = 0;
 	if (acked)
 		tcp_ack_advance(c, s->acknowledgment, echo);
@@ -175,8 +178,12 @@ void tcp_input(struct stack *stack, struct pbuf *packet, const struct ip_packet 
 
 	struct tcp_flow *flow =
 	        tcp_flow_find(tcp, ip->destination, s.local_port, ip->source, s.remote_port);
-	if (likely(flow && flow->kind == TCP_FLOW_CONNECTION) &&
-	    likely(fast_input(tcp_flow_connection(flow), &s, header)))
-		return;
+	if (likely(flow && flow->kind == TCP_FLOW_CONNECTION)) {
+		struct tcp_connection *c = tcp_flow_connection(flow);
+		if (!c->odd && c->timestamps)
+			tcp_arrival_learn(c, ip);
+		if (likely(fast_input(c, &s, header)))
+			return;
+	}
 	slow_input(tcp, flow, &s, header);
 }

@@ -93,6 +93,19 @@ struct tcp_headers {
 	uint32_t generation;      /* the route's when they were made; 0: not made */
 };
 
+/* What an ordinary frame of a connection looks like from the peer, learned from one that took the
+ * long way: as words that lie in the frame like this. */
+struct tcp_arrival {
+	uint64_t addresses;    /* IP source and destination */
+	uint64_t type_version; /* Ethernet type, IP version, header length and TOS */
+	uint32_t ports;        /* source and destination */
+	uint32_t mac_tail;     /* of Ethernet's destination, bytes 2 to 5 */
+	uint32_t ip_sum;       /* of addresses, version and TOS, folded */
+	uint16_t mac_head;
+};
+
+#define TCP_RECENT 1024 /* connections whose frames need no look into the table */
+
 enum tcp_flow_kind { TCP_FLOW_CONNECTION, TCP_FLOW_REQUEST, TCP_FLOW_TIME_WAIT };
 
 struct tcp_flow {
@@ -239,25 +252,39 @@ struct tcp_connection {
 	union {
 		struct {
 			bool cork, more, fin_queued, persist;
-			bool probe_due, keepalive_due, cwnd_limited, dsack_due;
+			bool probe_due, keepalive_due, cwnd_limited, tail_due;
 		};
 		uint64_t output_odd;
 	};
+	/* What makes readiness more than a matter of bytes; all of it at once as a word. */
+	union {
+		struct {
+			bool fin_received, receive_shut, urgent_valid, urgent_noted, starved;
+			uint16_t error;
+		};
+		uint64_t readiness_odd;
+	};
 	struct tcp_headers headers;
+	struct tcp_arrival arrival;
 
 	bool owned, nodelay, timestamps, sack, window_scaling;
-	bool ack_now, fin_sent, fin_received, receive_shut;
+	bool ack_now, fin_sent;
 	bool syn_due, rtt_timing, recovery_entered;
 	bool receive_locked, send_locked, keepalive, oob_inline, quickack_off;
-	bool pingpong, reuse_address, reuse_port, port_bound, starved;
-	bool hashed, ever_connected, urgent_valid, urgent_noted;
-	bool orphan, head_again;
+	bool pingpong, reuse_address, reuse_port, port_bound;
+	bool hashed, ever_connected;
+	bool orphan, head_again, dsack_due;
 	uint8_t quick; /* ACKs that are still sent at once */
-	uint8_t retransmits, backoff, probes, keepalive_probes;
+	union {
+		struct {
+			uint8_t retransmits, backoff, probes, keepalive_probes;
+		};
+		uint32_t tries; /* all of them at once */
+	};
 	uint8_t tos, ttl;
 	uint8_t urgent_byte;
 	uint16_t peer_mss, user_mss, advertised_mss, path_mtu;
-	uint16_t error, soft_error;
+	uint16_t soft_error;
 
 	/* Loss recovery (RFC 6675). */
 	uint32_t duplicate_acks;
@@ -265,7 +292,7 @@ struct tcp_connection {
 	/* Tail loss probe: what was sent when it left, and where it ended itself. */
 	struct tcp_seq tail_edge, tail_probe_end;
 	uint64_t timeout_ns; /* the RTO while retransmit_ns is the probe's time */
-	bool tail_armed, tail_due, tail_probing, tail_repeated;
+	bool tail_armed, tail_probing, tail_repeated;
 	struct tcp_interval dsack; /* the last segment that came twice (RFC 2883), told once */
 	struct tcp_seq head_mark;  /* SND.NXT when the first hole was last repaired */
 	struct tcp_seq
@@ -298,7 +325,8 @@ struct tcp_connection {
 
 	uint32_t segments_in, segments_out, data_segments_in, data_segments_out, total_retransmits;
 	uint32_t delivery_rate_mark; /* low half of bytes_acked at the last round trip */
-	uint64_t bytes_acked, bytes_received, bytes_sent, bytes_retransmitted, delivery_rate;
+	uint32_t delivered, delivered_us; /* in that round trip */
+	uint64_t bytes_acked, bytes_received, bytes_sent, bytes_retransmitted;
 	uint64_t last_data_received_ns;
 };
 
@@ -369,6 +397,8 @@ struct tcp_stack {
 	const struct tcp_connection *cursor_connection;
 	struct pbuf *cursor;
 	uint64_t cursor_offset;
+	/* By a hash of the peer's address and the ports; a newcomer takes another's place. */
+	struct tcp_connection *recent[TCP_RECENT];
 };
 
 /* TCP headers are 4-aligned: received ones because the IP layer sees to it, ours because units and
@@ -541,6 +571,12 @@ static inline void tcp_ack_schedule(struct tcp_connection *c)
 	tcp_output_schedule(c);
 }
 
+/* tcp_predict.c */
+/* An ordinary segment of this connection came the long way: the next need not. */
+void tcp_arrival_learn(struct tcp_connection *c, const struct ip_packet *ip);
+/* The connection leaves the table. */
+void tcp_arrival_forget(struct tcp_connection *c);
+
 /* tcp_answer.c */
 /* True: all that is unsent was one ordinary segment, and left. */
 bool tcp_send_answer(struct tcp_connection *c);
@@ -569,9 +605,13 @@ uint32_t tcp_free_window(const struct tcp_connection *c);
 /* tcp_ack.c */
 /* The acknowledgement field, SACK blocks and window of a segment in a synchronized state. */
 void tcp_ack_process(struct tcp_connection *c, struct tcp_segment *segment);
+/* Units up to snd_una go. */
+void tcp_units_acknowledged(struct tcp_connection *c);
 /* snd_una moves to `ack`: buffers freed, round trip measured, timers restarted. */
 void tcp_ack_advance(struct tcp_connection *c, struct tcp_seq ack, uint32_t timestamp_echo);
 void tcp_rtt_sample(struct tcp_connection *c, uint64_t rtt_us);
+/* Once per round trip: its time is measured. */
+void tcp_round_trip_over(struct tcp_connection *c);
 bool tcp_is_writable(const struct tcp_connection *c);
 
 /* tcp_sack.c */
@@ -608,6 +648,11 @@ void tcp_invalid_ack(struct tcp_connection *c);
 /* In-order payload was linked: when is it acknowledged? Tells the user. */
 void tcp_data_received(struct tcp_connection *c, uint32_t bytes, uint32_t gso_size);
 
+/* When is data that arrived acknowledged (RFC 9293 §3.8.6.3, Linux's quick and delayed ACKs)? */
+void tcp_ack_decide(struct tcp_connection *c);
+/* The peer's window, of a segment that is newer than those before. */
+void tcp_window_changed(struct tcp_connection *c, uint32_t window);
+
 /* tcp_receive.c */
 /* Link in-order payload; takes the reference. `packet` holds exactly `length` bytes. */
 void tcp_receive_append(struct tcp_connection *c, struct pbuf *packet, uint32_t length);
@@ -616,7 +661,8 @@ void tcp_receive_append(struct tcp_connection *c, struct pbuf *packet, uint32_t 
 bool tcp_receive_payload(struct tcp_connection *c, struct tcp_segment *segment, bool fin);
 /* These bytes came twice: the next ACK says so (RFC 2883). */
 void tcp_note_duplicate(struct tcp_connection *c, struct tcp_seq start, struct tcp_seq end);
-/* The user took bytes: is the buffer what limits the sender (Linux's tcp_rcv_space_adjust)? */
+/* The user takes bytes, and a round trip is over: is the buffer what limits the sender (Linux's
+ * tcp_rcv_space_adjust)? */
 void tcp_receive_grow(struct tcp_connection *c);
 void tcp_receive_rtt(struct tcp_connection *c, uint32_t timestamp_echo);
 /* A FIN at fin_sequence was told by a segment out of order, and everything before it is there now.
@@ -626,7 +672,11 @@ uint32_t tcp_piece_true_size(const struct pbuf *piece);
 /* tcp_timer.c */
 void tcp_timer_fired(struct loop *loop, struct loop_watcher *watcher, uint32_t events);
 /* The timer fires no later than the connection's earliest deadline. */
-void tcp_timer_update(struct tcp_connection *c, uint64_t deadline_ns);
+static inline void tcp_timer_update(struct tcp_connection *c, uint64_t deadline_ns)
+{
+	if (__builtin_expect(deadline_ns < c->timer.deadline_ns, 0))
+		loop_timer_arm(c->tcp->loop, &c->timer, deadline_ns);
+}
 void tcp_retransmit_timer_start(struct tcp_connection *c);
 void tcp_keepalive_restart(struct tcp_connection *c);
 

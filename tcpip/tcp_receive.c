@@ -341,10 +341,7 @@ void tcp_receive_rtt(struct tcp_connection *c, uint32_t timestamp_echo)
 
 void tcp_receive_grow(struct tcp_connection *c)
 {
-	uint32_t rtt_us = c->receive_rtt_us ? c->receive_rtt_us : c->srtt_us8 / 8;
 	uint64_t now = tcp_now(c->tcp);
-	if (now - c->space_started_ns < rtt_us * 1000ull)
-		return;
 	uint32_t copied = c->rcv_copied.value - c->space_sequence.value;
 	if (copied > c->space_bytes && !c->receive_locked) {
 		uint64_t window = 2ull * copied + 16ull * c->advertised_mss;

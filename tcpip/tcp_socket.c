@@ -209,6 +209,40 @@ int64_t tcp_send_reserve(struct tcp_connection *c, uint64_t want, uint8_t **room
 	return (int64_t)min_u64(want, unit->capacity - unit->length);
 }
 
+/* A fresh unit in a small buffer. */
+static inline struct tcp_unit *unit_create_small(struct tcp_connection *c)
+{
+	struct tcp_stack *tcp = c->tcp;
+	if (tcp->send_held >= tcp->send_limit / 4 * 3)
+		return NULL;
+	struct pbuf *buffer = pbuf_alloc(tcp->pool, PBUF_SMALL, UNIT_HEADROOM);
+	if (!buffer)
+		return NULL;
+	struct tcp_unit *unit = (struct tcp_unit *)(void *)buffer->block;
+	unit->buffer = buffer;
+	unit->payload = buffer->data;
+	unit->length = 0;
+	unit->capacity = min_u32(buffer->block_bytes - UNIT_HEADROOM, c->snd_mss);
+	unit->sequence = c->write_seq;
+	unit->held = buffer->block_bytes;
+	unit->foreign = false;
+	tcp->send_held += unit->held;
+	list_push_back(&c->send_queue, &unit->link);
+	return unit;
+}
+
+uint8_t *tcp_send_room(struct tcp_connection *c, uint64_t bytes)
+{
+	if (c->odd || c->error || c->fin_queued || tcp_unacked(c) >= c->send_buffer)
+		return NULL;
+	struct tcp_unit *unit = tail_unit(c);
+	if (!unit && bytes <= c->snd_mss)
+		unit = unit_create_small(c);
+	if (!unit || bytes - 1 >= unit->capacity - unit->length)
+		return NULL;
+	return unit->payload + unit->length;
+}
+
 static void committed(struct tcp_connection *c, struct tcp_unit *unit, uint32_t bytes, bool more)
 {
 	c->write_seq = seq_add(c->write_seq, bytes);
@@ -370,30 +404,64 @@ int64_t tcp_receive_peek(struct tcp_connection *c, uint64_t offset, const uint8_
 	return piece->length;
 }
 
+const uint8_t *tcp_receive_piece(const struct tcp_connection *c, uint32_t *bytes)
+{
+	const struct pbuf *piece = c->receive_head;
+	if (!piece || c->urgent_noted)
+		return NULL;
+	*bytes = piece->length;
+	return piece->data;
+}
+
 /* Is it worth telling the peer that the window opened (Linux's tcp_cleanup_rbuf, RFC 9293
  * §3.8.6.2.2)? */
 static void window_update(struct tcp_connection *c)
 {
 	uint32_t window = tcp_receive_window(c), space = tcp_window_space(c);
-	uint32_t fresh = tcp_free_window(c);
-	if (c->fin_received || !tcp_is_synchronized(c))
+	if (2 * window > space || c->fin_received || !tcp_is_synchronized(c))
 		return;
-	if (2 * window <= space && fresh >= 2 * window && fresh >= min_u32(c->rcv_mss, space / 2))
+	uint32_t fresh = tcp_free_window(c);
+	if (fresh >= 2 * window && fresh >= min_u32(c->rcv_mss, space / 2))
 		tcp_ack_schedule(c);
 }
 
-static void consume_pieces(struct tcp_connection *c, uint64_t bytes)
+/* What made the connection odd may be over. */
+static __attribute__((noinline)) void consumed_oddly(struct tcp_connection *c)
 {
-	while (bytes) {
+	if (c->receive_true <= 2 * c->receive_buffer)
+		c->odd &= (uint8_t)~TCP_ODD_MEMORY;
+	if (c->urgent_noted && seq_lt(c->urgent_sequence, c->rcv_copied)) {
+		c->urgent_noted = c->urgent_valid = false;
+		c->odd &= (uint8_t)~TCP_ODD_URGENT;
+	}
+}
+
+/* Behind what was consumed: is the buffer too small, has the window opened? */
+static inline void consumed(struct tcp_connection *c, uint32_t bytes)
+{
+	uint32_t rtt_us = c->receive_rtt_us ? c->receive_rtt_us : c->srtt_us8 / 8;
+	c->rcv_copied = seq_add(c->rcv_copied, bytes);
+	if (__builtin_expect(c->odd & (TCP_ODD_MEMORY | TCP_ODD_URGENT), 0))
+		consumed_oddly(c);
+	if (__builtin_expect(tcp_now(c->tcp) - c->space_started_ns >= rtt_us * 1000ull, 0))
+		tcp_receive_grow(c);
+	if (__builtin_expect(2 * (c->rcv_edge.value - c->rcv_nxt.value) <= tcp_window_space(c), 0))
+		window_update(c);
+}
+
+static __attribute__((noinline)) void consume_pieces(struct tcp_connection *c, uint64_t bytes)
+{
+	uint64_t left = bytes;
+	while (left) {
 		struct pbuf *piece = c->receive_head;
-		if (bytes < piece->length) {
-			piece->data += bytes;
-			piece->length -= (uint32_t)bytes;
+		if (left < piece->length) {
+			piece->data += left;
+			piece->length -= (uint32_t)left;
 			if (!piece->block)
-				tcp_receive_account(c, -(int64_t)bytes);
-			return;
+				tcp_receive_account(c, -(int64_t)left);
+			break;
 		}
-		bytes -= piece->length;
+		left -= piece->length;
 		tcp_receive_account(c, -(int64_t)tcp_piece_true_size(piece));
 		c->receive_head = piece->next;
 		if (!c->receive_head)
@@ -401,25 +469,25 @@ static void consume_pieces(struct tcp_connection *c, uint64_t bytes)
 		piece->next = NULL;
 		pbuf_free(piece);
 	}
+	consumed(c, (uint32_t)bytes);
 }
 
 void tcp_receive_consume(struct tcp_connection *c, uint64_t bytes)
 {
-	bytes = min_u64(bytes, tcp_unread(c));
-	if (!bytes)
-		return;
+	struct pbuf *piece = c->receive_head;
 	if (c->tcp->cursor_connection == c)
 		c->tcp->cursor_connection = NULL;
-	consume_pieces(c, bytes);
-	c->rcv_copied = seq_add(c->rcv_copied, (uint32_t)bytes);
-	if (c->receive_true <= 2 * c->receive_buffer)
-		c->odd &= (uint8_t)~TCP_ODD_MEMORY;
-	if (c->urgent_noted && seq_lt(c->urgent_sequence, c->rcv_copied)) {
-		c->urgent_noted = c->urgent_valid = false;
-		c->odd &= (uint8_t)~TCP_ODD_URGENT;
+	if (__builtin_expect(!piece || piece->length != bytes || piece->next || !piece->block, 0)) {
+		bytes = min_u64(bytes, tcp_unread(c));
+		if (bytes)
+			consume_pieces(c, bytes);
+		return;
 	}
-	tcp_receive_grow(c);
-	window_update(c);
+	/* All there was, in a buffer of its own. */
+	c->receive_head = c->receive_tail = NULL;
+	tcp_receive_account(c, -(int64_t)(piece->block_bytes + sizeof(*piece)));
+	pbuf_free(piece);
+	consumed(c, (uint32_t)bytes);
 }
 
 uint64_t tcp_receive_available(const struct tcp_connection *c)

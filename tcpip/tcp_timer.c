@@ -16,12 +16,6 @@ static uint64_t retries_us(uint32_t retries)
 	return total;
 }
 
-void tcp_timer_update(struct tcp_connection *c, uint64_t deadline_ns)
-{
-	if (deadline_ns < c->timer.deadline_ns)
-		loop_timer_arm(c->tcp->loop, &c->timer, deadline_ns);
-}
-
 /* RTO with its backoff (RFC 6298 (5.5)), or the persist interval. */
 void tcp_retransmit_timer_start(struct tcp_connection *c)
 {
@@ -210,5 +204,9 @@ void tcp_timer_fired(struct loop *loop, struct loop_watcher *watcher, uint32_t e
 		return;
 	uint64_t next = min_u64(min_u64(c->delayed_ack_ns, c->retry_ns),
 	                        min_u64(c->retransmit_ns, c->keepalive_ns));
+	/* In a conversation the next request asks for this again: fire once per delay, rather than
+	 * be armed anew for each request after an idle fire. */
+	if (c->pingpong && now - c->last_received_ns < TCP_DELAYED_ACK_NS)
+		next = min_u64(next, now + TCP_DELAYED_ACK_NS);
 	loop_timer_arm(loop, &c->timer, next);
 }

@@ -69,6 +69,18 @@ enum virtio_net_gso {
 	VIRTIO_NET_GSO_ECN = 0x80, /* ORed: CWR only in the first segment */
 };
 
+/* virtio 1.2 §5.1.6, as it lies in memory. */
+struct virtio_net_header {
+	uint8_t flags;
+	uint8_t gso_type;
+	uint16_t header_length;
+	uint16_t gso_size;
+	uint16_t csum_start;
+	uint16_t csum_offset;
+	uint16_t num_buffers;
+};
+_Static_assert(sizeof(struct virtio_net_header) == VIRTIO_NET_HEADER_BYTES, "§5.1.6");
+
 /* Every mechanism can be switched off, to measure what it is worth. Start from
  * VIRTIO_NET_CONFIG_DEFAULT. */
 struct virtio_net_config {
@@ -196,6 +208,14 @@ int virtio_net_post_rx(struct virtio_net *net, uint16_t pair, void *buffer, uint
  * again. */
 size_t virtio_net_receive(struct virtio_net *net, uint16_t pair, struct virtio_net_rx *out,
                           size_t max);
+/* The same one by one, in a straight line. How many used entries can be consumed: */
+uint64_t virtio_net_receive_ready(struct virtio_net *net, uint16_t pair);
+/* ... and the next one's cookie, when it is a packet in one good buffer: the frame lies behind
+ * `header`. NULL, and nothing consumed, when it is something else (virtio_net_receive sees to it).
+ * Only while virtio_net_receive_ready's count lasts. virtio_net_received counts what was taken. */
+void *virtio_net_receive_one(struct virtio_net *net, uint16_t pair,
+                             const struct virtio_net_header **header, uint32_t *frame_bytes);
+void virtio_net_received(struct virtio_net *net, uint16_t pair, uint64_t packets, uint64_t bytes);
 /* Before sleeping: ask for an interrupt for the next packet, and for transmit completions when the
  * transmit ring is nearly full. False: there is work already, take another turn. Publish first. */
 bool virtio_net_rx_arm(struct virtio_net *net, uint16_t pair);

@@ -152,6 +152,41 @@ static __attribute__((noinline)) uint16_t receive_any(struct virtio_net_queue_pa
 	return count;
 }
 
+uint64_t virtio_net_receive_ready(struct virtio_net *net, uint16_t pair)
+{
+	return ring_poll(&net->pairs[pair].rx);
+}
+
+void *virtio_net_receive_one(struct virtio_net *net, uint16_t pair,
+                             const struct virtio_net_header **header, uint32_t *frame_bytes)
+{
+	struct virtio_ring *ring = &net->pairs[pair].rx;
+	uint64_t next = ring->used_next;
+	const volatile struct virtio_used_element *element = &ring->used->ring[next & ring->mask];
+	uint64_t id = element->id;
+	uint32_t bytes = element->bytes;
+	struct virtio_ring_slot *slot = &ring->slots[id];
+	if (__builtin_expect(id > ring->mask || !slot->descriptors ||
+	                             !length_is_plausible(slot, bytes) ||
+	                             ((struct virtio_net_header *)slot->buffer)->num_buffers != 1,
+	                     0))
+		return NULL;
+	*header = slot->buffer;
+	*frame_bytes = bytes - VIRTIO_NET_HEADER_BYTES;
+	ring->used_next = next + 1;
+	ring_release_one(ring, slot);
+	return slot->cookie;
+}
+
+void virtio_net_received(struct virtio_net *net, uint16_t pair_index, uint64_t packets,
+                         uint64_t bytes)
+{
+	struct virtio_net_queue_pair *pair = &net->pairs[pair_index];
+	pair->rx_packets += packets;
+	pair->rx_buffers += packets;
+	pair->rx_bytes += bytes;
+}
+
 /*
  * A packet in one good buffer is taken right here, with the ring's state in registers; every other
  * entry is left to receive_any, for which that state is put back.

@@ -4,18 +4,6 @@
 #include "virtio/net.h"
 #include "virtio/ring.h"
 
-/* virtio 1.2 §5.1.6, as it lies in memory. */
-struct virtio_net_header {
-	uint8_t flags;
-	uint8_t gso_type;
-	uint16_t header_length;
-	uint16_t gso_size;
-	uint16_t csum_start;
-	uint16_t csum_offset;
-	uint16_t num_buffers;
-};
-_Static_assert(sizeof(struct virtio_net_header) == VIRTIO_NET_HEADER_BYTES, "§5.1.6");
-
 /* Longest chain that is put into the ring itself; longer ones go into an indirect table. */
 #define NET_DIRECT_MAX 3
 #define NET_TABLES     60 /* the transmit ring's memory stays below 48 KiB */

@@ -140,11 +140,9 @@ long file_write(struct thread *thread, struct file *file, struct uio *uio, const
 	return write_file(thread, file, uio, position);
 }
 
-long sys_read(struct thread *thread, const uint64_t *argument)
+__attribute__((noinline)) long file_read_call(struct thread *thread, struct file *file,
+                                              const uint64_t *argument)
 {
-	struct file *file = open_file(thread, argument[0]);
-	if (!file || !file_can_read(file))
-		return -EBADF;
 	if (!file->operations->read)
 		return -EINVAL;
 	struct uio uio;
@@ -152,16 +150,34 @@ long sys_read(struct thread *thread, const uint64_t *argument)
 	return read_file(thread, file, &uio, NULL);
 }
 
-long sys_write(struct thread *thread, const uint64_t *argument)
+__attribute__((noinline)) long file_write_call(struct thread *thread, struct file *file,
+                                               const uint64_t *argument)
 {
-	struct file *file = open_file(thread, argument[0]);
-	if (!file || !file_can_write(file))
-		return -EBADF;
 	if (!file->operations->write)
 		return -EINVAL;
 	struct uio uio;
 	uio_init_single(&uio, user(argument[1]), argument[2]);
 	return write_file(thread, file, &uio, NULL);
+}
+
+long sys_read(struct thread *thread, const uint64_t *argument)
+{
+	struct file *file = open_file(thread, argument[0]);
+	if (!file || !file_can_read(file))
+		return -EBADF;
+	if (file->operations->read_call)
+		return file->operations->read_call(thread, file, argument);
+	return file_read_call(thread, file, argument);
+}
+
+long sys_write(struct thread *thread, const uint64_t *argument)
+{
+	struct file *file = open_file(thread, argument[0]);
+	if (!file || !file_can_write(file))
+		return -EBADF;
+	if (file->operations->write_call)
+		return file->operations->write_call(thread, file, argument);
+	return file_write_call(thread, file, argument);
 }
 
 /* The file of a call that moves data; NULL and *error. `positioned`: it must have a position. */

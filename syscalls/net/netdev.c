@@ -69,7 +69,8 @@ static struct pbuf *receive_buffer(struct net_device *device)
 
 static void refill(struct net_device *device)
 {
-	while (device->posted < buffers_wanted(device)) {
+	uint32_t wanted = buffers_wanted(device);
+	while (device->posted < wanted) {
 		struct pbuf *buffer = receive_buffer(device);
 		if (!buffer) {
 			device->rx_no_buffer++;
@@ -78,7 +79,7 @@ static void refill(struct net_device *device)
 		/* A multiple of 8: the pieces of a long stream lie as its bytes do in the user's
 		 * buffer. */
 		if (virtio_net_post_rx(&device->virtio, QUEUE, buffer->data,
-		                       pbuf_tailroom(buffer) & ~7u, buffer)) {
+		                       (buffer->block_bytes - RX_HEADROOM) & ~7u, buffer)) {
 			pbuf_free(buffer);
 			device->capacity = device->posted;
 			return;
@@ -107,12 +108,12 @@ static struct pbuf *packet_chain(const struct virtio_net_rx *rx)
 
 /* A packet of several buffers or in a large one. A short one gets a buffer of its size, unless
  * there is none. */
-static __attribute__((noinline)) struct pbuf *
-receive_large(struct net_device *device, const struct virtio_net_rx *rx, struct pbuf *frame)
+static __attribute__((noinline)) struct pbuf *receive_large(struct net_device *device,
+                                                            struct pbuf *frame)
 {
-	uint32_t bytes = rx->packet_bytes;
+	uint32_t bytes = frame->packet_length;
 	device->rx_large_average += bytes / 8 - device->rx_large_average / 8;
-	if (rx->piece_count != 1 || bytes > RX_LARGE_COPY_BYTES)
+	if (frame->next || bytes > RX_LARGE_COPY_BYTES)
 		return frame;
 	struct pbuf *copy =
 	        pbuf_alloc(device->pool, bytes > RX_SMALL_BYTES ? PBUF_PAGE : PBUF_SMALL,
@@ -125,30 +126,46 @@ receive_large(struct net_device *device, const struct virtio_net_rx *rx, struct 
 	return copy;
 }
 
-static void receive_packet(struct net_device *device, const struct virtio_net_rx *rx)
+/* Packet memory is used up: what would hold more of it is dropped, so that acknowledgements still
+ * come in and free what waits for them. */
+static __attribute__((noinline)) bool receive_scarcely(struct net_device *device,
+                                                       struct pbuf *frame)
 {
-	struct pbuf *frame = packet_chain(rx);
-	device->posted -= rx->piece_count;
-	if (__builtin_expect(rx->piece_count != 1 || frame->class_ == PBUF_UNIT, 0))
-		frame = receive_large(device, rx, frame);
-	trace(TRACE_RX, rx->packet_bytes, QUEUE);
-	if (__builtin_expect(device->posted < RX_RESERVE, 0)) {
-		refill(device);
-		/* Packet memory is used up: what would hold more of it is dropped, so that
-		 * acknowledgements still come in and free what waits for them. */
-		if (device->posted < RX_RESERVE && rx->packet_bytes > RX_RESERVE_PACKET_BYTES) {
-			device->netif.statistics.rx_dropped++;
-			pbuf_free(frame);
-			refill(device);
-			return;
-		}
-	}
+	refill(device);
+	if (device->posted >= RX_RESERVE || frame->packet_length <= RX_RESERVE_PACKET_BYTES)
+		return true;
+	device->netif.statistics.rx_dropped++;
+	pbuf_free(frame);
+	refill(device);
+	return false;
+}
+
+static inline void receive_frame(struct net_device *device, struct pbuf *frame, uint8_t flags,
+                                 uint8_t gso_type, uint16_t gso_size)
+{
+	trace(TRACE_RX, frame->packet_length, QUEUE);
+	if (__builtin_expect(device->posted < RX_RESERVE, 0) && !receive_scarcely(device, frame))
+		return;
 	/* A partial checksum was never on a wire: it is as good as a verified one. */
-	if (rx->flags & (VIRTIO_NET_NEEDS_CSUM | VIRTIO_NET_DATA_VALID))
+	if (flags & (VIRTIO_NET_NEEDS_CSUM | VIRTIO_NET_DATA_VALID))
 		frame->flags = PBUF_CSUM_VALID;
-	if (rx->gso_type != VIRTIO_NET_GSO_NONE)
-		frame->gso_size = rx->gso_size;
+	if (gso_type != VIRTIO_NET_GSO_NONE)
+		frame->gso_size = gso_size;
 	netif_input(&device->netif, frame);
+}
+
+/* The next used entry, whatever it is. Returns the packets taken. */
+static __attribute__((noinline)) uint32_t receive_any(struct net_device *device)
+{
+	struct virtio_net_rx rx;
+	if (!virtio_net_receive(&device->virtio, QUEUE, &rx, 1))
+		return 0;
+	struct pbuf *frame = packet_chain(&rx);
+	device->posted -= rx.piece_count;
+	if (frame->next || frame->class_ == PBUF_UNIT)
+		frame = receive_large(device, frame);
+	receive_frame(device, frame, rx.flags, rx.gso_type, rx.gso_size);
+	return 1;
 }
 
 static void publish(struct net_device *device)
@@ -158,26 +175,48 @@ static void publish(struct net_device *device)
 		trace(TRACE_KICK, QUEUE, 0);
 }
 
+/* At most `most` packets of the used entries that are there now. */
+static uint32_t receive_some(struct net_device *device, uint32_t most)
+{
+	struct virtio_net *virtio = &device->virtio;
+	uint64_t ready = virtio_net_receive_ready(virtio, QUEUE), bytes = 0;
+	uint32_t ordinary = 0;
+	if (ready > most)
+		ready = most;
+	for (; ordinary < ready; ordinary++) {
+		const struct virtio_net_header *header;
+		uint32_t frame_bytes;
+		struct pbuf *frame = virtio_net_receive_one(virtio, QUEUE, &header, &frame_bytes);
+		if (__builtin_expect(!frame, 0))
+			break;
+		device->posted--;
+		frame->data += VIRTIO_NET_HEADER_BYTES;
+		frame->length = frame->packet_length = frame_bytes;
+		bytes += frame_bytes;
+		uint8_t flags = header->flags, gso_type = header->gso_type;
+		uint16_t gso_size = header->gso_size;
+		if (__builtin_expect(frame->class_ == PBUF_UNIT, 0))
+			frame = receive_large(device, frame);
+		receive_frame(device, frame, flags, gso_type, gso_size);
+	}
+	virtio_net_received(virtio, QUEUE, ordinary, bytes);
+	return ordinary < ready ? ordinary + receive_any(device) : ordinary;
+}
+
 static uint32_t receive(struct net_device *device)
 {
-	uint32_t received = 0;
-	while (received < device->rx_budget) {
-		struct virtio_net_rx batch[RX_BATCH];
+	uint32_t received = 0, some;
+	do {
 		uint32_t most = device->rx_budget - received;
-		size_t count = virtio_net_receive(&device->virtio, QUEUE, batch,
-		                                  most < RX_BATCH ? most : RX_BATCH);
-		for (size_t i = 0; i < count; i++)
-			receive_packet(device, &batch[i]);
-		received += (uint32_t)count;
+		some = receive_some(device, most < RX_BATCH ? most : RX_BATCH);
+		received += some;
 		/* Large packets empty the ring fast: the device should not have to wait for the end
 		 * of the turn. */
 		if (device->posted < buffers_wanted(device) / 2) {
 			refill(device);
 			publish(device);
 		}
-		if (count < RX_BATCH)
-			break;
-	}
+	} while (some && received < device->rx_budget);
 	return received;
 }
 

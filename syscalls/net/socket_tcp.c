@@ -304,6 +304,19 @@ static int tcp_lend(struct file *file, const void *bytes, size_t length, pbuf_re
 	return error == -ENOBUFS ? error : (int)send_error(tcp, error);
 }
 
+/* What fits one buffer of an open connection. */
+static long tcp_write_call(struct thread *thread, struct file *file, const uint64_t *argument)
+{
+	struct tcp_connection *connection = tcp_socket_of(socket_of(file))->connection;
+	uint64_t bytes = argument[2];
+	uint8_t *room = tcp_send_room(connection, bytes);
+	if (__builtin_expect(
+	            !room || copy_from_user_partial(room, user(argument[1]), bytes) < bytes, 0))
+		return file_write_call(thread, file, argument);
+	tcp_send_commit(connection, (uint32_t)bytes, false);
+	return (long)bytes;
+}
+
 static long tcp_socket_send(struct thread *thread, struct socket *socket, struct message *message)
 {
 	(void)thread;
@@ -410,6 +423,26 @@ static long tcp_read(struct file *file, struct uio *uio, uint64_t offset)
 	return receive_bytes(tcp, uio, available);
 }
 
+/* What lies in one piece, and is all there is or all that is wanted. */
+static long tcp_read_call(struct thread *thread, struct file *file, const uint64_t *argument)
+{
+	struct tcp_socket *tcp = tcp_socket_of(socket_of(file));
+	uint64_t bytes = argument[2];
+	uint32_t length;
+	const uint8_t *from = tcp_receive_piece(tcp->connection, &length);
+	if (__builtin_expect(
+	            !from || tcp->socket.options->receive_lowat > 1 || bytes == 0 ||
+	                    (bytes > length && tcp_receive_available(tcp->connection) != length),
+	            0))
+		return file_read_call(thread, file, argument);
+	if (bytes > length)
+		bytes = length;
+	if (__builtin_expect(copy_to_user_partial(user(argument[1]), from, bytes) < bytes, 0))
+		return file_read_call(thread, file, argument);
+	tcp_receive_consume(tcp->connection, bytes);
+	return (long)bytes;
+}
+
 static long receive_urgent(struct tcp_socket *tcp, struct message *message)
 {
 	int byte = tcp_receive_urgent(tcp->connection, message->flags & MSG_PEEK);
@@ -511,6 +544,8 @@ static const struct file_operations tcp_file_operations = {
 	.read = tcp_read,
 	.write = tcp_write,
 	.lend = tcp_lend,
+	.read_call = tcp_read_call,
+	.write_call = tcp_write_call,
 	.poll = tcp_poll,
 	.ioctl = socket_ioctl,
 	.status = socket_status,

@@ -213,7 +213,11 @@ static long clone(struct thread *parent, const struct clone_request *request)
 	return start_child(child, parent, request);
 }
 
-long sys_clone(struct thread *thread, const uint64_t *argument)
+/* Behind process/clone_entry.S. */
+long clone_saved(struct thread *thread, const uint64_t *argument);
+long clone3_saved(struct thread *thread, const uint64_t *argument);
+
+long clone_saved(struct thread *thread, const uint64_t *argument)
 {
 	struct clone_request request = {
 		.flags = (uint32_t)argument[0] & ~0xffu,
@@ -226,7 +230,7 @@ long sys_clone(struct thread *thread, const uint64_t *argument)
 	return clone(thread, &request);
 }
 
-long sys_clone3(struct thread *thread, const uint64_t *argument)
+long clone3_saved(struct thread *thread, const uint64_t *argument)
 {
 	struct clone_arguments given = { 0 };
 	uint64_t bytes = argument[1];

@@ -247,6 +247,8 @@ static void start(struct hart *hart, const struct boot_information *boot)
 static const struct personality linux_personality = {
 	.start = start,
 	.syscall = syscall_enter,
+	.syscall_table = syscall_slots,
+	.syscall_odd = syscall_odd,
 	.user_fault = user_fault,
 	.kernel_fault = kernel_fault,
 	.exception = exception,

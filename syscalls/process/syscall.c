@@ -5,18 +5,13 @@
  */
 #include "syscalls/process/internal.h"
 
-struct syscall_slot {
-	syscall_handler *handler;
-	struct syscall_statistics statistics;
-};
-
 static long absent(struct thread *thread, const uint64_t *argument);
 
 /* Every number has a handler; the named ones replace the first line's. */
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Woverride-init"
 #define SYSCALL(number, name, arity, format) [number] = { .handler = sys_##name },
-static struct syscall_slot slots[SYSCALLS_MAX] = {
+struct syscall_slot syscall_slots[SYSCALLS_MAX] = {
 	[0 ... SYSCALLS_MAX - 1] = { .handler = absent },
 #include "syscalls/table_process.def"
 #include "syscalls/table_memory.def"
@@ -51,9 +46,9 @@ const char *syscall_name(uint64_t number)
 	return number < SYSCALLS_MAX ? entries[number].name : NULL;
 }
 
-const struct syscall_statistics *syscall_statistics_of(uint64_t number)
+const struct syscall_slot *syscall_statistics_of(uint64_t number)
 {
-	return number < SYSCALLS_MAX ? &slots[number].statistics : NULL;
+	return number < SYSCALLS_MAX ? &syscall_slots[number] : NULL;
 }
 
 /* A number without a call: ENOSYS, said once. */
@@ -79,7 +74,7 @@ static bool is_error(long result)
 static long settle_error(struct thread *thread, uint64_t number, long result)
 {
 	if (number < SYSCALLS_MAX)
-		slots[number].statistics.errors++;
+		syscall_slots[number].errors++;
 	if (result != -ERESTARTSYS)
 		return result;
 	thread->restart_call = true;
@@ -88,8 +83,9 @@ static long settle_error(struct thread *thread, uint64_t number, long result)
 }
 
 /* A result that is negative: an error, or the call waits. */
-static void __attribute__((noinline)) finish_odd(struct thread *thread, long result)
+void syscall_odd(struct task *task, long result)
 {
+	struct thread *thread = thread_of(task);
 	uint64_t *x = thread->task.registers.x;
 	uint64_t number = x[REG_A7];
 	thread->syscall_number = number;
@@ -97,12 +93,12 @@ static void __attribute__((noinline)) finish_odd(struct thread *thread, long res
 	if (is_error(result))
 		x[REG_A0] = (uint64_t)settle_error(thread, number, result);
 	else if (number < SYSCALLS_MAX)
-		slots[number].statistics.parks++;
+		syscall_slots[number].parks++;
 }
 
 static void __attribute__((noinline)) enter_out_of_range(struct task *task)
 {
-	finish_odd(thread_of(task), absent(thread_of(task), &task->registers.x[REG_A0]));
+	syscall_odd(task, absent(thread_of(task), &task->registers.x[REG_A0]));
 }
 
 void syscall_enter(struct task *task)
@@ -113,11 +109,11 @@ void syscall_enter(struct task *task)
 		enter_out_of_range(task);
 		return;
 	}
-	struct syscall_slot *slot = &slots[number];
-	slot->statistics.calls++;
+	struct syscall_slot *slot = &syscall_slots[number];
+	slot->calls++;
 	long result = slot->handler(thread_of(task), argument);
 	if (__builtin_expect(result < 0, 0)) {
-		finish_odd(thread_of(task), result);
+		syscall_odd(task, result);
 		return;
 	}
 	argument[0] = (uint64_t)result;
@@ -144,14 +140,15 @@ static void enter_shown(struct task *task)
 	strace_call(thread, number, known ? entries[number].name : NULL,
 	            known ? entries[number].format : "xxxxxx", argument);
 	if (number < SYSCALLS_MAX)
-		slots[number].statistics.calls++;
+		syscall_slots[number].calls++;
 	thread->syscall_number = number;
 	thread->first_argument = argument[0];
-	long result = known ? slots[number].handler(thread, argument) : absent(thread, argument);
+	long result =
+	        known ? syscall_slots[number].handler(thread, argument) : absent(thread, argument);
 	if (result >= 0 || is_error(result))
 		syscall_complete(thread, result);
 	else if (known)
-		slots[number].statistics.parks++;
+		syscall_slots[number].parks++;
 }
 
 void syscall_show(struct hart *hart)
@@ -159,4 +156,5 @@ void syscall_show(struct hart *hart)
 	personality_ops.syscall = enter_shown;
 	if (hart->syscall_entry == syscall_enter)
 		hart->syscall_entry = enter_shown;
+	hart->syscall_table = NULL;
 }
