@@ -21,7 +21,7 @@ PROGRAM = os.path.abspath("perf/tests/counted.elf")
 
 ADDR2LINE = """0x0000000080200000
 leaf.constprop.0
-/sandbox/9/execroot/../proc/self/cwd/./core/leaf.h:12
+/sandbox/9/execroot/hartloop/../../proc/self/cwd/./core/leaf.h:12
 middle
 /proc/self/cwd/core/a.c:34 (discriminator 2)
 middle
@@ -31,6 +31,9 @@ outer.isra.0
 0x0000000080200004
 outer.isra.0
 ??:?
+0x0000000080200008
+symbol_table
+/sandbox/9/execroot/hartloop/symbols.S:7
 """
 
 
@@ -131,6 +134,7 @@ class SymbolsTest(unittest.TestCase):
         chains = symbols.parse_chains(ADDR2LINE)
         self.assertEqual(chains[0x80200000], (("outer", "core/a.c", 56), ("middle", "core/a.c", 34), ("leaf", "core/leaf.h", 12)))
         self.assertEqual(chains[0x80200004], (("outer", "??", 0),))
+        self.assertEqual(chains[0x80200008], (("symbol_table", "symbols.S", 7),))
 
     def test_elf_without_debug_information(self):
         with self.assertRaisesRegex(symbols.SymbolError, "no debug information"):
