@@ -116,6 +116,12 @@ void fp_leave(struct hart *hart, struct task *task)
 
 void fp_enter(struct hart *hart, struct task *task)
 {
+	if (__builtin_expect(task->fp_soon, 0)) {
+		task->fp_soon = false;
+		fp_set_status(0);
+		fp_take(hart, task);
+		return;
+	}
 	uint64_t wanted = hart->fp_owner == task ? task->registers.status : 0;
 	if ((csr_read(sstatus) & SSTATUS_FS) != wanted)
 		fp_set_status(wanted);

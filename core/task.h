@@ -52,6 +52,8 @@ struct task {
 	               * set it, or s0..s11 are not  loaded when the call returns inline. Cleared by
 	               * hart_loop. */
 	bool fp_live; /* fp holds a state to restore (has used FP) */
+	bool fp_soon; /* will use FP as soon as it runs: it gets the unit without asking for it by a
+	               * trap, which firmware sees first. Cleared then. */
 	uint32_t id;  /* for traces; the personality's tid */
 	uint64_t user_ns,
 	        system_ns; /* CPU time, accounted at switches and traps as cheaply as possible */

@@ -386,6 +386,8 @@ void tcp_flush(struct stack *stack)
 	struct tcp_stack *tcp = stack_tcp(stack);
 	uint32_t budget = TCP_FLUSH_BUDGET;
 	struct list now;
+	if (list_is_empty(&tcp->output) && list_is_empty(&tcp->blocked))
+		return;
 	list_init(&now);
 	unblock(tcp);
 	list_splice_back(&now, &tcp->output);

@@ -106,6 +106,8 @@ static void fill_thread(struct thread *child, struct thread *parent,
 	child->task.registers = parent->task.registers;
 	child->task.fp_live = parent->task.fp_live;
 	child->task.fp = parent->task.fp;
+	/* The C library's threads begin with setjmp. */
+	child->task.fp_soon = parent->task.fp_live && (request->flags & CLONE_THREAD);
 	child->task.satp = address_space_satp(child->process->memory);
 	uint64_t *x = child->task.registers.x;
 	x[REG_A0] = 0;
