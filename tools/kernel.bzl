@@ -2,6 +2,9 @@
 
 load("//tools:transitions.bzl", "kernel_transition")
 
+# Options for code that runs once; see core/BUILD.
+RUN_ONCE = ["-Os"]
+
 def _kernel_binary_impl(ctx):
     archives = []
     for dep in ctx.attr.deps:

@@ -249,15 +249,13 @@ int root_load_archive(const void *archive, uint64_t bytes)
 	return result;
 }
 
-/* The archive's pages belong to its files for ever: one reference each that is never put. */
+/* The archive's pages belong to its files for ever: one reference each that is never put. Nobody
+ * wrote their struct pages yet. */
 static void hold_pages(const uint8_t *archive, uint64_t bytes)
 {
-	uintptr_t first = (uintptr_t)archive & ~PAGE_MASK;
-	for (uintptr_t at = first; at < (uintptr_t)archive + bytes; at += PAGE_SIZE) {
-		struct page *page = page_of((void *)at);
-		if (page->refs == 0)
-			page->refs = 1;
-	}
+	struct page *last = page_of(archive + bytes - 1);
+	for (struct page *page = page_of(archive); page <= last; page++)
+		*page = (struct page){ .refs = 1 };
 }
 
 static int make_standard_directories(void)
