@@ -259,7 +259,7 @@ def caveats(profile):
     missing = profile.counted.kernel - profile.known()
     if abs(missing) > profile.counted.kernel / 200:
         found.append(f"{abs(missing) / profile.counted.kernel:.1%} of the kernel's instructions " +
-                     ("stand in no stack" if missing > 0 else "are there besides: the stacks were read a moment later"))
+                     ("stand in no stack" if missing > 0 else "are there besides: they ran while the counters were read"))
     if profile.refused:
         found.append(f"the plugin's tables of stacks were full {profile.refused:,} times; what ran then stands at a caller or, without "
                      "callers, right below the kernel")

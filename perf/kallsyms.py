@@ -1,7 +1,8 @@
 """The functions of the Linux guest's kernel, from its own /proc/kallsyms.
 
 Debian's kernel package has no symbols, so a guest is booted once whose program prints them, compressed, on the console. With
-OPTIONS every boot of the same archive has its kernel and its modules at the same addresses, so they are kept in the cache.
+OPTIONS every boot of the same archive on the same machine of one hart has its kernel and its modules at the same addresses, so
+they are kept in the cache.
 """
 
 import base64
@@ -24,9 +25,9 @@ IMAGE = "redis"  # of no matter which: only busybox is used
 
 
 def cache_path(bench):
-    """Where the symbols of the bench's Linux are kept: the kernel, its archive and the options decide what they are."""
+    """Where the symbols of the bench's Linux are kept: the kernel, its archive, the machine and the options decide what they are."""
     kernel, archive, _ = bench.opponents.linux
-    digest = hashlib.sha256(f"{archive} {OPTIONS} {SCRIPT}".encode()).hexdigest()[:12]
+    digest = hashlib.sha256(f"{os.path.basename(archive)} {bench.opponents.shape} {OPTIONS} {SCRIPT}".encode()).hexdigest()[:12]
     return os.path.join(os.path.dirname(kernel), f"kallsyms-{digest}")
 
 

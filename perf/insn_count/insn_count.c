@@ -203,6 +203,9 @@ static void print_member(FILE *out, const char *name, size_t number)
 
 static void answer(FILE *out, const char *request)
 {
+	bool stacks = options.stacks && !strcmp(request, "stacks");
+	if (stacks)
+		stacks_read_begin();
 	fputc('{', out);
 	for (size_t i = 0; i < CLASSES; i++)
 		print_member(out, class_names[i], i);
@@ -211,9 +214,10 @@ static void answer(FILE *out, const char *request)
 	for (size_t i = 0; i < range_count; i++)
 		if (qemu_plugin_u64_sum(counter(CLASSES + EVENTS + i)))
 			print_member(out, ranges[i].name, CLASSES + EVENTS + i);
-	if (options.stacks && !strcmp(request, "stacks")) {
+	if (stacks) {
 		fputs(", ", out);
 		stacks_print(out);
+		stacks_read_end();
 	}
 	fputc('}', out);
 }

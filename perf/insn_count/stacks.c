@@ -52,6 +52,7 @@ struct hart {
 
 static _Atomic(struct hart *) harts[HARTS_MAX];
 static _Atomic bool started;
+static _Atomic unsigned readers; /* while there are some, nothing is added */
 static struct segment *segments;
 static uint32_t *segment_hash; /* of (start, instructions) to 1 + id */
 static _Atomic uint32_t segment_count;
@@ -59,6 +60,16 @@ static _Atomic uint32_t segment_count;
 void stacks_start(void)
 {
 	atomic_store(&started, true);
+}
+
+void stacks_read_begin(void)
+{
+	atomic_fetch_add(&readers, 1);
+}
+
+void stacks_read_end(void)
+{
+	atomic_fetch_sub(&readers, 1);
 }
 
 static uint64_t mix(uint64_t a, uint64_t b)
@@ -193,6 +204,8 @@ static void switch_context(struct hart *hart, uint64_t tp)
 
 static void count(struct hart *hart, uint32_t node, const struct segment *segment)
 {
+	if (atomic_load_explicit(&readers, memory_order_relaxed))
+		return;
 	uint64_t key = 1 + ((uint64_t)node << 32 | segment->id);
 	size_t slot = mix(key, 0) % CELLS_MAX;
 	for (;; slot = (slot + 1) % CELLS_MAX) {

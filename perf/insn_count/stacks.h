@@ -5,8 +5,8 @@
  * segment ran under one node. Memory is bounded: what has no room is refused, counted and reported.
  *
  * Callbacks on a hart are the only writers of its tables, which only grow; a reader on another
- * thread sees each entry whole or not at all. So two readings subtract to what ran in between, to
- * within the instructions that ran while they were taken.
+ * thread sees each entry whole or not at all. Writing them out takes a while, in which a kernel
+ * that runs on is not counted: so a reading is of the moment at which it began.
  */
 #pragma once
 
@@ -50,6 +50,10 @@ void stacks_trap(unsigned hart, uint64_t scause, bool from_kernel);
 /* Begins to count. The calls that a task is in then are not known until it enters the kernel again.
  */
 void stacks_start(void);
+
+/* Around a reading: of other counters first, which so are of the same moment. */
+void stacks_read_begin(void);
+void stacks_read_end(void);
 
 /* Starts, unless it has: a kernel's boot would fill the tables with what mostly nobody asks for.
  * Writes the members "segments", "harts" and "refused" of a JSON object. */

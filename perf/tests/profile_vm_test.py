@@ -40,7 +40,7 @@ class ProfileTest(unittest.TestCase):
         self.assertGreater(max(shares.values()), self.profile.operations)
         path = max(shares, key=shares.get)
         self.assertEqual(path[:2], ("kernel", "[system call]"))
-        self.assertIn("syscall_enter", path)
+        self.assertIn("trap_entry", path)
 
     def test_pages(self):
         written = hotspots.write_flame_graph(self.profile, self.case, "hartloop", self.folder.name)
