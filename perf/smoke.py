@@ -40,6 +40,7 @@ TOLERANCE = 0.05
 # instructions of unpipelined requests over the wire: their number depends on how many acknowledgements the host sends
 # on their own, by up to 10 %.
 CHECKED = {
+    "memory-before-program": ("rate",),
     "redis-get-1": ("kicks",),
     "redis-get-50-p16": ("kernel",),
     "bulk-in": ("kernel",),
@@ -61,15 +62,19 @@ CHECKED = {
 
 
 def run_of(bench, case, guest):
-    """One run: what was counted per operation, by figure."""
-    sample = bench.drive(case, guest)
-    return {name: getattr(sample.counters, name) / sample.load.operations for name in CHECKED[case.name]}
+    """One run: what was counted per operation, by figure; `rate` is for cases in which it is no matter of time."""
+    sample = bench.drive(case, guest) if guest else case.standalone(bench, "hartloop")
+    return {name: sample.load.rate if name == "rate" else getattr(sample.counters, name) / sample.load.operations
+            for name in CHECKED[case.name]}
 
 
 def counted(bench, chosen, runs):
     """Yields (case, its figures in so many runs) for cases, booting once for those that share a boot."""
     for _, together in itertools.groupby(sorted(chosen, key=runner.boot_key), runner.boot_key):
         together = list(together)
+        if together[0].standalone:
+            yield together[0], [run_of(bench, together[0], None) for _ in range(runs)]
+            continue
         with bench.boot(together[0], "hartloop") as guest:
             for case in together:
                 yield case, [run_of(bench, case, guest) for _ in range(runs)]

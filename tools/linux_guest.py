@@ -21,7 +21,7 @@ import setup  # noqa: E402
 
 # What is put on the command line of a Linux that is to be as fast as it can be made reasonably.
 FAST_OPTIONS = ("console=ttyS0 quiet loglevel=1 rdinit=/linux/init mitigations=off init_on_alloc=0 hardened_usercopy=off "
-                "audit=0 apparmor=0 nowatchdog preempt=none")
+                "audit=0 lsm=capability nowatchdog preempt=none")
 
 # In the order in which they must be loaded; some kernels have some of them built in.
 MODULES = ["virtio_mmio", "failover", "net_failover", "virtio_net"]
