@@ -56,6 +56,8 @@ def parse_frame(function, place):
     """A Frame of two lines of addr2line's."""
     path, _, line = place.partition(" (")[0].rpartition(":")
     path = re.sub(r"^.*/(proc/self/cwd|execroot/[^/]+)/|^\./", "", path).removeprefix("./")
+    if path.startswith(("<", "?")):
+        path = ""  # of the compiler's own
     name = function.partition(".")[0] or function  # without what the compiler marks its copies and parts of functions with
     return Frame(name, path, int(line) if line.isdigit() else 0)
 

@@ -31,6 +31,9 @@ outer.isra.0
 0x0000000080200004
 outer.isra.0
 ??:?
+0x000000008020000c
+memcpy
+<artificial>:0
 0x0000000080200008
 symbol_table
 /sandbox/9/execroot/hartloop/symbols.S:7
@@ -133,7 +136,8 @@ class SymbolsTest(unittest.TestCase):
     def test_inlined_chains(self):
         chains = symbols.parse_chains(ADDR2LINE)
         self.assertEqual(chains[0x80200000], (("outer", "core/a.c", 56), ("middle", "core/a.c", 34), ("leaf", "core/leaf.h", 12)))
-        self.assertEqual(chains[0x80200004], (("outer", "??", 0),))
+        self.assertEqual(chains[0x80200004], (("outer", "", 0),))
+        self.assertEqual(chains[0x8020000c], (("memcpy", "", 0),))
         self.assertEqual(chains[0x80200008], (("symbol_table", "symbols.S", 7),))
 
     def test_elf_without_debug_information(self):
