@@ -129,6 +129,16 @@ void hart_note_output(struct hart *hart)
 	arm_timer(hart, hart->backstop_ns, now);
 }
 
+void hart_note_runnable(struct hart *hart)
+{
+	if (hart->in_loop)
+		return; /* entering a task arms the timer */
+	uint64_t now = clock_read_ns();
+	if (hart->slice_end_ns <= now)
+		hart->slice_end_ns = now + options.slice_ns;
+	arm_timer(hart, hart->slice_end_ns, now);
+}
+
 void hart_interrupt(struct hart *hart)
 {
 	sbi_send_ipi(hart->hartid);

@@ -92,6 +92,10 @@ _Noreturn void hart_loop(struct hart *hart);
 #define HART_BACKSTOP_NS 20000
 void hart_note_output(struct hart *hart);
 
+/* The run queue is no longer empty. A running task whose call returns inline, to compute without
+ * another one, has a slice from now on. */
+void hart_note_runnable(struct hart *hart);
+
 /* loop.now_ns is the time of the last turn; a system call's handler that arms timers needs the
  * present. Reads the clock. */
 uint64_t hart_refresh_now(struct hart *hart);

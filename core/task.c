@@ -57,9 +57,13 @@ void task_make_runnable(struct task *task)
 {
 	if (task->state != TASK_NEW && task->state != TASK_PARKED)
 		return;
+	struct hart *hart = task->hart;
+	bool first = list_is_empty(&hart->run_queue);
 	task->state = TASK_RUNNABLE;
-	list_push_back(&task->hart->run_queue, &task->run_link);
+	list_push_back(&hart->run_queue, &task->run_link);
 	trace(TRACE_WAKE, task->id, 0);
+	if (first)
+		hart_note_runnable(hart);
 }
 
 void task_park(struct task *task)

@@ -108,6 +108,38 @@ static void test_timed_wait(void)
 	      (now.tv_sec == until.tv_sec && now.tv_nsec >= until.tv_nsec));
 }
 
+static double seconds(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+}
+
+static atomic_bool answered, computing;
+
+static void *answer(void *argument)
+{
+	answered = true;
+	while (computing)
+		;
+	return argument;
+}
+
+/* Who computes without a call shares the hart with a thread that was made or woken before. */
+static void test_slices(void)
+{
+	pthread_t thread;
+	double until = seconds() + 10;
+
+	computing = true;
+	CHECK(pthread_create(&thread, NULL, answer, NULL) == 0);
+	while (!answered)
+		CHECK(seconds() < until);
+	computing = false;
+	CHECK(pthread_join(thread, NULL) == 0);
+}
+
 int main(void)
 {
 	run_all(count, 1);
@@ -116,6 +148,7 @@ int main(void)
 	CHECK(turn == THREADS * 100);
 	test_cancel();
 	test_timed_wait();
+	test_slices();
 	puts("threads: all checks hold");
 	return 0;
 }
