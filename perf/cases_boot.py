@@ -193,7 +193,7 @@ def boot_redis_pong(bench, system):
 
 SIZES_MIB = (*range(16, 32), *range(32, 64, 4), *range(64, 128, 8), *range(128, 513, 32))
 KEYS, VALUE = 200, b"0123456789abcdef" * 32
-SERVE_SECONDS = 45
+SERVE_SECONDS = 30
 ROOMY_MIB = 512
 smallest_known = {}  # system -> index in SIZES_MIB, from an earlier repetition
 
