@@ -15,6 +15,24 @@
 	.popsection
 .endm
 
+.macro copy_two offset
+	ld a4, \offset+0(a1)
+	ld a6, \offset+8(a1)
+	sd a4, \offset+0(a0)
+	sd a6, \offset+8(a0)
+.endm
+
+.macro copy_four offset
+	ld a4, \offset+0(a1)
+	ld a6, \offset+8(a1)
+	ld a7, \offset+16(a1)
+	ld t0, \offset+24(a1)
+	sd a4, \offset+0(a0)
+	sd a6, \offset+8(a0)
+	sd a7, \offset+16(a0)
+	sd t0, \offset+24(a0)
+.endm
+
 .macro copy_eight offset
 	ld a4, \offset+0(a1)
 	ld a6, \offset+8(a1)
@@ -76,15 +94,23 @@
 	addi a1, a1, 64
 	bne a0, a2, 1b
 	sub a2, a3, a0
-\name\()_single_words:
-	andi t0, a2, -8
+\name\()_single_words: /* fewer than 64 bytes, by the bits of their number */
+	andi t0, a2, 32
+	beqz t0, 1f
+	copy_four 0
+	addi a0, a0, 32
+	addi a1, a1, 32
+1:	andi t0, a2, 16
+	beqz t0, 1f
+	copy_two 0
+	addi a0, a0, 16
+	addi a1, a1, 16
+1:	andi t0, a2, 8
 	beqz t0, \name\()_tail
-	add t0, t0, a0
-1:	ld a4, 0(a1)
+	ld a4, 0(a1)
 	sd a4, 0(a0)
 	addi a0, a0, 8
 	addi a1, a1, 8
-	bne a0, t0, 1b
 \name\()_tail:
 	andi t0, a2, 4
 	beqz t0, 1f

@@ -56,6 +56,12 @@ struct socket_operations {
 	/* One attempt each: bytes (whole datagrams), or negative errno. */
 	long (*send)(struct thread *thread, struct socket *socket, struct message *message);
 	long (*receive)(struct thread *thread, struct socket *socket, struct message *message);
+	/* The ordinary send and receive of a stream in a straight line, never blocking: the bytes
+	 * moved, or 0 when it is not that case; then nothing was done, and send or receive has to
+	 * be asked. `bytes` is the pieces' sum. May be NULL. */
+	long (*send_pieces)(struct socket *socket, const struct user_iovec *pieces, uint32_t count,
+	                    uint64_t bytes);
+	long (*receive_piece)(struct socket *socket, struct user_addr to, uint64_t bytes);
 	int (*shutdown)(struct socket *socket, bool receive, bool send);
 	int (*take_error)(struct socket *socket); /* SO_ERROR: positive, cleared */
 	bool (*is_listening)(struct socket *socket);

@@ -127,10 +127,18 @@ long sys_recvfrom(struct thread *thread, const uint64_t *argument)
 	struct socket *socket = socket_lookup(thread, argument[0], &error);
 	if (!socket)
 		return error;
+	uint32_t flags = (uint32_t)argument[3];
+	if (!argument[4] && !(flags & ~(uint32_t)(MSG_NOSIGNAL | MSG_DONTWAIT)) &&
+	    socket->operations->receive_piece) {
+		long received =
+		        socket->operations->receive_piece(socket, user(argument[1]), argument[2]);
+		if (__builtin_expect(received != 0, 1))
+			return received;
+	}
 	struct receive_state state = { .name = argument[4], .name_length = argument[5] };
 	struct uio uio;
 	uio_init_single(&uio, user(argument[1]), argument[2]);
-	return receive_one(thread, socket, &uio, (uint32_t)argument[3], &state);
+	return receive_one(thread, socket, &uio, flags, &state);
 }
 
 static int receive_prepare(uint64_t at, struct uio *uio, struct receive_state *state)

@@ -106,9 +106,17 @@ long sys_sendto(struct thread *thread, const uint64_t *argument)
 	struct socket *socket = socket_lookup(thread, argument[0], &error);
 	if (!socket)
 		return error;
+	uint32_t flags = (uint32_t)argument[3];
+	if (!argument[4] && !(flags & ~(uint32_t)(MSG_NOSIGNAL | MSG_DONTWAIT)) &&
+	    socket->operations->send_pieces) {
+		const struct user_iovec piece = { argument[1], argument[2] };
+		long sent = socket->operations->send_pieces(socket, &piece, 1, argument[2]);
+		if (sent)
+			return sent;
+	}
 	struct socket_name name;
 	struct uio uio;
-	struct message message = { .uio = &uio, .flags = (uint32_t)argument[3] };
+	struct message message = { .uio = &uio, .flags = flags };
 	if (argument[4]) {
 		error = socket_name_from_user(&name, user(argument[4]), argument[5]);
 		if (error)
@@ -158,18 +166,47 @@ static int message_prepare(struct thread *thread, struct socket *socket, struct 
 	return error;
 }
 
+static __attribute__((noinline)) long send_message(struct thread *thread, struct socket *socket,
+                                                   const uint64_t *argument)
+{
+	struct socket_name name;
+	struct send_control control;
+	struct uio uio;
+	struct message message = { .uio = &uio, .flags = (uint32_t)argument[2], .name = &name };
+	int error = message_prepare(thread, socket, user(argument[1]), &message, &control);
+	return error ? error : send_one(thread, socket, &message);
+}
+
+/* A few pieces to the peer and nothing else. 0: it is for send_message to see. */
+static inline long send_pieces(struct socket *socket, const uint64_t *argument)
+{
+	struct user_message_header header;
+	struct user_iovec pieces[UIO_INLINE];
+	uint64_t bytes = 0;
+	if (!socket->operations->send_pieces ||
+	    (uint32_t)argument[2] & ~(uint32_t)(MSG_NOSIGNAL | MSG_DONTWAIT) ||
+	    copy_from_user(&header, user(argument[1]), sizeof(header)) || header.name ||
+	    header.name_length < 0 || header.control_length ||
+	    header.vector_count - 1 >= UIO_INLINE ||
+	    copy_from_user(pieces, user(header.vector), header.vector_count * sizeof(pieces[0])))
+		return 0;
+	for (uint64_t i = 0; i < header.vector_count; i++) {
+		if (pieces[i].length > UIO_MAX_BYTES)
+			return 0;
+		bytes += pieces[i].length;
+	}
+	return socket->operations->send_pieces(socket, pieces, (uint32_t)header.vector_count,
+	                                       bytes);
+}
+
 long sys_sendmsg(struct thread *thread, const uint64_t *argument)
 {
 	int error = 0;
 	struct socket *socket = socket_lookup(thread, argument[0], &error);
 	if (!socket)
 		return error;
-	struct socket_name name;
-	struct send_control control;
-	struct uio uio;
-	struct message message = { .uio = &uio, .flags = (uint32_t)argument[2], .name = &name };
-	error = message_prepare(thread, socket, user(argument[1]), &message, &control);
-	return error ? error : send_one(thread, socket, &message);
+	long sent = send_pieces(socket, argument);
+	return __builtin_expect(sent != 0, 1) ? sent : send_message(thread, socket, argument);
 }
 
 /* ---- many messages ---- */

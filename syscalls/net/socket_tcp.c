@@ -317,6 +317,24 @@ static long tcp_write_call(struct thread *thread, struct file *file, const uint6
 	return (long)bytes;
 }
 
+static long tcp_send_pieces(struct socket *socket, const struct user_iovec *pieces, uint32_t count,
+                            uint64_t bytes)
+{
+	struct tcp_connection *connection = tcp_socket_of(socket)->connection;
+	uint8_t *room = tcp_send_room(connection, bytes);
+	if (__builtin_expect(!room, 0))
+		return 0;
+	for (uint32_t i = 0; i < count; i++) {
+		uint64_t length = pieces[i].length;
+		if (__builtin_expect(
+		            copy_from_user_partial(room, user(pieces[i].base), length) < length, 0))
+			return 0;
+		room += length;
+	}
+	tcp_send_commit(connection, (uint32_t)bytes, false);
+	return (long)bytes;
+}
+
 static long tcp_socket_send(struct thread *thread, struct socket *socket, struct message *message)
 {
 	(void)thread;
@@ -424,23 +442,33 @@ static long tcp_read(struct file *file, struct uio *uio, uint64_t offset)
 }
 
 /* What lies in one piece, and is all there is or all that is wanted. */
-static long tcp_read_call(struct thread *thread, struct file *file, const uint64_t *argument)
+static inline long receive_piece(struct socket *socket, struct user_addr to, uint64_t bytes)
 {
-	struct tcp_socket *tcp = tcp_socket_of(socket_of(file));
-	uint64_t bytes = argument[2];
+	struct tcp_connection *connection = tcp_socket_of(socket)->connection;
 	uint32_t length;
-	const uint8_t *from = tcp_receive_piece(tcp->connection, &length);
+	const uint8_t *from = tcp_receive_piece(connection, &length);
 	if (__builtin_expect(
-	            !from || tcp->socket.options->receive_lowat > 1 || bytes == 0 ||
-	                    (bytes > length && tcp_receive_available(tcp->connection) != length),
+	            !from || socket->options->receive_lowat > 1 || bytes == 0 ||
+	                    (bytes > length && tcp_receive_available(connection) != length),
 	            0))
-		return file_read_call(thread, file, argument);
+		return 0;
 	if (bytes > length)
 		bytes = length;
-	if (__builtin_expect(copy_to_user_partial(user(argument[1]), from, bytes) < bytes, 0))
-		return file_read_call(thread, file, argument);
-	tcp_receive_consume(tcp->connection, bytes);
+	if (__builtin_expect(copy_to_user_partial(to, from, bytes) < bytes, 0))
+		return 0;
+	tcp_receive_consume(connection, bytes);
 	return (long)bytes;
+}
+
+static long tcp_receive_one_piece(struct socket *socket, struct user_addr to, uint64_t bytes)
+{
+	return receive_piece(socket, to, bytes);
+}
+
+static long tcp_read_call(struct thread *thread, struct file *file, const uint64_t *argument)
+{
+	long bytes = receive_piece(socket_of(file), user(argument[1]), argument[2]);
+	return __builtin_expect(bytes != 0, 1) ? bytes : file_read_call(thread, file, argument);
 }
 
 static long receive_urgent(struct tcp_socket *tcp, struct message *message)
@@ -562,6 +590,8 @@ static const struct socket_operations tcp_socket_operations = {
 	.accept = tcp_socket_accept,
 	.name = tcp_socket_name,
 	.send = tcp_socket_send,
+	.send_pieces = tcp_send_pieces,
+	.receive_piece = tcp_receive_one_piece,
 	.receive = tcp_socket_receive,
 	.shutdown = tcp_socket_shutdown,
 	.take_error = tcp_socket_take_error,
