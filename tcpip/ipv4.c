@@ -53,6 +53,12 @@ static uint32_t transport_header_bytes(uint8_t protocol)
 	}
 }
 
+/* The one group that every host is in; there is no call to join another (RFC 1112 §4). */
+static bool is_all_hosts(struct ipv4_address destination)
+{
+	return ipv4_equal(destination, ipv4(224, 0, 0, 1));
+}
+
 /* A group or one of our other addresses, or a DHCP client that does not know its address yet. */
 static bool is_for_us(struct netif *netif, struct ipv4_address destination, uint8_t protocol)
 {
@@ -64,7 +70,7 @@ static bool is_for_us(struct netif *netif, struct ipv4_address destination, uint
 		return true;
 	if (protocol == IP_PROTOCOL_TCP)
 		return false;
-	if (netif_is_broadcast(netif, destination) || ipv4_is_multicast(destination))
+	if (netif_is_broadcast(netif, destination) || is_all_hosts(destination))
 		return true;
 	return ipv4_is_any(netif->address) && protocol == IP_PROTOCOL_UDP;
 }

@@ -1,17 +1,18 @@
-/* The stack's own state and what the parts of the IP layer promise each other (TCP uses internal.h only). */
+/* The stack's own state and what the parts of the IP layer promise each other (TCP uses internal.h
+ * only). */
 #pragma once
 
 #include "tcpip/internal.h"
 
-#define likely(condition)   __builtin_expect(!!(condition), 1)
-#define unlikely(condition) __builtin_expect(!!(condition), 0)
+#define likely(condition)     __builtin_expect(!!(condition), 1)
+#define unlikely(condition)   __builtin_expect(!!(condition), 0)
 
 #define ETHERNET_HEADER_BYTES 14
-#define IP_HEADER_BYTES 20
-#define IP_PACKET_MAX 65535
-#define UDP_HEADER_BYTES 8
-#define ICMP_HEADER_BYTES 8
-#define IP_DEFAULT_TTL 64
+#define IP_HEADER_BYTES       20
+#define IP_PACKET_MAX         65535
+#define UDP_HEADER_BYTES      8
+#define ICMP_HEADER_BYTES     8
+#define IP_DEFAULT_TTL        64
 
 enum ethernet_type { ETHERNET_IPV4 = 0x0800, ETHERNET_ARP = 0x0806 };
 
@@ -44,11 +45,13 @@ struct stack {
 	struct tcp_stack *tcp;
 	uint32_t generation; /* of everything a struct route_cache was filled from; never 0 */
 	bool output_noted;   /* output_pending was called since the last flush */
-	bool flushing;       /* frames handed to drivers now are published at the end of this very flush */
-	struct list netifs;  /* loopback first */
+	bool flushing; /* frames handed to drivers now are published at the end of this very flush
+	                */
+	struct list netifs; /* loopback first */
 	struct ipv4_address gateway;
 	struct netif *gateway_netif;
-	struct recent_route recent_routes[1 << RECENT_ROUTES_BITS]; /* one per hash of the destination */
+	struct recent_route
+	        recent_routes[1 << RECENT_ROUTES_BITS]; /* one per hash of the destination */
 	struct loopback loopback;
 	struct arp_table *arp;
 	struct reassembly *reassembly;
@@ -57,7 +60,8 @@ struct stack {
 	struct icmp_state *icmp;
 	struct list dhcp_clients;
 	uint64_t identification_key;
-	uint16_t identification[64]; /* counters of the IP identification, one per hash of source and destination */
+	uint16_t identification[64]; /* counters of the IP identification, one per hash of source
+	                                and destination */
 };
 
 static inline uint64_t stack_now(const struct stack *stack)
@@ -93,13 +97,13 @@ struct __attribute__((may_alias)) ip_header {
 	uint16_t checksum;
 	uint32_t source, destination;
 };
-#define IP_DONT_FRAGMENT 0x4000
-#define IP_MORE_FRAGMENTS 0x2000
+#define IP_DONT_FRAGMENT   0x4000
+#define IP_MORE_FRAGMENTS  0x2000
 #define IP_FRAGMENT_OFFSET 0x1fff /* in units of 8 bytes */
 
-/* One predicate decides what takes the straight way; everything else goes to functions marked so, which keeps their cost (saved
- * registers, branches) out of it. */
-#define SLOW_PATH __attribute__((noinline, cold))
+/* One predicate decides what takes the straight way; everything else goes to functions marked so,
+ * which keeps their cost (saved registers, branches) out of it. */
+#define SLOW_PATH          __attribute__((noinline, cold))
 
 typedef uint16_t __attribute__((may_alias)) half_alias;
 typedef uint32_t __attribute__((may_alias)) word_alias;
@@ -120,20 +124,19 @@ void arp_input(struct netif *netif, struct pbuf *frame);
 /* The address's MAC is known now: true. Asks for confirmation where it is stale. */
 bool arp_lookup(struct stack *stack, struct netif *netif, struct ipv4_address address,
                 struct ethernet_address *out);
-/* Send `packet` (IP header first) to `address` as soon as it is resolved. Takes the reference. -ENOBUFS. */
+/* Send `packet` (IP header first) to `address` as soon as it is resolved. Takes the reference.
+ * -ENOBUFS. */
 int arp_send_resolved(struct stack *stack, struct netif *netif, struct ipv4_address address,
                       struct pbuf *packet);
 /* Start to resolve without a packet (the gateway at start). */
 void arp_probe(struct stack *stack, struct netif *netif, struct ipv4_address address);
 void arp_announce(struct netif *netif);
-/* A DHCP client's test of an offered address (RFC 5227): request from 0.0.0.0. */
-void arp_send_request(struct netif *netif, struct ipv4_address sender, struct ipv4_address target,
-                      const struct ethernet_address *to);
 void arp_forget_netif(struct stack *stack, struct netif *netif);
 const char *arp_verify(struct stack *stack);
 
 /* ipv4.c */
-/* `packet` starts at an IP header, 4-aligned, contiguous for at least 20 bytes or what there is. Takes the reference. */
+/* `packet` starts at an IP header, 4-aligned, contiguous for at least 20 bytes or what there is.
+ * Takes the reference. */
 void ip_input(struct netif *netif, struct pbuf *packet);
 /* Transport input of a whole packet that stands at its transport header. */
 void ip_deliver(struct stack *stack, struct pbuf *packet, const struct ip_packet *ip);
@@ -144,16 +147,19 @@ struct ip_fields {
 	uint8_t protocol, ttl, tos;
 };
 void ip_push_header(struct pbuf *packet, const struct ip_fields *fields);
-/* A whole IP packet (header first) towards the route's next hop, which may have to be resolved first. */
+/* A whole IP packet (header first) towards the route's next hop, which may have to be resolved
+ * first. */
 int ip_send_to_next_hop(struct stack *stack, const struct route_cache *route, struct pbuf *packet);
 
 /* fragment.c */
 int reassembly_init(struct stack *stack);
 void reassembly_fini(struct stack *stack);
-/* A fragment, standing at its payload; `ip` is changed to describe the whole once NULL is not returned. */
+/* A fragment, standing at its payload; `ip` is changed to describe the whole once NULL is not
+ * returned. */
 struct pbuf *reassembly_input(struct stack *stack, struct pbuf *fragment, struct ip_packet *ip,
                               uint16_t identification, uint16_t fragment_field);
-/* Cut a packet (transport header first) into fragments of at most route->mtu bytes and send them. */
+/* Cut a packet (transport header first) into fragments of at most route->mtu bytes and send them.
+ */
 int fragment_output(struct stack *stack, const struct route_cache *route, struct pbuf *packet,
                     const struct ip_fields *fields);
 const char *reassembly_verify(struct stack *stack);
@@ -184,5 +190,6 @@ const char *udp_verify(struct stack *stack);
 
 /* dhcp.c */
 void dhcp_fini(struct stack *stack);
-/* True when taken: UDP to port 68 on an interface with a running client, also before it has an address. */
+/* True when taken: UDP to port 68 on an interface with a running client, also before it has an
+ * address. */
 bool dhcp_input(struct stack *stack, struct pbuf *datagram, const struct ip_packet *ip);

@@ -153,6 +153,9 @@ static void test_addresses(void)
 	expect_from_to(PEER, ipv4(10, 0, 0, 255), true);
 	expect_from_to(PEER, ipv4(255, 255, 255, 255), true);
 	expect_from_to(PEER, ipv4(10, 0, 1, 255), false);
+	expect_from_to(PEER, ipv4(224, 0, 0, 1), true); /* all hosts; other groups want joining */
+	expect_from_to(PEER, ipv4(224, 0, 0, 251), false);
+	expect_from_to(PEER, ipv4(239, 1, 2, 3), false);
 	/* another card's frame, and a group frame around a packet for one host */
 	struct frame f = good_udp();
 	f.bytes[5] ^= 1;
@@ -273,7 +276,8 @@ static void test_overlap(void)
 			fragment_send(id, start, length, true);
 			fragment_send(id, 0, 800, true);
 			fragment_send(id, 1200, 400, false);
-			CHECK_EQ(received(), 0); /* wherever it lies, it overlaps one of the three */
+			CHECK_EQ(received(),
+			         0); /* wherever it lies, it overlaps one of the three */
 			sim_pass(sim, 31 * SIM_SECOND);
 		}
 	}
