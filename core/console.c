@@ -61,28 +61,29 @@ static void uart_output(const char *bytes, size_t length)
 	}
 }
 
-/* DBCN takes physical addresses: pieces end at page boundaries, since stacks are not contiguous. */
-static bool dbcn_output(const char *bytes, size_t length)
+/* Returns how many bytes the firmware took. DBCN takes physical addresses: pieces end at page
+ * boundaries, since stacks are not contiguous. */
+static size_t dbcn_output(const char *bytes, size_t length)
 {
-	while (length) {
-		size_t piece = PAGE_SIZE - ((uintptr_t)bytes & PAGE_MASK);
-		if (piece > length)
-			piece = length;
-		struct sbi_result result = sbi_console_write(kernel_physical(bytes).value, piece);
+	size_t done = 0;
+	while (done < length) {
+		const char *at = bytes + done;
+		size_t piece = PAGE_SIZE - ((uintptr_t)at & PAGE_MASK);
+		if (piece > length - done)
+			piece = length - done;
+		struct sbi_result result = sbi_console_write(kernel_physical(at).value, piece);
 		if (result.error != 0 || result.value < 0 || (size_t)result.value > piece)
-			return false;
-		bytes += result.value;
-		length -= (size_t)result.value;
+			break;
+		done += (size_t)result.value;
 	}
-	return true;
+	return done;
 }
 
 void console_write(const char *bytes, size_t length)
 {
-	if (sbi_has(SBI_DBCN) && dbcn_output(bytes, length))
-		return;
-	if (uart.base)
-		uart_output(bytes, length);
+	size_t done = sbi_has(SBI_DBCN) ? dbcn_output(bytes, length) : 0;
+	if (done < length && uart.base)
+		uart_output(bytes + done, length - done);
 }
 
 static void write_formatted(const char *format, va_list arguments)
