@@ -1,4 +1,5 @@
-/* A process (thread group): what its threads share. Parts that CLONE_* flags share across processes are counted objects of their own. */
+/* A process (thread group): what its threads share. Parts that CLONE_* flags share across processes
+ * are counted objects of their own. */
 #pragma once
 
 #include "syscalls/signal.h"
@@ -20,8 +21,25 @@ struct fs_context { /* CLONE_FS shares it */
 	uint32_t umask;
 };
 
-enum { LIMIT_CPU, LIMIT_FSIZE, LIMIT_DATA, LIMIT_STACK, LIMIT_CORE, LIMIT_RSS, LIMIT_NPROC, LIMIT_NOFILE, LIMIT_MEMLOCK, LIMIT_AS,
-       LIMIT_LOCKS, LIMIT_SIGPENDING, LIMIT_MSGQUEUE, LIMIT_NICE, LIMIT_RTPRIO, LIMIT_RTTIME, LIMITS };
+enum {
+	LIMIT_CPU,
+	LIMIT_FSIZE,
+	LIMIT_DATA,
+	LIMIT_STACK,
+	LIMIT_CORE,
+	LIMIT_RSS,
+	LIMIT_NPROC,
+	LIMIT_NOFILE,
+	LIMIT_MEMLOCK,
+	LIMIT_AS,
+	LIMIT_LOCKS,
+	LIMIT_SIGPENDING,
+	LIMIT_MSGQUEUE,
+	LIMIT_NICE,
+	LIMIT_RTPRIO,
+	LIMIT_RTTIME,
+	LIMITS
+};
 
 struct process {
 	int32_t pid, group_id, session_id;
@@ -39,29 +57,39 @@ struct process {
 	signal_set pending;
 	struct signal_queue *signal_information;
 	struct credentials credentials;
-	struct { uint64_t soft, hard; } limits[LIMITS];
+	struct {
+		uint64_t soft, hard;
+	} limits[LIMITS];
 	struct wait_queue child_wait; /* wait4: a child changed state */
-	int exit_signal;  /* to the parent; 0: none */
-	int exit_status;  /* as wait4 reports it */
+	int exit_signal;              /* to the parent; 0: none */
+	int exit_status;              /* as wait4 reports it */
 	bool exiting, zombie, stopped, execed, dumpable;
 	bool stop_reported, continued; /* what waitid has yet to hear */
 	int stop_signal;
-	int parent_death_signal;      /* PR_SET_PDEATHSIG */
-	struct thread *vfork_parent;  /* parked until this process executes or ends */
-	uint32_t signals_queued;      /* against LIMIT_SIGPENDING */
+	bool no_new_privileges;      /* PR_SET_NO_NEW_PRIVS: for good, and inherited */
+	int parent_death_signal;     /* PR_SET_PDEATHSIG */
+	struct thread *vfork_parent; /* parked until this process executes or ends */
+	uint32_t signals_queued;     /* against LIMIT_SIGPENDING */
 	char name[16];
 	char *command_line; /* for /proc/PID/cmdline: NUL-separated */
 	size_t command_line_bytes;
-	struct path_node *executable; /* /proc/self/exe; holds a reference */
-	struct process_timers *timers; /* setitimer, timer_create */
+	struct path_node *executable;          /* /proc/self/exe; holds a reference */
+	struct process_timers *timers;         /* setitimer, timer_create */
 	uint64_t start_ns, user_ns, system_ns, /* CPU time: of threads that ended */
-		 child_user_ns, child_system_ns;
+	        child_user_ns, child_system_ns;
 	uint64_t minor_faults, voluntary_switches;
 	uint64_t peak_resident_pages;
 };
 
+#define PID_MAX 32768 /* process and thread identifiers are below */
+/* The most threads, zombies included, of all processes together: by memory, set at boot. */
+extern uint32_t threads_max;
+/* CPU time of processes that ended without anybody waiting for them. */
+extern uint64_t vanished_user_ns, vanished_system_ns;
+
 struct process *process_find(int32_t pid);
 struct thread *thread_find(int32_t tid);
 extern struct list all_processes;
-/* A thread asks for the end of its whole process with this wait status (exit code << 8, or signal number). */
+/* A thread asks for the end of its whole process with this wait status (exit code << 8, or signal
+ * number). */
 void process_exit(struct process *process, int wait_status);

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
@@ -230,6 +231,73 @@ static void test_limits(char *self)
 	free(arguments);
 }
 
+/* Children that wait are made until no more can be; returns how many, and the errno in `error`. */
+static int fork_until_refused(int at_most, int *error)
+{
+	int children = 0, ends[2];
+	if (pipe(ends))
+		return -1;
+	*error = 0;
+	while (children < at_most) {
+		pid_t pid = fork();
+		if (pid < 0) {
+			*error = errno;
+			break;
+		}
+		if (!pid) {
+			char byte;
+			close(ends[1]);
+			_exit(read(ends[0], &byte, 1) != 0);
+		}
+		children++;
+	}
+	close(ends[0]);
+	close(ends[1]); /* lets them go */
+	for (int i = 0; i < children; i++)
+		EQ(wait(NULL) > 0, 1);
+	return children;
+}
+
+static void test_bomb(void)
+{
+	enum { ALLOWED = 20, UNUSUAL_USER = 54321 };
+	int status, error;
+	fflush(stdout);
+	pid_t pid = fork();
+	if (!pid) {
+		failures = 0;
+		struct rlimit limit = { ALLOWED, ALLOWED };
+		EQ(setrlimit(RLIMIT_NPROC, &limit), 0);
+		if (!geteuid()) {
+			EQ(fork_until_refused(ALLOWED + 5, &error), ALLOWED + 5); /* root */
+			EQ(setresuid(UNUSUAL_USER, UNUSUAL_USER, UNUSUAL_USER), 0);
+			EQ(fork_until_refused(ALLOWED + 5, &error), ALLOWED - 1);
+			EQ(error, EAGAIN);
+			EQ(fork_until_refused(ALLOWED + 5, &error), ALLOWED - 1); /* once more */
+		}
+		fflush(stdout);
+		_exit(failures != 0);
+	}
+	EQ(waitpid(pid, &status, 0), pid);
+	EQ(status, 0);
+}
+
+static void test_privileges(void)
+{
+	int status;
+	pid_t pid = fork();
+	if (!pid) {
+		int before = prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0);
+		int set = prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+		if (!fork())
+			_exit(prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0));
+		wait(&status);
+		_exit(before << 2 | (set != 0) << 1 | (status != 1 << 8));
+	}
+	EQ(waitpid(pid, &status, 0), pid);
+	EQ(status, 0);
+}
+
 int main(int argc, char **argv)
 {
 	if (argc > 1 && !strcmp(argv[1], "child"))
@@ -250,5 +318,7 @@ int main(int argc, char **argv)
 	test_groups();
 	test_script(argv[0]);
 	test_limits(argv[0]);
+	test_privileges();
+	test_bomb();
 	return end("test_fork");
 }

@@ -159,6 +159,16 @@ long sys_utimensat(struct thread *thread, const uint64_t *argument)
 	                 set_times, &argument[2]);
 }
 
+/* RLIMIT_FSIZE: beyond it a file does not grow (setrlimit(2)). */
+static int check_size(struct thread *thread, uint64_t old_bytes, uint64_t new_bytes)
+{
+	struct signal_information information = { .number = 25 /* SIGXFSZ */ };
+	if (new_bytes <= old_bytes || new_bytes <= thread->process->limits[LIMIT_FSIZE].soft)
+		return 0;
+	signal_send_thread(thread, &information);
+	return -EFBIG;
+}
+
 static long set_size(struct thread *thread, struct path_node *node, const uint64_t *argument)
 {
 	if (node_is_directory(node))
@@ -166,6 +176,8 @@ static long set_size(struct thread *thread, struct path_node *node, const uint64
 	int error = node_permission(thread, node, MAY_WRITE);
 	if (!error && node_is_executing(node))
 		error = -ETXTBSY;
+	if (!error)
+		error = check_size(thread, node_bytes(node), *argument);
 	return error ? error : node_truncate(node, *argument);
 }
 
@@ -184,9 +196,8 @@ long sys_ftruncate(struct thread *thread, const uint64_t *argument)
 	if ((int64_t)argument[1] < 0 || (file->flags & O_ACCMODE) == O_RDONLY ||
 	    !file->operations->truncate)
 		return -EINVAL;
-	if (argument[1] > thread->process->limits[LIMIT_FSIZE].soft)
-		return -EFBIG;
-	return file->operations->truncate(file, argument[1]);
+	int error = file->node ? check_size(thread, node_bytes(file->node), argument[1]) : 0;
+	return error ? error : file->operations->truncate(file, argument[1]);
 }
 
 enum { FALLOC_KEEP_SIZE = 1, FALLOC_PUNCH_HOLE = 2, FALLOC_ZERO_RANGE = 0x10 };
@@ -211,7 +222,10 @@ long sys_fallocate(struct thread *thread, const uint64_t *argument)
 	int error = 0;
 	if (mode & (FALLOC_PUNCH_HOLE | FALLOC_ZERO_RANGE))
 		error = file_data_zero(&node->data, offset, bytes);
-	if (!error && !(mode & FALLOC_KEEP_SIZE) && end > node->data.bytes)
+	bool grows = !(mode & FALLOC_KEEP_SIZE) && end > node->data.bytes;
+	if (!error && grows)
+		error = check_size(thread, node->data.bytes, end);
+	if (!error && grows)
 		error = node_truncate(node, end);
 	if (!error)
 		node_touch(node);

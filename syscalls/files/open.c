@@ -174,6 +174,29 @@ int path_open(struct thread *thread, const char *path, uint32_t flags, struct fi
 	return open_path(thread, AT_FDCWD, &copy, flags, 0, 0, out);
 }
 
+static int check_program(const struct thread *thread, const struct path_node *node)
+{
+	return node_is_regular(node) ? node_permission(thread, node, MAY_EXECUTE) : -EACCES;
+}
+
+int program_check(const struct thread *thread, const struct file *file)
+{
+	return file->node ? check_program(thread, file->node) : -EACCES;
+}
+
+int program_open(struct thread *thread, const char *path, struct file **out)
+{
+	struct walk walk;
+	int error = walk_at(thread, AT_FDCWD, path, WALK_FOLLOW, &walk);
+	if (error)
+		return error;
+	error = walk.file ? -EACCES : check_program(thread, walk.node);
+	if (!error)
+		error = node_open(thread, walk.node, O_RDONLY, out);
+	walk_end(&walk);
+	return error;
+}
+
 static long open_user(struct thread *thread, const uint64_t *argument, uint64_t flags,
                       uint64_t mode, unsigned walk_flags)
 {

@@ -57,7 +57,7 @@ void process_times(struct process *process, struct process_times *out)
 
 static void machine_times(struct process_times *out, unsigned *processes, unsigned *running)
 {
-	*out = (struct process_times){ 0 };
+	*out = (struct process_times){ vanished_user_ns, vanished_system_ns };
 	*processes = *running = 0;
 	list_for_each(link, &all_processes)
 	{
@@ -79,7 +79,7 @@ static void machine_times(struct process_times *out, unsigned *processes, unsign
 
 static uint64_t idle_ns(const struct process_times *times)
 {
-	uint64_t all_ns = clock_read_ns() * hart_count, busy_ns = times->user_ns + times->system_ns;
+	uint64_t all_ns = clock_read_ns(), busy_ns = times->user_ns + times->system_ns;
 	return all_ns > busy_ns ? all_ns - busy_ns : 0;
 }
 
@@ -94,10 +94,9 @@ static void generate_stat(struct text *text, const struct path_node *node)
 	unsigned long system = (unsigned long)(times.system_ns / NS_PER_TICK);
 	unsigned long idle = (unsigned long)(idle_ns(&times) / NS_PER_TICK);
 	text_printf(text, "cpu  %lu 0 %lu %lu 0 0 0 0 0 0\n", user, system, idle);
+	/* Programs run on the boot hart: it is the one that they see. */
+	text_printf(text, "cpu0 %lu 0 %lu %lu 0 0 0 0 0 0\n", user, system, idle);
 	for (uint32_t i = 0; i < hart_count; i++) {
-		/* programs run on the boot hart; the others idle */
-		text_printf(text, "cpu%u %lu 0 %lu %lu 0 0 0 0 0 0\n", i, i ? 0 : user,
-		            i ? 0 : system, idle / hart_count);
 		interrupts += harts[i]->statistics.interrupts;
 		switches += harts[i]->statistics.task_switches;
 	}
@@ -142,9 +141,8 @@ static void generate_cpuinfo(struct text *text, const struct path_node *node)
 			isa[length++] = *letter;
 	}
 	isa[length] = 0;
-	for (uint32_t i = 0; i < hart_count; i++)
-		text_printf(text, "processor\t: %u\nhart\t\t: %lu\nisa\t\t: %s\nmmu\t\t: sv39\n\n",
-		            i, (unsigned long)harts[i]->hartid, isa);
+	text_printf(text, "processor\t: 0\nhart\t\t: %lu\nisa\t\t: %s\nmmu\t\t: sv39\n\n",
+	            (unsigned long)current_thread()->task.hart->hartid, isa);
 }
 
 static void generate_command_line(struct text *text, const struct path_node *node)

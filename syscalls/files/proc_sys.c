@@ -7,6 +7,7 @@
 #include "core/memory.h"
 #include "syscalls/files/synthetic.h"
 #include "syscalls/net.h"
+#include "syscalls/process.h"
 
 #define UUID_BYTES 16
 
@@ -38,6 +39,12 @@ static void generate_file_max(struct text *text, const struct path_node *node)
 	text_printf(text, "%lu\n", (unsigned long)memory.total_pages);
 }
 
+static void generate_threads_max(struct text *text, const struct path_node *node)
+{
+	(void)node;
+	text_printf(text, "%u\n", threads_max);
+}
+
 /* Programs that tune what needs no tuning here are believed and not obeyed. */
 static long store_ignored(const struct path_node *node, const char *bytes, size_t length)
 {
@@ -45,6 +52,8 @@ static long store_ignored(const struct path_node *node, const char *bytes, size_
 	return (long)length;
 }
 
+#define TEXT_OF(macro)  TEXT_OF_(macro)
+#define TEXT_OF_(value) #value
 #define FIXED(file, value)                                                                         \
 	{                                                                                          \
 		.name = file, .constant = value "\n"                                               \
@@ -66,11 +75,16 @@ static const struct synthetic_item random_items[] = {
 	FIXED("poolsize", "256"),
 };
 static const struct synthetic_item kernel_items[] = {
-	FIXED("osrelease", "6.12.0-hartloop"), FIXED("ostype", "Linux"),
-	FIXED("version", "#1 Hartloop"),       FIXED("pid_max", "4194304"),
-	FIXED("threads-max", "65536"),         FIXED("ngroups_max", "32"),
-	FIXED("cap_last_cap", "40"),           FIXED("randomize_va_space", "0"),
-	TUNABLE("core_pattern", "core"),       DIRECTORY("random", random_items),
+	FIXED("osrelease", "6.12.0-hartloop"),
+	FIXED("ostype", "Linux"),
+	FIXED("version", "#1 Hartloop"),
+	FIXED("pid_max", TEXT_OF(PID_MAX)),
+	{ .name = "threads-max", .generate = generate_threads_max },
+	FIXED("ngroups_max", "32"),
+	FIXED("cap_last_cap", "40"),
+	FIXED("randomize_va_space", "0"),
+	TUNABLE("core_pattern", "core"),
+	DIRECTORY("random", random_items),
 };
 static const struct synthetic_item vm_items[] = {
 	TUNABLE("overcommit_memory", "1"), TUNABLE("overcommit_ratio", "50"),
@@ -79,12 +93,12 @@ static const struct synthetic_item vm_items[] = {
 };
 static const struct synthetic_item fs_items[] = {
 	{ .name = "file-max", .generate = generate_file_max },
-	FIXED("nr_open", "262144"),
+	FIXED("nr_open", TEXT_OF(OPEN_FILES_MAX)),
 	FIXED("pipe-max-size", "1048576"),
 };
 static const struct synthetic_item core_items[] = {
 	TUNABLE("somaxconn", "4096"),      TUNABLE("rmem_max", "212992"),
-	TUNABLE("wmem_max", "212992"),    TUNABLE("rmem_default", "212992"),
+	TUNABLE("wmem_max", "212992"),     TUNABLE("rmem_default", "212992"),
 	TUNABLE("wmem_default", "212992"),
 };
 static const struct synthetic_item ipv4_items[] = {
@@ -115,15 +129,6 @@ const struct synthetic_item proc_sys_items[PROC_SYS_ITEMS] = {
 
 /* ---- /sys ---- */
 
-static void generate_cpu_range(struct text *text, const struct path_node *node)
-{
-	(void)node;
-	if (hart_count > 1)
-		text_printf(text, "0-%u\n", hart_count - 1);
-	else
-		text_emit(text, "0\n");
-}
-
 static const struct synthetic_item huge_items[] = {
 	FIXED("enabled", "always madvise [never]"),
 	FIXED("defrag", "always defer defer+madvise madvise [never]"),
@@ -136,14 +141,13 @@ static const struct synthetic_item source_items[] = {
 	FIXED("available_clocksource", "riscv_clocksource "),
 };
 static const struct synthetic_item sources_items[] = { DIRECTORY("clocksource0", source_items) };
+/* Programs run on the boot hart: it is the one that they see. */
 static const struct synthetic_item cpu_items[] = {
-	{ .name = "online", .generate = generate_cpu_range },
-	{ .name = "possible", .generate = generate_cpu_range },
-	{ .name = "present", .generate = generate_cpu_range },
+	FIXED("online", "0"),
+	FIXED("possible", "0"),
+	FIXED("present", "0"),
 };
-static const struct synthetic_item node0_items[] = {
-	{ .name = "cpulist", .generate = generate_cpu_range },
-};
+static const struct synthetic_item node0_items[] = { FIXED("cpulist", "0") };
 static const struct synthetic_item nodes_items[] = { DIRECTORY("node0", node0_items),
 	                                             FIXED("online", "0") };
 static const struct synthetic_item system_items[] = {

@@ -10,8 +10,7 @@
 #include "syscalls/syscall.h"
 
 #define WORD_BITS            64u
-#define TABLE_FIRST_CAPACITY 64u        /* a multiple of WORD_BITS */
-#define TABLE_MAX_CAPACITY   (1u << 18) /* 2 MiB of pointers; the heap's largest block is 4 MiB */
+#define TABLE_FIRST_CAPACITY 64u /* a multiple of WORD_BITS */
 
 /* ---- which descriptors are used: two levels of bitmaps, so that a search does not look at each
  * ---- */
@@ -182,8 +181,7 @@ struct file *thread_file(struct thread *thread, uint64_t descriptor)
 
 static uint32_t descriptor_limit(const struct thread *thread)
 {
-	uint64_t limit = thread->process->limits[LIMIT_NOFILE].soft;
-	return limit < TABLE_MAX_CAPACITY ? (uint32_t)limit : TABLE_MAX_CAPACITY;
+	return (uint32_t)thread->process->limits[LIMIT_NOFILE].soft; /* <= OPEN_FILES_MAX */
 }
 
 /* Makes room for `descriptor`, which is below the limit. */

@@ -10,10 +10,56 @@
 #define CONTROL_MAX_BYTES 131072u /* net.core.optmem_max */
 #define ALIGN8(bytes)     (((bytes) + 7) & ~(uint64_t)7)
 
+#define IN_FLIGHT_MAX     OPEN_FILES_MAX /* of all users, the privileged included */
+
+static struct list rights_users = { { &rights_users.head, &rights_users.head } };
+static uint64_t in_flight_total;
+
+static struct rights_user *rights_user_get(uint32_t uid)
+{
+	list_for_each(node, &rights_users)
+	{
+		struct rights_user *user = list_entry(node, struct rights_user, link);
+		if (user->uid == uid) {
+			user->refs++;
+			return user;
+		}
+	}
+	struct rights_user *user = heap_alloc(sizeof(*user));
+	if (!user)
+		return NULL;
+	*user = (struct rights_user){ .refs = 1, .uid = uid };
+	list_push_back(&rights_users, &user->link);
+	return user;
+}
+
+static void rights_user_put(struct rights_user *user)
+{
+	if (--user->refs)
+		return;
+	list_remove(&user->link);
+	heap_free(user);
+}
+
+/* unix(7), ETOOMANYREFS: RLIMIT_NOFILE bounds what an unprivileged user has in flight. */
+static bool too_many_in_flight(const struct process *process, const struct rights_user *user)
+{
+	enum { CAP_SYS_ADMIN = 21, CAP_SYS_RESOURCE = 24 };
+	bool privileged = process->credentials.capabilities &
+	                  (1ull << CAP_SYS_ADMIN | 1ull << CAP_SYS_RESOURCE);
+	return in_flight_total > IN_FLIGHT_MAX ||
+	       (!privileged && user->in_flight > process->limits[LIMIT_NOFILE].soft);
+}
+
 void file_rights_free(struct file_rights *rights)
 {
 	if (!rights)
 		return;
+	if (rights->in_flight) {
+		rights->user->in_flight -= rights->count;
+		in_flight_total -= rights->count;
+	}
+	rights_user_put(rights->user);
 	for (uint32_t i = 0; i < rights->count; i++)
 		file_put(rights->files[i]);
 	heap_free(rights);
@@ -28,6 +74,10 @@ struct file_rights *file_rights_copy(const struct file_rights *rights)
 	memcpy(copy, rights, bytes);
 	for (uint32_t i = 0; i < copy->count; i++)
 		file_get(copy->files[i]);
+	copy->in_flight = true;
+	copy->user->refs++;
+	copy->user->in_flight += copy->count;
+	in_flight_total += copy->count;
 	return copy;
 }
 
@@ -53,11 +103,19 @@ static int parse_rights(struct thread *thread, const uint8_t *data, uint64_t byt
 	if (!rights)
 		return -ENOMEM;
 	rights->count = have;
+	rights->in_flight = false;
+	rights->user = have ? out->rights->user : rights_user_get(thread->process->credentials.uid);
+	if (!rights->user) {
+		heap_free(rights);
+		return -ENOMEM;
+	}
 	if (have) {
 		memcpy(rights->files, out->rights->files, have * sizeof(rights->files[0]));
 		heap_free(out->rights);
 	}
 	out->rights = rights;
+	if (too_many_in_flight(thread->process, rights->user))
+		return -ETOOMANYREFS;
 	for (uint64_t i = 0; i < more; i++) {
 		int32_t descriptor;
 		memcpy(&descriptor, data + i * sizeof(descriptor), sizeof(descriptor));

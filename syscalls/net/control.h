@@ -3,9 +3,18 @@
 
 #include "syscalls/net/socket.h"
 
+/* A user who has files in flight; counted by the file_rights of that user. */
+struct rights_user {
+	struct list_node link;
+	uint32_t refs, uid;
+	uint64_t in_flight;
+};
+
 /* Open files on their way through an AF_UNIX socket; each holds a reference. */
 struct file_rights {
+	struct rights_user *user;
 	uint32_t count;
+	bool in_flight; /* counted in user->in_flight */
 	struct file *files[];
 };
 
@@ -24,7 +33,7 @@ int control_parse(struct thread *thread, const struct socket *socket, struct use
                   uint64_t length, struct send_control *out);
 void control_release(struct send_control *control);
 void file_rights_free(struct file_rights *rights);
-/* A second set of references (MSG_PEEK). NULL when memory is short. */
+/* A second set of references, which is in flight until it is freed. NULL when memory is short. */
 struct file_rights *file_rights_copy(const struct file_rights *rights);
 
 /* Writes cmsgs into user memory; what does not fit sets `truncated` (MSG_CTRUNC). */

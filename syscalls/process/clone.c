@@ -49,6 +49,28 @@ static int check(const struct clone_request *request)
 	return 0;
 }
 
+/* RLIMIT_NPROC counts the threads of the real user; root and the privileged may exceed it
+ * (getrlimit(2)). threads_max binds all. */
+static int check_room(const struct process *parent)
+{
+	enum { CAP_SYS_ADMIN = 21, CAP_SYS_RESOURCE = 24 };
+	const struct credentials *credentials = &parent->credentials;
+	uint64_t all = 0, own = 0;
+	list_for_each(node, &all_processes)
+	{
+		const struct process *process = list_entry(node, struct process, all_link);
+		uint32_t threads = process->thread_count ? process->thread_count : 1;
+		all += threads;
+		if (process->credentials.uid == credentials->uid)
+			own += threads;
+	}
+	bool exempt =
+	        credentials->uid == 0 ||
+	        credentials->capabilities & (1ull << CAP_SYS_ADMIN | 1ull << CAP_SYS_RESOURCE);
+	return all >= threads_max || (own >= parent->limits[LIMIT_NPROC].soft && !exempt) ? -EAGAIN
+	                                                                                  : 0;
+}
+
 /* The new process's parts, each shared or copied. What was taken is released by process_free on
  * failure. */
 static int fill_process(struct process *child, struct process *parent,
@@ -59,6 +81,7 @@ static int fill_process(struct process *child, struct process *parent,
 	child->session_id = parent->session_id;
 	child->credentials = parent->credentials;
 	child->dumpable = parent->dumpable;
+	child->no_new_privileges = parent->no_new_privileges;
 	memcpy(child->limits, parent->limits, sizeof(child->limits));
 	memcpy(child->name, parent->name, sizeof(child->name));
 	child->exit_signal = request->exit_signal;
@@ -183,6 +206,8 @@ static long start_child(struct thread *child, struct thread *parent,
 static long clone(struct thread *parent, const struct clone_request *request)
 {
 	int error = check(request);
+	if (!error)
+		error = check_room(parent->process);
 	if (error)
 		return error;
 	int32_t tid = identifier_allocate();

@@ -91,17 +91,6 @@ static int add_user_vector(struct exec_strings *strings, uint64_t vector, uint32
 
 /* ---- files ---- */
 
-static int check_executable(struct file *file)
-{
-	enum { S_IFMT = 0170000, S_IFREG = 0100000, ANY_EXECUTE = 0111 };
-	struct file_status status = { 0 };
-	if (!file->operations->status || file->operations->status(file, &status))
-		return -EACCES;
-	if ((status.mode & S_IFMT) != S_IFREG || !(status.mode & ANY_EXECUTE))
-		return -EACCES;
-	return 0;
-}
-
 static int parse(struct file *file, struct elf_image *elf, char *head, size_t head_bytes)
 {
 	struct file_status status = { 0 };
@@ -133,15 +122,12 @@ static int open_interpreter(struct thread *thread, struct exec_program *program,
 	                            elf->interpreter_offset);
 	if (got != (long)elf->interpreter_bytes || path[got - 1])
 		return -ENOEXEC;
-	int error = path_open(thread, path, O_RDONLY, &program->interpreter.file);
+	int error = program_open(thread, path, &program->interpreter.file);
 	if (error) {
 		log_warning("%s: its interpreter %s cannot be opened (error %d)", program->path,
 		            path, -error);
 		return error;
 	}
-	error = check_executable(program->interpreter.file);
-	if (error)
-		return error;
 	got = file_read_kernel(program->interpreter.file, head, HEAD_BYTES, 0);
 	return got < 0 ? (int)got
 	               : parse(program->interpreter.file, &program->interpreter.elf, head,
@@ -407,11 +393,8 @@ static int open_program(struct thread *thread, struct exec_program *program, str
                         char *path, char *head)
 {
 	for (int depth = 0;; depth++) {
-		int error = file ? 0 : path_open(thread, path, O_RDONLY, &file);
-		if (error)
-			return error;
+		int error = file ? program_check(thread, file) : program_open(thread, path, &file);
 		program->main.file = file;
-		error = check_executable(file);
 		long got = error ? error : file_read_kernel(file, head, HEAD_BYTES, 0);
 		if (got < 0)
 			return (int)got;

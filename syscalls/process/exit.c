@@ -98,14 +98,14 @@ static void hand_over_children(struct process *process)
 		}
 		if (!heir) {
 			if (child->zombie)
-				process_free(child);
+				process_vanish(child);
 			continue;
 		}
 		list_push_back(&heir->children, &child->sibling_link);
 		child->exit_signal = SIGCHLD;
 		if (child->zombie) {
 			if (reaps_itself(child))
-				process_reap(child);
+				process_vanish(child);
 			else
 				process_notify_parent(child, CLD_EXITED, child->exit_status >> 8);
 		}
@@ -129,7 +129,7 @@ static void process_ended(struct process *process)
 	else
 		process_notify_parent(process, CLD_EXITED, (status >> 8) & 0xff);
 	if (vanishes)
-		process_reap(process);
+		process_vanish(process);
 }
 
 void thread_exit(struct thread *thread)

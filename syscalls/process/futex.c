@@ -187,7 +187,7 @@ static int read_deadline(int command, uint64_t operation, uint64_t from, uint64_
 	int error = timespec_from_user(user(from), &time_ns);
 	if (error)
 		return error;
-	if (command == FUTEX_WAIT)
+	if (command == FUTEX_WAIT) /* a span of time, on which all clocks agree */
 		*deadline_ns = deadline_after(time_ns);
 	else
 		*deadline_ns = clock_deadline(operation & FUTEX_CLOCK_REALTIME ? CLOCK_REALTIME

@@ -113,7 +113,10 @@ struct process *process_create(struct process *parent, int32_t pid); /* NULL whe
 void process_link(struct process *process);
 /* Never linked, or already a reaped zombie: releases what it holds and frees it. */
 void process_free(struct process *process);
+/* Its parent has waited for it, and is charged with its times. */
 void process_reap(struct process *zombie);
+/* Nobody waits for it: its times are charged to no process, only to the machine. */
+void process_vanish(struct process *zombie);
 /* All threads are gone: gives back everything but the identity and the status. */
 void process_become_zombie(struct process *process);
 struct thread *thread_create(struct process *process, int32_t tid,

@@ -6,8 +6,6 @@ struct user_limit {
 	uint64_t soft, hard;
 };
 
-#define OPEN_FILES_MAX (1u << 20) /* Linux's fs.nr_open */
-
 static long limit_read(const struct process *process, uint64_t resource, struct user_addr to)
 {
 	struct user_limit limit = { process->limits[resource].soft,

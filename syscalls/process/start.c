@@ -96,10 +96,10 @@ static void set_limits(struct process *process)
 	process->limits[LIMIT_STACK].soft = 8ull << 20;
 	process->limits[LIMIT_CORE].soft = 0;
 	process->limits[LIMIT_NOFILE].soft = 65536;
-	process->limits[LIMIT_NOFILE].hard = 1048576;
+	process->limits[LIMIT_NOFILE].hard = OPEN_FILES_MAX;
 	process->limits[LIMIT_MEMLOCK].soft = process->limits[LIMIT_MEMLOCK].hard = 8ull << 20;
 	process->limits[LIMIT_SIGPENDING].soft = process->limits[LIMIT_SIGPENDING].hard = 4096;
-	process->limits[LIMIT_NPROC].soft = process->limits[LIMIT_NPROC].hard = 32768;
+	process->limits[LIMIT_NPROC].soft = process->limits[LIMIT_NPROC].hard = threads_max / 2;
 	process->limits[LIMIT_MSGQUEUE].soft = process->limits[LIMIT_MSGQUEUE].hard = 819200;
 	process->limits[LIMIT_NICE].soft = process->limits[LIMIT_NICE].hard = 0;
 	process->limits[LIMIT_RTPRIO].soft = process->limits[LIMIT_RTPRIO].hard = 0;

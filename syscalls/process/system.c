@@ -143,10 +143,14 @@ long sys_prctl(struct thread *thread, const uint64_t *argument)
 	case PR_SET_NO_NEW_PRIVS:
 		if (value != 1 || argument[2] || argument[3] || argument[4])
 			return -EINVAL;
-		return 0; /* execve grants no privileges here in any case */
+		process->no_new_privileges = true; /* execve grants none here in any case */
+		return 0;
+	case PR_GET_NO_NEW_PRIVS:
+		if (value || argument[2] || argument[3] || argument[4])
+			return -EINVAL;
+		return process->no_new_privileges;
 	case PR_GET_KEEPCAPS:
 	case PR_GET_SECCOMP:
-	case PR_GET_NO_NEW_PRIVS:
 	case PR_GET_THP_DISABLE:
 		return 0;
 	case PR_SET_THP_DISABLE:

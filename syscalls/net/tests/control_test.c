@@ -120,6 +120,37 @@ static void check_rights(void)
 	CHECK_EQ(refs(), 0);
 }
 
+/* An unprivileged user may pass RLIMIT_NOFILE by one message, and then no more. */
+static void check_in_flight(void)
+{
+	struct socket socket = { .domain = AF_UNIX, .type = SOCK_STREAM };
+	struct rights_message message = { { 16 + 16, SOL_SOCKET, SCM_RIGHTS }, { 0, 1, 2, 3 } };
+	struct send_control control;
+	struct file_rights *sent[2];
+	process.limits[LIMIT_NOFILE].soft = 4;
+	for (int i = 0; i < 2; i++) {
+		CHECK_EQ(control_parse(&thread, &socket, at(&message), sizeof(message), &control),
+		         0);
+		sent[i] = file_rights_copy(control.rights);
+		control_release(&control);
+	}
+	CHECK_EQ(control_parse(&thread, &socket, at(&message), sizeof(message), &control),
+	         -ETOOMANYREFS);
+	process.credentials.capabilities = 1ull << 24; /* CAP_SYS_RESOURCE */
+	CHECK_EQ(control_parse(&thread, &socket, at(&message), sizeof(message), &control), 0);
+	control_release(&control);
+	process.credentials.capabilities = 0;
+	process.credentials.uid = 1; /* another user */
+	CHECK_EQ(control_parse(&thread, &socket, at(&message), sizeof(message), &control), 0);
+	control_release(&control);
+	process.credentials.uid = 0;
+	file_rights_free(sent[0]);
+	CHECK_EQ(control_parse(&thread, &socket, at(&message), sizeof(message), &control), 0);
+	control_release(&control);
+	file_rights_free(sent[1]);
+	CHECK_EQ(refs(), 0);
+}
+
 static void check_lengths(void)
 {
 	struct socket socket = { .domain = AF_UNIX, .type = SOCK_STREAM };
@@ -184,6 +215,7 @@ static void check_random(void)
 int main(void)
 {
 	check_rights();
+	check_in_flight();
 	check_lengths();
 	check_packet_information();
 	check_random();
