@@ -76,8 +76,8 @@ bool tcp_send_answer(struct tcp_connection *c)
 	uint64_t now = tcp_now(c->tcp);
 	if (unlikely(!unit || c->odd || c->output_odd || length - 1 >= c->snd_mss ||
 	             !seq_eq(unit->sequence, c->snd_nxt) || unit->length != length ||
-	             unit->foreign || ((uintptr_t)unit->payload & 7) ||
-	             c->headers.generation != stack_generation(c->tcp->stack)))
+	             unit->foreign || ((uintptr_t)unit->payload & 7) || !c->recent ||
+	             c->recent->headers.generation != stack_generation(c->tcp->stack)))
 		return false;
 	struct pbuf *buffer = unit->buffer;
 	if (unlikely(buffer->refs != 1 || !may_leave(c, length, now) || netif_is_full(netif)))

@@ -58,7 +58,8 @@ int tcp_init(struct stack *stack)
 	tcp->loop = stack_loop(stack);
 	tcp->pool = stack_pool(stack);
 	tcp->counters = stack_counters(stack);
-	struct list *lists[] = { &tcp->output, &tcp->blocked, &tcp->all, &tcp->time_wait };
+	struct list *lists[] = { &tcp->output, &tcp->blocked, &tcp->all, &tcp->time_wait,
+		                 &tcp->recent_order };
 	for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++)
 		list_init(lists[i]);
 	for (uint32_t i = 0; i <= TCP_SYNACK_RETRIES; i++)
@@ -96,6 +97,7 @@ void tcp_fini(struct stack *stack)
 	}
 	list_for_each_safe(node, &tcp->time_wait)
 	        tcp_time_wait_free(tcp, list_entry(node, struct tcp_time_wait, link));
+	tcp_recent_fini(tcp);
 	loop_timer_destroy(tcp->loop, &tcp->request_timer);
 	loop_timer_destroy(tcp->loop, &tcp->time_wait_timer);
 	tcp_table_fini(tcp, &tcp->flows);
@@ -162,7 +164,7 @@ void tcp_connection_unhash(struct tcp_connection *c)
 	if (!c->hashed)
 		return;
 	tcp_table_remove(&c->tcp->flows, &c->flow.node);
-	tcp_arrival_forget(c);
+	tcp_recent_drop(c);
 	c->hashed = false;
 }
 

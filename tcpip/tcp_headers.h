@@ -29,7 +29,7 @@ static inline void tcp_headers_put(struct tcp_connection *c, struct pbuf *packet
                                    struct tcp_seq sequence, uint32_t length, uint8_t flags,
                                    uint16_t window)
 {
-	const struct tcp_headers *h = &c->headers;
+	const struct tcp_headers *h = &c->recent->headers;
 	long_alias *to = (long_alias *)(void *)(packet->data - 40);
 	uint64_t tcp_length = wire16(TCP_HEADER_BYTES + TCP_TIMESTAMP_BYTES + length);
 	uint64_t ip_length = wire16(20 + TCP_HEADER_BYTES + TCP_TIMESTAMP_BYTES + length);

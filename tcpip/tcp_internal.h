@@ -104,7 +104,17 @@ struct tcp_arrival {
 	uint16_t mac_head;
 };
 
-#define TCP_RECENT 1024 /* connections whose frames need no look into the table */
+/* What the straight paths keep of a connection. There are TCP_RECENT_MAX of these at most, for the
+ * connections that had ordinary traffic last; the others come the long way first. */
+struct tcp_recent {
+	struct list_node link; /* tcp_stack.recent_order: the oldest first, unused ones before it */
+	struct tcp_connection *connection; /* NULL: unused */
+	uint32_t slot;                     /* of tcp_stack.recent */
+	struct tcp_arrival arrival;
+	struct tcp_headers headers;
+};
+#define TCP_RECENT_MAX   1024
+#define TCP_RECENT_SLOTS 4096
 
 enum tcp_flow_kind { TCP_FLOW_CONNECTION, TCP_FLOW_REQUEST, TCP_FLOW_TIME_WAIT };
 
@@ -264,8 +274,7 @@ struct tcp_connection {
 		};
 		uint64_t readiness_odd;
 	};
-	struct tcp_headers headers;
-	struct tcp_arrival arrival;
+	struct tcp_recent *recent; /* NULL: nothing is prepared */
 
 	bool owned, nodelay, timestamps, sack, window_scaling;
 	bool ack_now, fin_sent;
@@ -324,7 +333,7 @@ struct tcp_connection {
 	uint8_t keepcnt, syncnt;
 
 	uint32_t segments_in, segments_out, data_segments_in, data_segments_out, total_retransmits;
-	uint32_t delivery_rate_mark; /* low half of bytes_acked at the last round trip */
+	uint32_t delivery_rate_mark;      /* low half of bytes_acked at the last round trip */
 	uint32_t delivered, delivered_us; /* in that round trip */
 	uint64_t bytes_acked, bytes_received, bytes_sent, bytes_retransmitted;
 	uint64_t last_data_received_ns;
@@ -398,7 +407,9 @@ struct tcp_stack {
 	struct pbuf *cursor;
 	uint64_t cursor_offset;
 	/* By a hash of the peer's address and the ports; a newcomer takes another's place. */
-	struct tcp_connection *recent[TCP_RECENT];
+	struct tcp_recent *recent[TCP_RECENT_SLOTS];
+	struct list recent_order;
+	uint32_t recent_count;
 };
 
 /* TCP headers are 4-aligned: received ones because the IP layer sees to it, ours because units and
@@ -574,15 +585,20 @@ static inline void tcp_ack_schedule(struct tcp_connection *c)
 /* tcp_predict.c */
 /* An ordinary segment of this connection came the long way: the next need not. */
 void tcp_arrival_learn(struct tcp_connection *c, const struct ip_packet *ip);
-/* The connection leaves the table. */
-void tcp_arrival_forget(struct tcp_connection *c);
+
+/* tcp_recent.c */
+/* For a connection without: somebody else's in need; NULL: no memory. Nothing is made yet. */
+struct tcp_recent *tcp_recent_claim(struct tcp_connection *c);
+void tcp_recent_drop(struct tcp_connection *c);
+void tcp_recent_fini(struct tcp_stack *tcp);
+const char *tcp_recent_verify(const struct tcp_stack *tcp);
 
 /* tcp_answer.c */
 /* True: all that is unsent was one ordinary segment, and left. */
 bool tcp_send_answer(struct tcp_connection *c);
 
 /* tcp_segment.c: the only builder of segments */
-/* After the route, TTL or TOS changed. */
+/* After the route, TTL or TOS changed, for a connection that has c->recent. */
 void tcp_headers_make(struct tcp_connection *c);
 int tcp_send_segment(struct tcp_connection *c, struct tcp_seq sequence, uint32_t length,
                      uint8_t flags);

@@ -353,7 +353,7 @@ static bool output(struct tcp_connection *c, uint32_t *budget)
 		c->syn_due = c->ack_now = false;
 		return true;
 	}
-	if (c->headers.generation != c->route.generation)
+	if (c->recent && c->recent->headers.generation != c->route.generation)
 		tcp_headers_make(c);
 	if (interface_is_full(c))
 		return false;

@@ -27,26 +27,24 @@ typedef uint16_t __attribute__((may_alias)) half_alias;
 
 static inline uint32_t recent_slot(uint32_t remote_address, uint32_t ports)
 {
-	return (remote_address ^ ports) * 0x9e3779b1u >> 22;
+	return (remote_address ^ ports) * 0x9e3779b1u >> 20;
 }
-_Static_assert(TCP_RECENT == 1 << 10, "recent_slot");
+_Static_assert(TCP_RECENT_SLOTS == 1 << 12, "recent_slot");
 
 static inline uint64_t long_at(const uint8_t *frame, uint32_t offset)
 {
 	return *(const long_alias *)(const void *)(frame + offset);
 }
 
-static uint32_t slot_of(const struct tcp_connection *c)
-{
-	return recent_slot((uint32_t)c->arrival.addresses, c->arrival.ports);
-}
-
 void tcp_arrival_learn(struct tcp_connection *c, const struct ip_packet *ip)
 {
-	struct tcp_arrival *a = &c->arrival;
 	const uint8_t *mac = ip->netif->mac.byte;
 	if (ip->netif->offloads & NETIF_LOOPBACK)
 		return;
+	struct tcp_recent *recent = c->recent ? c->recent : tcp_recent_claim(c);
+	if (!recent)
+		return;
+	struct tcp_arrival *a = &recent->arrival;
 	a->addresses = wire32(c->flow.remote_address.value) | wire32(c->flow.local_address.value)
 	                                                              << 32;
 	a->ports = (uint32_t)(wire16(c->flow.remote_port) | wire16(c->flow.local_port) << 16);
@@ -56,14 +54,8 @@ void tcp_arrival_learn(struct tcp_connection *c, const struct ip_packet *ip)
 	uint64_t sum = (uint32_t)a->addresses + (a->addresses >> 32) + (a->type_version >> 16);
 	sum = (sum >> 32) + (sum >> 16 & 0xffff) + (sum & 0xffff);
 	a->ip_sum = (uint32_t)((sum >> 16) + (sum & 0xffff));
-	c->tcp->recent[slot_of(c)] = c;
-}
-
-void tcp_arrival_forget(struct tcp_connection *c)
-{
-	struct tcp_connection **recent = &c->tcp->recent[slot_of(c)];
-	if (*recent == c)
-		*recent = NULL;
+	recent->slot = recent_slot((uint32_t)a->addresses, a->ports);
+	c->tcp->recent[recent->slot] = recent;
 }
 
 /* The sum of IP's header holds: it is a multiple of 0xffff, and not 0. */
@@ -140,20 +132,19 @@ static inline void payload_arrived(struct tcp_connection *c, struct pbuf *frame,
 	tcp_notify(c, NET_READABLE);
 }
 
-/* The connection whose next frame this may be, going by addresses and ports. */
-static inline struct tcp_connection *recent_connection(struct tcp_stack *tcp, const uint8_t *frame)
+/* Of the connection whose next frame this may be, going by addresses and ports. */
+static inline struct tcp_recent *recent_of(struct tcp_stack *tcp, const uint8_t *frame)
 {
 	uint64_t addresses = long_at(frame, 26);
 	uint32_t ports = *(const word_alias *)(const void *)(frame + 34);
-	struct tcp_connection *c = tcp->recent[recent_slot((uint32_t)addresses, ports)];
-	return c && c->arrival.addresses == addresses && c->arrival.ports == ports ? c : NULL;
+	struct tcp_recent *r = tcp->recent[recent_slot((uint32_t)addresses, ports)];
+	return r && r->arrival.addresses == addresses && r->arrival.ports == ports ? r : NULL;
 }
 
 /* Ethernet and IP header as expected. */
-static inline bool network_headers_hold(const struct tcp_connection *c, const uint8_t *frame,
+static inline bool network_headers_hold(const struct tcp_arrival *a, const uint8_t *frame,
                                         uint32_t frame_length)
 {
-	const struct tcp_arrival *a = &c->arrival;
 	uint64_t length = wire16(frame_length - 14), fixed = long_at(frame, 18);
 	return *(const half_alias *)(const void *)frame == a->mac_head &&
 	       *(const word_alias *)(const void *)(frame + 2) == a->mac_tail &&
@@ -169,8 +160,12 @@ bool tcp_predict(struct netif *netif, struct pbuf *frame)
 	if (unlikely(((uintptr_t)bytes & 7) != 6 || frame->length < HEADERS_BYTES ||
 	             !(frame->flags & PBUF_CSUM_VALID)))
 		return false;
-	struct tcp_connection *c = recent_connection(tcp, bytes);
-	if (unlikely(!c || c->odd || !network_headers_hold(c, bytes, frame->packet_length)))
+	const struct tcp_recent *recent = recent_of(tcp, bytes);
+	if (unlikely(!recent ||
+	             !network_headers_hold(&recent->arrival, bytes, frame->packet_length)))
+		return false;
+	struct tcp_connection *c = recent->connection;
+	if (unlikely(c->odd))
 		return false;
 	uint32_t length = frame->packet_length - HEADERS_BYTES;
 	uint64_t ports_sequence = long_at(bytes, 34), ack_flags = long_at(bytes, 42),

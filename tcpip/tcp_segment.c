@@ -241,7 +241,7 @@ static int transmit(struct tcp_connection *c, struct pbuf *packet)
 
 void tcp_headers_make(struct tcp_connection *c)
 {
-	struct tcp_headers *h = &c->headers;
+	struct tcp_headers *h = &c->recent->headers;
 	const struct route_cache *route = &c->route;
 	h->generation = 0;
 	if (!c->timestamps || !tcp_is_synchronized(c) || !route->resolved ||
@@ -268,7 +268,7 @@ void tcp_headers_make(struct tcp_connection *c)
 /* The headers are current, and no option but timestamps is due. */
 static inline bool is_ordinary(const struct tcp_connection *c, uint32_t length, uint8_t flags)
 {
-	if (c->headers.generation != c->route.generation ||
+	if (!c->recent || c->recent->headers.generation != c->route.generation ||
 	    !route_is_current(c->tcp->stack, &c->route) || flags & TCP_SYN)
 		return false;
 	return length || !(c->dsack_due || (c->reassembly && c->reassembly->block_count));

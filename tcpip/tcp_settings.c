@@ -130,11 +130,11 @@ static void apply_number(struct tcp_connection *c, enum tcp_option option, int64
 		break;
 	case TCP_OPTION_TOS:
 		c->tos = (uint8_t)(value & ~3); /* the ECN bits are not the user's */
-		c->headers.generation = 0;
+		tcp_recent_drop(c);
 		break;
 	default:
 		c->ttl = (uint8_t)value;
-		c->headers.generation = 0;
+		tcp_recent_drop(c);
 		break;
 	}
 }

@@ -77,6 +77,7 @@ void tcp_time_wait_enter(struct tcp_connection *c)
 		return;
 	}
 	tcp_table_replace(&tcp->flows, &c->flow.node, &tw->flow.node);
+	tcp_recent_drop(c);
 	c->hashed = false;
 	tw->flow.local_address = c->flow.local_address;
 	tw->flow.remote_address = c->flow.remote_address;

@@ -194,5 +194,7 @@ const char *tcp_verify(struct stack *stack)
 	MUST(hashed + waiting + requests == tcp->flows.count,
 	     "the flow table holds something else");
 	const char *broken = verify_table(&tcp->flows);
-	return broken ? broken : verify_table(&tcp->ports);
+	if (!broken)
+		broken = verify_table(&tcp->ports);
+	return broken ? broken : tcp_recent_verify(tcp);
 }
