@@ -19,7 +19,7 @@
 #define TEST_PASS     0x5555
 #define TEST_FAIL     0x3333
 
-extern const char image_start[], image_end[];
+extern const char emergency_stack_bottom[], emergency_stack_top[];
 
 static uint8_t *test_device;
 
@@ -53,28 +53,40 @@ static void print_address(const char *what, uint64_t address)
 		console_printf("  %s %016lx\n", what, address);
 }
 
-/* Frames lie on this hart's stack (or the emergency stack, in the image), each above the one
- * before. */
-static bool frame_is_sane(const struct hart *hart, uint64_t frame)
+/* Does a call instruction end here? (jal and jalr with ra, and their short form) */
+static bool follows_call(uint64_t address)
 {
-	bool own = frame > hart->stack_bottom && frame <= hart->stack_top;
-	bool image = frame > (uint64_t)image_start && frame <= (uint64_t)image_end;
-	return (own || image) && frame % 16 == 0;
+	uint64_t offset;
+	if (address % 2 || !symbol_name(address - 4, &offset))
+		return false;
+	const uint16_t *half = (const uint16_t *)address;
+	uint32_t word = (uint32_t)half[-1] << 16 | half[-2];
+	bool jal = (word & 0xfff) == 0x0ef, jalr = (word & 0x7fff) == 0x0e7;
+	bool short_jalr = (half[-1] & 0xf07f) == 0x9002 && (half[-1] & 0x0f80) != 0;
+	return jal || jalr || short_jalr;
 }
 
-static void print_backtrace(uint64_t frame)
+/* The kernel is compiled without frame pointers, so that every word of the stack that looks like a
+ * return address is shown: the callers, and perhaps what returned before from where nothing was
+ * stored since. */
+static void print_backtrace(uint64_t stack_pointer)
 {
 	const struct hart *hart = this_hart();
+	bool own = stack_pointer >= hart->stack_bottom && stack_pointer < hart->stack_top;
+	bool emergency = stack_pointer >= (uint64_t)emergency_stack_bottom &&
+	                 stack_pointer < (uint64_t)emergency_stack_top;
+	uint64_t end = own         ? hart->stack_top
+	               : emergency ? (uint64_t)emergency_stack_top
+	                           : stack_pointer;
 	console_printf("backtrace:\n");
-	for (unsigned i = 0; i < BACKTRACE_MAX && frame_is_sane(hart, frame); i++) {
-		uint64_t return_address = *(uint64_t *)(frame - 8),
-		         next = *(uint64_t *)(frame - 16);
-		if (return_address == 0)
-			break;
-		print_address("from", return_address);
-		if (next <= frame)
-			break;
-		frame = next;
+	unsigned shown = 0;
+	for (uint64_t at = (stack_pointer + 7) & ~7ull; at < end && shown < BACKTRACE_MAX;
+	     at += 8) {
+		uint64_t word = *(const uint64_t *)at;
+		if (!follows_call(word))
+			continue;
+		print_address("from", word);
+		shown++;
 	}
 }
 
@@ -89,12 +101,12 @@ static void print_registers(const uint64_t x[32])
 }
 
 /* Behind the message: everything that may itself be broken comes last. */
-static _Noreturn void finish(uint64_t frame)
+static _Noreturn void finish(uint64_t stack_pointer)
 {
 	static bool dumping;
 	if (!dumping) {
 		dumping = true;
-		print_backtrace(frame);
+		print_backtrace(stack_pointer);
 		const struct task *task = this_hart()->current;
 		if (task) {
 			console_printf("current task %u:\n", task->id);
@@ -125,5 +137,5 @@ _Noreturn void panic_trap(const struct trap_frame *frame)
 	print_address("at  ", frame->x[0]);
 	print_address("from", frame->x[REG_RA]);
 	print_registers(frame->x);
-	finish(frame->x[8]);
+	finish(frame->x[REG_SP]);
 }

@@ -5,8 +5,7 @@
  * Out of user mode s1 and the registers that C code may change go into the task. A system call or a page fault that leaves the
  * task running, with nothing pending and no timer armed that is due before the comparator's deadline, returns from here without
  * the loop: C code preserved the others (s0, s2..s11; gp it never touches), so that they are neither saved nor loaded. On the way to
- * the loop they are saved, unless a call replaced them (task->reload). (A backtrace ends at the program's s0, which is no frame of
- * the kernel's stack.)
+ * the loop they are saved, unless a call replaced them (task->reload).
  */
 #include "core/task_save.inc"
 
@@ -257,5 +256,8 @@ kernel_stack_overflow:
 
 	.bss
 	.balign 16
+	.globl emergency_stack_bottom
+emergency_stack_bottom:
 	.zero 8192
+	.globl emergency_stack_top
 emergency_stack_top:

@@ -23,7 +23,7 @@ MOST_PASSES = 4
 def link(arguments, output, extra):
     """Links the archives whole, plus the extra objects, into output."""
     command = [
-        GCC, "-flto=%d" % (os.cpu_count() or 1), "-O3", "-ffreestanding", "-fno-omit-frame-pointer",
+        GCC, "-flto=%d" % (os.cpu_count() or 1), "-O3", "-ffreestanding", "-fomit-frame-pointer",
         "-nostdlib", "-static", "-march=rv64imac_zicsr_zifencei", "-mabi=lp64", "-mcmodel=medany",
         "-Wl,--build-id=none", "-Wl,-z,max-page-size=4096", "-Wl,-z,noexecstack",
         "-Wl,--fatal-warnings", "-Wl,--no-warn-rwx-segments",
