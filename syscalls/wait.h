@@ -33,7 +33,8 @@ static inline void wait_entry_remove(struct wait_entry *entry)
 {
 	list_remove(&entry->link);
 }
-/* Every interested non-exclusive entry, and exclusive ones until one acts. `events`: POLL* bits that may have become true. */
+/* Every interested non-exclusive entry, and exclusive ones until one acts. `events`: POLL* bits
+ * that may have become true. The queue is not empty. */
 void wait_queue_notify_slow(struct wait_queue *queue, uint32_t events);
 static inline void wait_queue_notify(struct wait_queue *queue, uint32_t events)
 {

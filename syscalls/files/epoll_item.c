@@ -63,6 +63,12 @@ static int buckets_grow(struct epoll *epoll)
 	return 0;
 }
 
+static __attribute__((noinline)) bool wake_waiter(struct epoll *epoll)
+{
+	wait_queue_notify_slow(&epoll->file.waiters, POLLIN);
+	return true;
+}
+
 /* The file was notified. An exclusive item counts as the one woken only when somebody waits. */
 static bool item_notified(struct wait_entry *entry, uint32_t events)
 {
@@ -71,12 +77,9 @@ static bool item_notified(struct wait_entry *entry, uint32_t events)
 	(void)events;
 	if (!epoll_item_wanted(item))
 		return false;
-	bool waited_for = !list_is_empty(&epoll->file.waiters.entries);
 	if (!list_node_is_linked(&item->ready_link))
 		list_push_back(&epoll->ready, &item->ready_link);
-	if (waited_for)
-		wait_queue_notify_slow(&epoll->file.waiters, POLLIN);
-	return waited_for;
+	return list_is_empty(&epoll->file.waiters.entries) ? false : wake_waiter(epoll);
 }
 
 static void item_queue_if_ready(struct epoll_item *item)

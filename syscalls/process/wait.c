@@ -10,7 +10,7 @@ void wait_queue_add(struct wait_queue *queue, struct wait_entry *entry)
 		list_push_front(&queue->entries, &entry->link);
 }
 
-void wait_queue_notify_slow(struct wait_queue *queue, uint32_t events)
+static __attribute__((noinline)) void notify_all(struct wait_queue *queue, uint32_t events)
 {
 	list_for_each_safe(node, &queue->entries)
 	{
@@ -20,4 +20,14 @@ void wait_queue_notify_slow(struct wait_queue *queue, uint32_t events)
 		if (entry->notify(entry, events) && entry->exclusive)
 			return;
 	}
+}
+
+void wait_queue_notify_slow(struct wait_queue *queue, uint32_t events)
+{
+	struct list_node *first = queue->entries.head.next;
+	struct wait_entry *entry = list_entry(first, struct wait_entry, link);
+	if (__builtin_expect(first->next != &queue->entries.head, 0))
+		notify_all(queue, events);
+	else if (events & (entry->interest | POLLERR | POLLHUP))
+		entry->notify(entry, events);
 }
