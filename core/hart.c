@@ -165,6 +165,11 @@ static uint64_t earlier(uint64_t a, uint64_t b)
 	return a < b ? a : b;
 }
 
+static uint64_t later(uint64_t a, uint64_t b)
+{
+	return a > b ? a : b;
+}
+
 /* False: some device has work already. */
 static bool rearm_notifications(struct hart *hart)
 {
@@ -212,7 +217,9 @@ static struct task *choose_task(struct hart *hart, uint64_t now)
 	return task;
 }
 
-/* Comes back only when the personality parked or killed the task instead. */
+/* While events keep coming the task runs as long as the turn took: what it does for the packets
+ * that were received (accept them, above all) must not fall behind receiving ever more. Comes back
+ * only when the personality parked or killed the task instead. */
 static void enter_task(struct hart *hart, struct task *task, uint64_t started_ns, bool more)
 {
 	hart_activate_satp(hart, task->satp);
@@ -225,7 +232,7 @@ static void enter_task(struct hart *hart, struct task *task, uint64_t started_ns
 	bool quiet = rearm_notifications(hart);
 	uint64_t now = clock_read_ns();
 	if (more || !quiet || loop_has_pending(&hart->loop))
-		hart->backstop_ns = now + options.backstop_ns;
+		hart->backstop_ns = now + later(options.backstop_ns, now - started_ns);
 	uint64_t deadline = earlier(loop_next_deadline(&hart->loop), hart->backstop_ns);
 	if (!list_is_empty(&hart->run_queue))
 		deadline = earlier(deadline, hart->slice_end_ns);

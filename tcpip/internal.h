@@ -112,6 +112,7 @@ void tcp_host_unreachable(struct stack *stack, struct ipv4_address destination);
 int tcp_init(struct stack *stack);
 void tcp_fini(struct stack *stack);
 void tcp_flush(struct stack *stack); /* part of stack_flush: builds the segments of every connection on the output list */
+bool tcp_before_idle(struct stack *stack); /* part of stack_before_idle */
 const char *tcp_verify(struct stack *stack);
 struct tcp_stack *stack_tcp(struct stack *stack); /* TCP's own per-stack state, see tcp_internal.h */
 void stack_set_tcp(struct stack *stack, struct tcp_stack *tcp);

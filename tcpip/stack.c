@@ -88,6 +88,11 @@ void stack_flush(struct stack *stack)
 	}
 }
 
+bool stack_before_idle(struct stack *stack)
+{
+	return tcp_before_idle(stack);
+}
+
 /* ---- what the parts ask of the stack ---- */
 
 uint32_t stack_generation(const struct stack *stack)

@@ -63,6 +63,8 @@ int stack_create(struct stack **out, const struct stack_config *config);
 void stack_destroy(struct stack *stack);
 /* End of a turn: see above. Bounded by what was touched. */
 void stack_flush(struct stack *stack);
+/* Nobody runs for now: what waited for others to go first is ready to leave. True: a flush is due. */
+bool stack_before_idle(struct stack *stack);
 struct loop *stack_loop(struct stack *stack);
 struct pbuf_pool *stack_pool(struct stack *stack);
 

@@ -58,8 +58,8 @@ int tcp_init(struct stack *stack)
 	tcp->loop = stack_loop(stack);
 	tcp->pool = stack_pool(stack);
 	tcp->counters = stack_counters(stack);
-	struct list *lists[] = { &tcp->output, &tcp->blocked, &tcp->all, &tcp->time_wait,
-		                 &tcp->recent_order };
+	struct list *lists[] = { &tcp->output, &tcp->blocked,   &tcp->quick_acks,
+		                 &tcp->all,    &tcp->time_wait, &tcp->recent_order };
 	for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++)
 		list_init(lists[i]);
 	for (uint32_t i = 0; i <= TCP_SYNACK_RETRIES; i++)
@@ -249,6 +249,7 @@ void tcp_connection_finish(struct tcp_connection *c, int error)
 	tcp_scoreboard_clear(c);
 	tcp_connection_unhash(c);
 	list_remove(&c->output_link);
+	c->ack_waits = false;
 	c->starved = false;
 	if (!c->port_bound)
 		port_release(c);

@@ -8,14 +8,21 @@
 #define likely(condition)   __builtin_expect(!!(condition), 1)
 #define unlikely(condition) __builtin_expect(!!(condition), 0)
 
-void tcp_ack_decide(struct tcp_connection *c)
+void tcp_ack_decide(struct tcp_connection *c, uint32_t bytes)
 {
 	if (c->rcv_nxt.value - c->rcv_acked.value > c->rcv_mss) {
 		tcp_ack_schedule(c);
-	} else if (c->quick && !c->pingpong && !c->quickack_off) {
+		return;
+	}
+	if (c->quick && !c->pingpong && !c->quickack_off) {
 		c->quick--;
-		tcp_ack_schedule(c);
-	} else if (c->delayed_ack_ns == LOOP_NEVER) {
+		if (c->quickack_asked || bytes + TCP_TIMESTAMP_BYTES >= c->advertised_mss) {
+			tcp_ack_schedule(c);
+			return;
+		}
+		c->ack_when_read = true;
+	}
+	if (c->delayed_ack_ns == LOOP_NEVER) {
 		if (unlikely(c->tcp->acks_at_once)) {
 			tcp_ack_schedule(c);
 			return;
@@ -33,7 +40,7 @@ void tcp_data_received(struct tcp_connection *c, uint32_t bytes, uint32_t gso_si
 	c->bytes_received += bytes;
 	c->data_segments_in++;
 	c->last_data_received_ns = tcp_now(c->tcp);
-	tcp_ack_decide(c);
+	tcp_ack_decide(c, bytes);
 	tcp_notify(c, NET_READABLE);
 }
 

@@ -52,6 +52,24 @@ static void parse_one(uint8_t kind, const uint8_t *body, uint32_t bytes, struct 
 	}
 }
 
+#define SYN_OPTION_BYTES 20
+
+/* A SYN's options as Linux and most others order them: MSS, SACK permitted, timestamps, NOP, window
+ * scale. False: not these. */
+static bool parse_syn(const uint8_t *options, struct tcp_options *out)
+{
+	uint32_t first = load_word(options), last = load_word(options + 16);
+	if (first >> 16 != (OPTION_MSS << 8 | 4) || load_word(options + 4) != 0x0402080a ||
+	    last >> 8 != (OPTION_NOP << 16 | OPTION_WINDOW_SCALE << 8 | 3))
+		return false;
+	out->mss = (uint16_t)first;
+	out->sack_permitted = out->has_timestamp = out->has_window_scale = true;
+	out->timestamp_value = load_word(options + 8);
+	out->timestamp_echo = load_word(options + 12);
+	out->window_scale = (uint8_t)min_u32(last & 0xff, TCP_MAX_WSCALE);
+	return true;
+}
+
 /* False: malformed (a length that does not fit); what was found before it stays valid. */
 bool tcp_parse_options(const uint8_t *options, uint32_t length, struct tcp_options *out)
 {
@@ -62,6 +80,8 @@ bool tcp_parse_options(const uint8_t *options, uint32_t length, struct tcp_optio
 		out->timestamp_echo = load_word(options + 8);
 		return true;
 	}
+	if (length == SYN_OPTION_BYTES && parse_syn(options, out))
+		return true;
 	for (uint32_t at = 0; at < length;) {
 		uint8_t kind = options[at];
 		if (kind == OPTION_END)

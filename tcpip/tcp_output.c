@@ -14,10 +14,45 @@ enum stop {
 
 void tcp_output_schedule(struct tcp_connection *c)
 {
-	if (list_node_is_linked(&c->output_link))
-		return;
+	if (list_node_is_linked(&c->output_link)) {
+		if (!c->ack_waits)
+			return;
+		list_remove(&c->output_link);
+		c->ack_waits = false;
+	}
 	list_push_back(&c->tcp->output, &c->output_link);
 	stack_note_output(c->tcp->stack);
+}
+
+void tcp_quick_ack(struct tcp_connection *c)
+{
+	struct tcp_stack *tcp = c->tcp;
+	if (c->delayed_ack_ns == LOOP_NEVER)
+		return; /* one left already */
+	if (list_node_is_linked(&c->output_link)) {
+		tcp_ack_schedule(c);
+		return;
+	}
+	if (list_is_empty(&tcp->quick_acks))
+		tcp->quick_acks_ns = tcp_now(tcp);
+	list_push_back(&tcp->quick_acks, &c->output_link);
+	c->ack_waits = true;
+}
+
+static void send_quick_acks(struct tcp_stack *tcp)
+{
+	struct list_node *first;
+	while ((first = list_first(&tcp->quick_acks)) != NULL)
+		tcp_ack_schedule(list_entry(first, struct tcp_connection, output_link));
+}
+
+bool tcp_before_idle(struct stack *stack)
+{
+	struct tcp_stack *tcp = stack_tcp(stack);
+	if (list_is_empty(&tcp->quick_acks))
+		return false;
+	send_quick_acks(tcp);
+	return true;
 }
 
 static bool interface_is_full(const struct tcp_connection *c)
@@ -386,6 +421,9 @@ void tcp_flush(struct stack *stack)
 	struct tcp_stack *tcp = stack_tcp(stack);
 	uint32_t budget = TCP_FLUSH_BUDGET;
 	struct list now;
+	if (!list_is_empty(&tcp->quick_acks) &&
+	    tcp_now(tcp) - tcp->quick_acks_ns >= TCP_QUICK_ACK_NS)
+		send_quick_acks(tcp);
 	if (list_is_empty(&tcp->output) && list_is_empty(&tcp->blocked))
 		return;
 	list_init(&now);

@@ -124,7 +124,7 @@ static inline void payload_arrived(struct tcp_connection *c, struct pbuf *frame,
 	c->last_data_received_ns = now;
 	if (unlikely(!c->pingpong || c->rcv_nxt.value - c->rcv_acked.value > c->rcv_mss ||
 	             c->tcp->acks_at_once)) {
-		tcp_ack_decide(c);
+		tcp_ack_decide(c, length);
 	} else if (c->delayed_ack_ns == LOOP_NEVER) {
 		c->delayed_ack_ns = now + TCP_DELAYED_ACK_NS;
 		tcp_timer_update(c, c->delayed_ack_ns);

@@ -47,6 +47,7 @@ static void apply_flag(struct tcp_connection *c, enum tcp_option option, bool on
 		break;
 	case TCP_OPTION_QUICKACK: /* Linux: also sends a delayed ACK now */
 		c->quickack_off = !on;
+		c->quickack_asked = on;
 		c->pingpong = !on;
 		if (on && c->delayed_ack_ns != LOOP_NEVER)
 			tcp_ack_schedule(c);

@@ -447,6 +447,10 @@ static inline void consumed(struct tcp_connection *c, uint32_t bytes)
 		tcp_receive_grow(c);
 	if (__builtin_expect(2 * (c->rcv_edge.value - c->rcv_nxt.value) <= tcp_window_space(c), 0))
 		window_update(c);
+	if (c->ack_when_read && !tcp_unread(c)) {
+		c->ack_when_read = false;
+		tcp_quick_ack(c);
+	}
 }
 
 static __attribute__((noinline)) void consume_pieces(struct tcp_connection *c, uint64_t bytes)

@@ -171,6 +171,7 @@ static bool keepalive_expired(struct tcp_connection *c)
 static void delayed_ack_expired(struct tcp_connection *c)
 {
 	c->delayed_ack_ns = LOOP_NEVER;
+	c->ack_when_read = false;
 	c->pingpong = false; /* the answer did not come: no conversation */
 	c->tcp->counters->tcp_delayed_acks++;
 	tcp_ack_schedule(c);

@@ -21,7 +21,8 @@ static struct {
 	struct stack *stack;
 	struct hart *hart;
 	struct net_device device;
-	struct loop_hook stack_flush_hook; /* without a device */
+	struct loop_hook stack_flush_hook;     /* without a device */
+	struct hart_idle_hook stack_idle_hook; /* without a device */
 	const char *command_line;
 } net;
 
@@ -170,6 +171,12 @@ static void flush_stack(struct loop *loop, struct loop_hook *hook)
 	stack_flush(net.stack);
 }
 
+static bool prepare_wait(void *context)
+{
+	(void)context;
+	return net.hart->current || !stack_before_idle(net.stack);
+}
+
 /* ---- addresses ---- */
 
 static void announce(const char *how)
@@ -244,6 +251,8 @@ int net_init(struct hart *hart, const struct boot_information *boot)
 	}
 	net.stack_flush_hook.run = flush_stack;
 	loop_hook_add_flush(&hart->loop, &net.stack_flush_hook);
+	net.stack_idle_hook.prepare_wait = prepare_wait;
+	hart_add_idle_hook(hart, &net.stack_idle_hook);
 	log_info("net: no virtio-net device, loopback only");
 	return 0;
 }

@@ -429,6 +429,8 @@ static void flush(struct loop *loop, struct loop_hook *hook)
 static bool prepare_wait(void *context)
 {
 	struct net_device *device = context;
+	if (!device->hart->current && stack_before_idle(device->netif.stack))
+		return false;
 	if ((device->quiet_turns == 0 && device->rx_poll) || !device->virtio.transport->irq)
 		return false;
 	if (!device->rx_armed) {

@@ -52,6 +52,45 @@ static void acknowledging(void)
 	expect_silence(&s);
 	script_end(&s);
 
+	begin_plain("a quick ACK waits for the reader, then for his answer while others run");
+	struct stack *stack = s.wire.host[0].stack;
+	s.c->quickack_asked = false;
+	send_segment(&s, A, 1, 1, 100);
+	wait_ns(&s, 10 * MS);
+	CHECK(!stack_before_idle(stack));
+	expect_silence(&s);
+	user_read(&s, 100);
+	expect_silence(&s);
+	CHECK(stack_before_idle(stack));
+	CHECK(!stack_before_idle(stack));
+	flush_hosts(&s);
+	expect(&s, A, 1, 101, 0);
+	send_segment(&s, A, 101, 1, 100);
+	user_read(&s, 100);
+	wait_ns(&s, MS);
+	flush_hosts(&s);
+	expect(&s, A, 1, 201, 0);
+	send_segment(&s, A, 201, 1, 100);
+	user_read(&s, 100);
+	user_write(&s, 50);
+	expect(&s, A, 1, 301, 50);
+	CHECK(!stack_before_idle(stack));
+	wait_ns(&s, 100 * MS);
+	expect_silence(&s);
+	script_end(&s);
+
+	begin_plain(
+	        "a quick ACK that nobody reads for leaves after 40 ms; a full segment's at once");
+	s.c->quickack_asked = false;
+	send_segment(&s, A, 1, 1, 100);
+	wait_ns(&s, 39 * MS);
+	expect_silence(&s);
+	wait_ns(&s, 2 * MS);
+	expect(&s, A, 1, 101, 0);
+	send_segment(&s, A, 101, 1, 1460);
+	expect(&s, A, 1, 1561, 0);
+	script_end(&s);
+
 	begin_plain("without delayed ACKs all data is acknowledged at once");
 	stack_tcp(s.wire.host[0].stack)->acks_at_once = true;
 	tcp_set_option(s.c, TCP_OPTION_QUICKACK, 0);

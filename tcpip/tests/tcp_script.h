@@ -257,6 +257,7 @@ static inline void script_listen(struct script *s, int backlog)
 }
 
 /* Passive open: the connection is ESTABLISHED and accepted, nothing outstanding. */
+/* Its quick ACKs leave at once, which tells what it made of each segment. */
 static inline void script_accept(struct script *s)
 {
 	if (!s->listener)
@@ -267,6 +268,7 @@ static inline void script_accept(struct script *s)
 	s->c = tcp_accept(s->listener);
 	CHECK(s->c);
 	tcp_set_event(s->c, script_event, s);
+	tcp_set_option(s->c, TCP_OPTION_QUICKACK, 1);
 	expect_silence(s);
 	expect_state(s, TCP_ESTABLISHED);
 }
@@ -274,6 +276,7 @@ static inline void script_accept(struct script *s)
 static inline void script_connect(struct script *s)
 {
 	CHECK_EQ(tcp_open(s->wire.host[0].stack, &s->c, script_event, s), 0);
+	tcp_set_option(s->c, TCP_OPTION_QUICKACK, 1);
 	s->peer_port = PEER_PORT;
 	CHECK_EQ(tcp_connect(s->c, (struct endpoint){ s->wire.host[1].address, PEER_PORT }), 0);
 	wait_ns(s, 1 * MS);
