@@ -290,6 +290,7 @@ memset:
 	mv a0, a5
 	ret
 2:
+	beqz a1, memset_begin
 	andi a1, a1, 0xff
 	slli t0, a1, 8
 	or a1, a1, t0

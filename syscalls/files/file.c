@@ -1,6 +1,4 @@
 /* Open file descriptions: creation and the end of their life. */
-#include <string.h>
-
 #include "core/panic.h"
 #include "syscalls/file.h"
 #include "syscalls/files/locks.h"
@@ -8,11 +6,15 @@
 void file_init(struct file *file, const struct file_operations *operations, void *object,
                uint32_t flags)
 {
-	memset(file, 0, sizeof(*file));
 	file->operations = operations;
 	file->refs = 1;
 	file->flags = flags;
+	file->offset = 0;
 	file->object = object;
+	file->node = NULL;
+	file->owner = 0;
+	file->owner_signal = 0;
+	file->seekable = false;
 	wait_queue_init(&file->waiters);
 	list_init(&file->epoll_items);
 }
