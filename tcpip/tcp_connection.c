@@ -85,9 +85,9 @@ void tcp_fini(struct stack *stack)
 	while ((first = list_first(&tcp->all)) != NULL) {
 		struct tcp_connection *c = list_entry(first, struct tcp_connection, all_link);
 		c->event = NULL;
-		if (c->listening)
+		if (c->flow.state == TCP_LISTEN) {
 			tcp_listener_close(c, true);
-		if (c->parent) {
+		} else if (c->parent) {
 			list_remove(&c->bind_link);
 			c->parent->listening->accept_count--;
 		}

@@ -257,7 +257,8 @@ struct tcp_connection {
 	uint64_t rtt_started_ns;
 	struct tcp_seq rtt_sequence; /* acknowledged: a round trip is over */
 	uint32_t srtt_us8, rttvar_us4, rto_us,
-	        min_rtt_us; /* srtt * 8, rttvar * 4 as RFC 6298's integers */
+	        min_rtt_us;      /* srtt * 8, rttvar * 4 as RFC 6298's integers */
+	uint32_t receive_rtt_us; /* of what the peer sends, for autotuning */
 
 	/* What may hold unsent bytes back, or sends more than them; all of it at once as a word. */
 	union {
@@ -277,37 +278,35 @@ struct tcp_connection {
 	};
 	struct tcp_recent *recent; /* NULL: nothing is prepared */
 
-	bool owned, nodelay, timestamps, sack, window_scaling;
-	bool ack_now, fin_sent;
-	bool syn_due, rtt_timing, recovery_entered;
-	bool receive_locked, send_locked, keepalive, oob_inline, quickack_off;
-	bool pingpong, reuse_address, reuse_port, port_bound;
-	bool hashed, ever_connected;
-	bool orphan, head_again, dsack_due;
-	bool quickack_asked; /* TCP_QUICKACK: quick ACKs wait for nothing */
-	bool ack_when_read;  /* a quick ACK waits for the user to read */
-	bool ack_waits;      /* and then for his answer: on the stack's list quick_acks */
-	uint8_t quick;       /* ACKs that are still sent at once */
+	bool owned, hashed, nodelay, timestamps;
+	bool ack_now, fin_sent, rtt_timing, pingpong;
+	bool tail_armed, tail_probing, dsack_due;
+	bool ack_when_read; /* a quick ACK waits for the user to read */
+	bool ack_waits;     /* and then for his answer: on the stack's list quick_acks */
+	uint8_t quick;      /* ACKs that are still sent at once */
+	/* What ordinary segments do not look at. */
+	bool sack : 1, window_scaling : 1, syn_due : 1, recovery_entered : 1;
+	bool receive_locked : 1, send_locked : 1, keepalive : 1, oob_inline : 1;
+	bool quickack_off : 1, reuse_address : 1, reuse_port : 1, port_bound : 1;
+	bool ever_connected : 1, orphan : 1, head_again : 1, tail_repeated : 1;
+	bool quickack_asked : 1; /* TCP_QUICKACK: quick ACKs wait for nothing */
+	uint8_t tos, ttl, urgent_byte;
 	union {
 		struct {
 			uint8_t retransmits, backoff, probes, keepalive_probes;
 		};
 		uint32_t tries; /* all of them at once */
 	};
-	uint8_t tos, ttl;
-	uint8_t urgent_byte;
 	uint16_t peer_mss, user_mss, advertised_mss, path_mtu;
 	uint16_t soft_error;
 
 	/* Loss recovery (RFC 6675). */
-	uint32_t duplicate_acks;
 	struct tcp_seq recover, high_retransmitted, lost_edge;
+	struct tcp_seq head_mark; /* SND.NXT when the first hole was last repaired */
 	/* Tail loss probe: what was sent when it left, and where it ended itself. */
 	struct tcp_seq tail_edge, tail_probe_end;
-	uint64_t timeout_ns; /* the RTO while retransmit_ns is the probe's time */
-	bool tail_armed, tail_probing, tail_repeated;
+	uint64_t timeout_ns;       /* the RTO while retransmit_ns is the probe's time */
 	struct tcp_interval dsack; /* the last segment that came twice (RFC 2883), told once */
-	struct tcp_seq head_mark;  /* SND.NXT when the first hole was last repaired */
 	struct tcp_seq
 	        small_sequence; /* end of the last segment that was not full (Minshall's Nagle) */
 	struct tcp_seq iss, irs, urgent_sequence;
@@ -317,15 +316,16 @@ struct tcp_connection {
 	struct tcp_seq space_sequence;
 	uint32_t space_bytes;
 	uint64_t space_started_ns;
-	uint32_t receive_rtt_us;
 
 	struct loop_timer timer;
 	struct route_cache route;
 	struct tcp_port *port;
 	struct list_node bind_link; /* port's bound or listeners; in an accept queue: that queue */
 	struct list_node all_link;
-	struct tcp_listener *listening; /* state LISTEN */
-	struct tcp_connection *parent;  /* while in an accept queue */
+	union {
+		struct tcp_listener *listening; /* state LISTEN; or NULL */
+		struct tcp_connection *parent;  /* while in an accept queue; or NULL */
+	};
 	uint64_t first_retransmit_ns; /* when the oldest unacknowledged byte was first retransmitted
 	                                 or probed */
 	uint64_t invalid_ack_ns;      /* last ACK in answer to an invalid segment */
@@ -339,6 +339,7 @@ struct tcp_connection {
 	uint32_t segments_in, segments_out, data_segments_in, data_segments_out, total_retransmits;
 	uint32_t delivery_rate_mark;      /* low half of bytes_acked at the last round trip */
 	uint32_t delivered, delivered_us; /* in that round trip */
+	uint32_t duplicate_acks;          /* of RFC 6675 */
 	uint64_t bytes_acked, bytes_received, bytes_sent, bytes_retransmitted;
 	uint64_t last_data_received_ns;
 };
