@@ -57,8 +57,10 @@ static __attribute__((noinline)) int out_of_memory(uint64_t address)
 		unsaid++;
 		return -SIGKILL_NUMBER;
 	}
-	log_error("out of memory at address 0x%lx: the program is killed (so were %lu unmentioned)",
-	          address, (unsigned long)unsaid);
+	if (unsaid)
+		log_error("out of memory: %lu more programs were killed meanwhile",
+		          (unsigned long)unsaid);
+	log_error("out of memory at address 0x%lx: the program is killed", address);
 	said_ns = now;
 	unsaid = 0;
 	return -SIGKILL_NUMBER;
