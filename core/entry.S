@@ -36,6 +36,12 @@ boot_start:
 	mv s2, a1
 	csrr s3, time
 
+	/* The compiler was told of Zba and Zbb: a hart without them must say so here, not trap for ever later. */
+	la t0, no_bit_manipulation
+	csrw stvec, t0
+	sh1add t0, zero, zero
+	andn t0, t0, t0
+
 	la t0, bss_start
 	la t1, image_end
 1:	sd zero, 0(t0)
@@ -78,6 +84,27 @@ boot_start:
 	mv a1, s4
 	la a2, boot_high
 	j translation_on
+
+/* A trap of the two instructions above. SBI 2.0: DBCN write (§12.1), then SRST shutdown for a system failure (§10.1). */
+	.balign 4
+no_bit_manipulation:
+	li a7, 0x4442434e
+	li a6, 0
+	la a0, no_bit_manipulation_end
+	la a1, no_bit_manipulation_text
+	sub a0, a0, a1
+	li a2, 0
+	ecall
+	li a7, 0x53525354
+	li a0, 0
+	li a1, 1
+	ecall
+1:	wfi
+	j 1b
+no_bit_manipulation_text:
+	.ascii "hartloop: this hart has no Zba and Zbb (RVA22), which the kernel needs\n"
+no_bit_manipulation_end:
+	.balign 4
 
 	.text
 /*

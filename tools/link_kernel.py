@@ -24,7 +24,7 @@ def link(arguments, output, extra):
     """Links the archives whole, plus the extra objects, into output."""
     command = [
         GCC, "-flto=%d" % (os.cpu_count() or 1), "-O3", "-ffreestanding", "-fomit-frame-pointer",
-        "-nostdlib", "-static", "-march=rv64imac_zicsr_zifencei", "-mabi=lp64", "-mcmodel=medany",
+        "-nostdlib", "-static", "-march=rv64imac_zicsr_zifencei_zba_zbb", "-mabi=lp64", "-mcmodel=medany",
         "-Wl,--build-id=none", "-Wl,-z,max-page-size=4096", "-Wl,-z,noexecstack",
         "-Wl,--fatal-warnings", "-Wl,--no-warn-rwx-segments",
         "-Wl,-T," + arguments.script, "-o", output,

@@ -41,6 +41,7 @@ STATUS_TIMEOUT = 124
 STATUS_DEAD = 125
 STATUS_INTERRUPTED = 130
 PANIC_TEXT = "\npanic on hart "  # what core/panic.c prints first
+UNFIT_TEXT = "hartloop: this hart has no "  # core/entry.S; the firmware's status is then 0
 
 
 class MachineError(Exception):
@@ -62,6 +63,7 @@ class Options:
     forwards: list = dataclasses.field(default_factory=list)
     ip: str = ""
     transport: str = "mmio"
+    cpu: str = ""  # a CPU model of QEMU's instead of the machine's own
     append: str = ""
     gdb: str = ""  # where QEMU listens for gdb, the machine stopped until then
     log: str = ""
@@ -73,7 +75,7 @@ class Options:
 
 @dataclasses.dataclass
 class Outcome:
-    """How a machine ended: kind is one of exit, panic, timeout, dead, interrupted, stopped."""
+    """How a machine ended: kind is one of exit, panic, unfit, timeout, dead, interrupted, stopped."""
 
     kind: str
     status: int
@@ -182,6 +184,8 @@ def qemu_arguments(options, net, console, monitor):
         arguments += ["-accel", "kvm", "-cpu", "host"]
     else:
         arguments += ["-accel", "tcg", "-bios", "default"]
+    if options.cpu:
+        arguments += ["-cpu", options.cpu]
     suffix = "device" if options.transport == "mmio" else "pci,disable-legacy=on"
     if options.transport == "mmio":
         arguments += ["-global", "virtio-mmio.force-legacy=false"]
@@ -280,6 +284,8 @@ class Machine:
         reason = self.monitor.shutdown_reason
         if status == STATUS_PANIC and reason == "guest-panic" and PANIC_TEXT in self.console():
             return Outcome("panic", STATUS_PANIC, "the kernel panicked")
+        if reason == "guest-shutdown" and status == 0 and UNFIT_TEXT in self.console():
+            return Outcome("unfit", STATUS_DEAD, "the CPU lacks what the kernel needs; see the console")
         if reason in ("guest-panic", "guest-shutdown", "guest-reset"):
             return Outcome("exit", status, f"the program's exit status is {status}")
         if self.interrupted or (reason == "host-signal" and "signal 2 " in self.error_text()):
