@@ -76,15 +76,27 @@ static bool completes_simultaneous_open(const struct tcp_connection *c, const st
 	       seq_eq(s->sequence, c->irs) && seq_eq(s->acknowledgment, c->snd_nxt);
 }
 
-/* Data that we have already, from the last window's worth. Its ACK may be news: a peer that is
- * short of memory may have nothing but its retransmissions to carry it. What is left of the segment
- * is that ACK. */
+/* What may be left of a segment that is not acceptable is its ACK, which may be news. Data that we
+ * have already, from the last window's worth: a peer that is short of memory may have nothing but
+ * its retransmissions to carry it. A segment behind the window's right edge: the peer sent more
+ * than the window held, and numbers every later ACK behind that; for a closed window RFC 9293
+ * §3.10.7.4 asks for it. passt is such a peer, and both sides would wait for each other until it
+ * gives up. */
 static bool reduce_to_ack(const struct tcp_connection *c, struct tcp_segment *s)
 {
-	int32_t behind = seq_diff(c->rcv_nxt, s->sequence);
-	if (!s->length || !(s->flags & TCP_ACK) || !tcp_is_synchronized(c) || behind < 0 ||
-	    (uint32_t)behind > tcp_window_space(c) + s->length)
+	int32_t ahead = seq_diff(s->sequence, c->rcv_nxt);
+	uint32_t space = tcp_window_space(c);
+	if (!(s->flags & TCP_ACK) || !tcp_is_synchronized(c))
 		return false;
+	if (ahead > 0) {
+		if ((uint32_t)ahead > tcp_receive_window(c) + space)
+			return false;
+		/* Its time is not that of the next byte, nor does it order windows (SND.WL1). */
+		s->options.has_timestamp = false;
+		s->sequence = c->rcv_nxt;
+	} else if (!s->length || (uint32_t)-ahead > space + s->length) {
+		return false;
+	}
 	s->length = 0;
 	s->flags = TCP_ACK;
 	return true;

@@ -120,6 +120,28 @@ static void acknowledging(void)
 	CHECK(expect(&s, A, 1, at, 0)->window >= 30000);
 	script_end(&s);
 
+	begin_plain("a peer behind a closed window is still heard: its ACKs (passt), not its data");
+	for (at = 1; at + 1460 <= 64241; at += 1460)
+		send_segment(&s, A, at, 1, 1460);
+	user_write(&s, 5000);
+	s.next = s.count;
+	send_segment(&s, A, at + 1460, 1, 1460); /* more than was allowed */
+	CHECK_EQ(expect(&s, A, 5001, at, 0)->window, 0);
+	send_segment(&s, A, at + 2920, 2921, 0);
+	CHECK_EQ(s.c->snd_una.value - s.iss, 2921);
+	send_segment(&s, A, at + 2920, 5001, 0);
+	CHECK_EQ(s.c->snd_una.value - s.iss, 5001);
+	send_segment(&s, TCP_FIN | A, at + 2920, 5001, 0); /* the FIN has to come again */
+	expect_state(&s, TCP_ESTABLISHED);
+	user_write(&s, 100);
+	s.next = s.count;
+	send_segment(&s, A, at + 1000000, 5101, 0); /* from far outside: a forger's */
+	CHECK_EQ(s.c->snd_una.value - s.iss, 5001);
+	user_read(&s, 64000);
+	send_segment(&s, TCP_FIN | A, at, 5101, 1460); /* and all of it comes again */
+	expect_state(&s, TCP_CLOSE_WAIT);
+	script_end(&s);
+
 	begin_plain("FIN into a zero window (smoltcp #845)");
 	for (at = 1; at + 1460 <= 64241; at += 1460)
 		send_segment(&s, A, at, 1, 1460);
