@@ -94,7 +94,7 @@ static bool reduce_to_ack(const struct tcp_connection *c, struct tcp_segment *s)
 		/* Its time is not that of the next byte, nor does it order windows (SND.WL1). */
 		s->options.has_timestamp = false;
 		s->sequence = c->rcv_nxt;
-	} else if (!s->length || (uint32_t)-ahead > space + s->length) {
+	} else if (!s->length || -(uint32_t)ahead > space + s->length) {
 		return false;
 	}
 	s->length = 0;
