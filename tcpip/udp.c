@@ -112,12 +112,11 @@ int udp_disconnect(struct udp_socket *socket)
 	socket->error = 0;
 	if (!socket->local.port)
 		return 0;
-	if (!socket->bound_explicitly) {
+	if (socket->bound_explicitly)
+		udp_table_rehash(socket);
+	else
 		udp_table_unbind(socket);
-		return 0;
-	}
-	socket->local.address = socket->bound_address;
-	udp_table_rehash(socket);
+	socket->local.address = socket->bound_address; /* which stays without a port, too */
 	return 0;
 }
 
