@@ -168,6 +168,8 @@ def _guest_test_impl(ctx):
         "cpu": ctx.attr.cpu,
         "append": ctx.attr.append,
         "host_script": "",
+        "check_script": "",
+        "check_args": ctx.attr.check_args,
         "seconds": ctx.attr.seconds,
         "gdb": ctx.attr.gdb,
     }
@@ -185,6 +187,9 @@ def _guest_test_impl(ctx):
     if ctx.file.host_script:
         spec["host_script"] = ctx.file.host_script.short_path
         files.append(ctx.file.host_script)
+    if ctx.file.check_script:
+        spec["check_script"] = ctx.file.check_script.short_path
+        files.append(ctx.file.check_script)
     spec_file = ctx.actions.declare_file(ctx.label.name + ".spec.json")
     ctx.actions.write(spec_file, struct(**spec).to_json())
     runner = [f for f in ctx.files._runner if f.basename == "guest_test.py"][0]
@@ -219,6 +224,8 @@ _guest_test = rule(
         "cpu": attr.string(),
         "append": attr.string(),
         "host_script": attr.label(allow_single_file = [".py"]),
+        "check_script": attr.label(allow_single_file = [".py"]),
+        "check_args": attr.string_list(),
         "data": attr.label_list(allow_files = True),
         "seconds": attr.int(default = 50),
         "gdb": attr.bool(),
@@ -245,6 +252,8 @@ def guest_test(
         cpu = "",
         append = "",
         host_script = None,
+        check_script = None,
+        check_args = [],
         data = [],
         seconds = 50,
         gdb = False,
@@ -272,7 +281,10 @@ def guest_test(
       cpu: a CPU model of QEMU's, such as rva22s64, instead of its default.
       host_script: a Python script that runs on the host while the guest does; it finds ports and
         files through tools/hostside.py. The test fails unless it exits 0.
-      data: files for host_script.
+      check_script: a Python script that gets what the program printed on its standard input, with
+        check_args as arguments, when the machine has ended as expected. Unless it exits 0 the test
+        fails with its output.
+      data: files for host_script and check_script.
       seconds: a guest or script still running then is a failure.
       gdb: the machine waits for host_script to drive it through hostside.Debugger.
       tags, size, **kwargs: as for any test.
@@ -311,6 +323,8 @@ def guest_test(
         cpu = cpu,
         append = append,
         host_script = host_script,
+        check_script = check_script,
+        check_args = check_args,
         data = data,
         seconds = seconds,
         gdb = gdb,

@@ -51,24 +51,14 @@ class Opponents:
         with open(path, encoding="utf-8") as file:
             return json.load(file)
 
-    def _linux_archive(self, image, archive):
-        """The image with what Linux needs behind it."""
-        combined = os.path.join(self.directory, image + "-linux.cpio")
-        if not os.path.exists(combined):
-            linux_guest.combine(archive, self.linux[1], combined + ".new")
-            os.replace(combined + ".new", combined)
-        return combined
-
     def options(self, system, image, args, memory, append):
         """machine.Options for a system, without network and log: the same machine for either."""
         manifest = self.manifest(image)
-        archive, kernel, words = built(f"guests/images/{image}.cpio"), self.kernel, append
-        if system == "linux":
-            archive, kernel = self._linux_archive(image, archive), self.linux[0]
-            words = f"{linux_guest.FAST_OPTIONS} {append}".strip()
-        return machine.Options(
-            kernel=kernel, image=archive, program=[manifest["program"], *(args or manifest["args"])], environment=manifest["env"],
-            accel=self.shape.accel, harts=self.shape.harts, transport=self.shape.transport, memory=memory, append=words, quiet=True)
+        options = machine.Options(
+            kernel=self.kernel, image=built(f"guests/images/{image}.cpio"), program=[manifest["program"], *(args or manifest["args"])],
+            environment=manifest["env"], accel=self.shape.accel, harts=self.shape.harts, transport=self.shape.transport,
+            memory=memory, append=append, quiet=True)
+        return linux_guest.same_machine(options, self.directory) if system == "linux" else options
 
     def conditions(self, cases):
         """Where and with what figures are made, by name."""

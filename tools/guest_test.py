@@ -82,6 +82,16 @@ def check_output(spec, console):
             raise Failure(f"the console shows\n{actual}\ninstead of\n{wanted}")
 
 
+def run_check_script(spec, console):
+    """Gives what the program printed, the kernel's own log lines aside, to check_script; its output says what is wrong."""
+    output = KERNEL_LINE.sub("", kernel_output(console))
+    check = subprocess.run(["/usr/bin/python3", "-B", spec["check_script"], *spec["check_args"]], input=output, text=True,
+                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
+    if check.returncode != 0:
+        raise Failure("the check of the output:\n" + check.stdout)
+    print(check.stdout, end="")
+
+
 def run_host_script(spec, running, ports, peer, deadline):
     """Runs the host's half while the guest runs; stops early when the guest ends unexpectedly."""
     environment = dict(
@@ -123,6 +133,8 @@ def run(spec, directory):
                 if outcome.kind in ("panic", "dead"):
                     raise Failure(outcome.detail)
             check_output(spec, running.console())
+            if spec["check_script"]:
+                run_check_script(spec, running.console())
         except Failure:
             if running.running():
                 print("---- harts ----\n" + running.where())

@@ -7,6 +7,7 @@ line's ip= option and runs the program behind ` -- `. The script prints the prog
 """
 
 import argparse
+import dataclasses
 import hashlib
 import lzma
 import os
@@ -115,6 +116,16 @@ def combine(image, archive, output):
             with open(path, "rb") as file:
                 out.write(file.read())
             out.write(bytes(-out.tell() % 512))
+
+
+def same_machine(options, directory):
+    """machine.Options of Hartloop's with Linux in its place. directory: where the archive is made, once for each image."""
+    kernel, archive, _ = prepare()
+    combined = os.path.join(directory, os.path.basename(options.image).removesuffix(".cpio") + "-linux.cpio")
+    if not os.path.exists(combined):
+        combine(options.image, archive, combined + ".new")
+        os.replace(combined + ".new", combined)
+    return dataclasses.replace(options, kernel=kernel, image=combined, append=f"{FAST_OPTIONS} {options.append}".strip())
 
 
 def main():

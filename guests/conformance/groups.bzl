@@ -1,0 +1,8 @@
+"""The groups of cases: one program each. conformance.py reads this too, so it is plain data.
+
+The key is the program's name and that of its recorded output in linux/; the value its C files.
+"""
+
+GROUPS = {
+    "addresses": ["addresses.c"],
+}
