@@ -150,7 +150,8 @@ static void execute(const struct conform_case *it, const sigset_t *signals)
 static void print_line(const char *head)
 {
 	static char text[LINE_BYTES + 256];
-	int length = snprintf(text, sizeof(text), "%s:%s\n", head, line->text);
+	const char *cut = line->length == sizeof(line->text) - 1 ? " CUT" : "";
+	int length = snprintf(text, sizeof(text), "%s:%s%s\n", head, line->text, cut);
 	for (int done = 0; done < length;) {
 		ssize_t written = write(STDOUT_FILENO, text + done, (size_t)(length - done));
 		if (written <= 0)

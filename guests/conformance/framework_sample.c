@@ -95,6 +95,14 @@ CASE_SECONDS(hangs, 1)
 	pause();
 }
 
+/* Longer than a line may be: said, and the next case is sound. Not in framework_sample.txt for its
+ * length. */
+CASE(zero_long)
+{
+	for (int i = 0; i < 20000; i++)
+		observe("number", i);
+}
+
 CASE(zero_not_chosen)
 {
 	observe("reached", 1);
