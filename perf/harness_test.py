@@ -200,6 +200,11 @@ class SmokeTest(unittest.TestCase):
         self.assertTrue(smoke.verdict("a", "kernel", 94, 100).startswith("better"))
         self.assertFalse(smoke.keeps({"kernel": 105.1}, {"kernel": 105}))
 
+    def test_instructions_per_frame(self):
+        before = smoke.FrameCounters(kernel=1000, received=100, sent=10)
+        after = smoke.FrameCounters(kernel=1000 + 718 * 2000 + 200 * 900, received=300, sent=728)
+        self.assertAlmostEqual(after.minus(before).per_frame, 2000)
+
 
 class CommandLineTest(unittest.TestCase):
     def refused(self, *words, says, status=2):

@@ -51,7 +51,7 @@ class Counters:
 
     def minus(self, before):
         """What was counted since `before`."""
-        return Counters(*(after - then for after, then in zip(dataclasses.astuple(self), dataclasses.astuple(before))))
+        return type(self)(*(after - then for after, then in zip(dataclasses.astuple(self), dataclasses.astuple(before))))
 
 
 @dataclasses.dataclass(frozen=True)
