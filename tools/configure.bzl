@@ -45,6 +45,8 @@ def _hartloop_packages_impl(repository_ctx):
     lines = ['package(default_visibility = ["//visibility:public"])', 'exports_files(["record.json"])']
     for name, files in sorted(sets.items()):
         lines.append("filegroup(name = %r, srcs = %r)" % (name, ["debs/" + f for f in files]))
+    host = {f: None for name in ("busybox", "linux", "nested") for f in sets.get(name, [])}
+    lines.append("filegroup(name = 'nested_host', srcs = %r)" % ["debs/" + f for f in host])
     repository_ctx.file("BUILD", "\n".join(lines) + "\n")
 
 hartloop_packages = repository_rule(

@@ -73,6 +73,10 @@ def option_parser(command):
                         help="forward 127.0.0.1:HOSTPORT, TCP and UDP, to the guest (--net user); repeatable")
     parser.add_argument("--ip", default="", metavar="ADDR/LEN,GATEWAY|dhcp", help=f"default: {network.DEFAULT_IP}")
     parser.add_argument("--transport", choices=["mmio", "pci"], default="mmio", help="of the virtio devices; default: mmio")
+    parser.add_argument("--aia", choices=["plic", "aia"], default="plic",
+                        help="interrupt controller: PLIC, or APLIC with IMSIC; default: plic")
+    parser.add_argument("--vhost", choices=["on", "off"], default="on",
+                        help="in the nested host of --accel kvm, whether its kernel serves the network card; default: on")
     parser.add_argument("--append", default="", metavar="TEXT", help="more options on the kernel's command line")
     parser.add_argument("--gdb", action="store_true", help="wait for gdb on 127.0.0.1:1234")
     parser.add_argument("--log", default="", metavar="FILE", help="keep the console's output here")
@@ -144,6 +148,13 @@ def bazel_build(*targets):
         raise BuildError("the build failed")
 
 
+def make(options, *targets):
+    """Sets up and builds the kernel, what it is to run, and the nested host if that is to be used."""
+    nested = options.accel == "kvm" and not machine.kvm_is_here()
+    setup.ensure(quiet=True, nested=nested)
+    bazel_build("//:hartloop", *targets, *(["//tools:nested_host"] if nested else []))
+
+
 def log_path(options, name):
     """The console log: --log, or a new file in the cache, of which the newest are kept."""
     if options.log:
@@ -162,7 +173,8 @@ def start(options, image, program, environment, ports, connect):
     settings = machine.Options(
         kernel=os.path.join(REPOSITORY, "bazel-bin/hartloop.elf"), image=image, program=program,
         environment=environment, accel=options.accel, harts=options.harts, memory=options.mem, net=options.net,
-        forwards=forwards(options, ports), ip=options.ip, transport=options.transport, append=options.append,
+        forwards=forwards(options, ports), ip=options.ip, transport=options.transport,
+        aia=options.aia, vhost=options.vhost == "on", append=options.append,
         gdb="tcp:127.0.0.1:1234" if options.gdb else "", log=log_path(options, name), timeout=options.timeout)
     with machine.Machine(settings, say) as running:
         for host, guest in settings.forwards:
@@ -191,9 +203,7 @@ def run(words):
     image = images[options.image]
     ports = host_ports(image)
     network.check_forwards(forwards(options, ports))
-    machine.check_accel(options.accel)
-    setup.ensure(quiet=True)
-    bazel_build("//:hartloop", "//guests/images:" + options.image)
+    make(options, "//guests/images:" + options.image)
     return start(options, os.path.join(REPOSITORY, f"bazel-bin/guests/images/{options.image}.cpio"),
                  program or [image["program"], *image["args"]], image["env"], ports,
                  ([image["program"]], image["connect"]))
@@ -206,14 +216,12 @@ def boot(words):
         raise UsageError("hl boot DIR [options] -- PROGRAM ARGS: the program is missing")
     if not os.path.isdir(options.directory):
         raise UsageError(f"{options.directory} is not a directory")
-    machine.check_accel(options.accel)
     files = mkimage.read_tree(options.directory)
     mkimage.add_frame(files)
     if mkimage.resolve(files, program[0].lstrip("/")) is None:
         raise UsageError(f"{options.directory} holds no {program[0]}")
     network.check_forwards(forwards(options, {}))
-    setup.ensure(quiet=True)
-    bazel_build("//:hartloop")
+    make(options)
     directory = tempfile.mkdtemp(prefix="hl-boot-")
     try:
         image = os.path.join(directory, "boot.cpio")

@@ -10,6 +10,7 @@ Exit statuses, of `hl run` and `hl boot` as well:
 A program may return one of these too; `Outcome.kind` and the launcher's last line tell them apart.
 """
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -22,10 +23,13 @@ import signal
 import socket
 import struct
 import subprocess
+import sys
+import termios
 import threading
 import time
 
 import elf
+import nested
 import network
 
 MIB = 1 << 20
@@ -63,6 +67,8 @@ class Options:
     forwards: list = dataclasses.field(default_factory=list)
     ip: str = ""
     transport: str = "mmio"
+    aia: str = "plic"  # the interrupt controller: plic, or aia for APLIC and IMSIC
+    vhost: bool = True  # under the nested host: the card's rings are served by its kernel, not by its QEMU
     cpu: str = ""  # a CPU model of QEMU's instead of the machine's own
     append: str = ""
     gdb: str = ""  # where QEMU listens for gdb, the machine stopped until then
@@ -71,6 +77,7 @@ class Options:
     quiet: bool = False  # the console goes to the log only
     behind_kernel: bool = False  # the image directly behind the kernel, as if memory were small
     qemu: list = dataclasses.field(default_factory=list)  # more arguments of QEMU
+    host: object = None  # with accel "kvm": a nested.Host that runs already, with a network of this kind
 
 
 @dataclasses.dataclass
@@ -163,46 +170,54 @@ def qemu_binary():
     return found
 
 
-def check_accel(accel):
-    """Refuses KVM where there is none for riscv64."""
-    if accel == "kvm":
-        if platform.machine() != "riscv64":
-            raise MachineError(
-                f"--accel kvm needs a riscv64 host with the H extension; this one is {platform.machine()}. Use --accel tcg")
-        if not os.access("/dev/kvm", os.R_OK | os.W_OK):
-            raise MachineError("--accel kvm needs /dev/kvm, which this user can't open. Use --accel tcg")
+def kvm_is_here():
+    """Whether this machine itself has KVM for riscv64."""
+    return platform.machine() == "riscv64" and os.access("/dev/kvm", os.R_OK | os.W_OK)
 
 
-def qemu_arguments(options, net, console, monitor):
-    """QEMU's command line; `console` is its console chardev, `monitor` a descriptor for QMP."""
+@dataclasses.dataclass
+class Place:
+    """Where QEMU runs: its program, how it finds files and what it is connected to, as its options have it."""
+
+    qemu: str
+    netdev: str  # empty: no network
+    console: str  # a chardev, with the id `console`
+    monitor: str  # a chardev, with the id `monitor`
+    gdb: str
+    path: object = staticmethod(escape)  # file here -> path where QEMU runs
+
+
+def qemu_arguments(options, place):
+    """QEMU's command line."""
+    shape = "virt" if options.aia == "plic" else "virt,aia=aplic-imsic"
     arguments = [
-        qemu_binary(), "-nodefaults", "-no-user-config", "-M", "virt", "-m", options.memory, "-smp", str(options.harts),
-        "-display", "none", "-no-reboot", "-chardev", console, "-serial", "chardev:console",
-        "-chardev", f"socket,id=monitor,fd={monitor}", "-mon", "chardev=monitor,mode=control",
+        place.qemu, "-nodefaults", "-no-user-config", "-M", shape, "-m", options.memory, "-smp", str(options.harts),
+        "-display", "none", "-no-reboot", "-chardev", place.console, "-serial", "chardev:console",
+        "-chardev", place.monitor, "-mon", "chardev=monitor,mode=control",
     ]
     if options.accel == "kvm":
         arguments += ["-accel", "kvm", "-cpu", "host"]
     else:
         arguments += ["-accel", "tcg", "-bios", "default"]
-    if options.cpu:
-        arguments += ["-cpu", options.cpu]
+        if options.cpu:
+            arguments += ["-cpu", options.cpu]
     suffix = "device" if options.transport == "mmio" else "pci,disable-legacy=on"
     if options.transport == "mmio":
         arguments += ["-global", "virtio-mmio.force-legacy=false"]
     arguments += ["-device", f"virtio-rng-{suffix}"]
-    if net.netdev:
+    if place.netdev:
         rom = ",romfile=" if options.transport == "pci" else ""  # a boot ROM for PCs, which is not installed
         card = f"virtio-net-{suffix},netdev=net0,mac={network.GUEST_MAC}{rom}"
-        arguments += ["-netdev", net.netdev, "-device", card]
-    arguments += ["-kernel", options.kernel]
+        arguments += ["-netdev", place.netdev, "-device", card]
+    arguments += ["-kernel", place.path(options.kernel)]
     image_at = image_address(options) if options.image else None
     if image_at:
-        arguments += ["-device", f"loader,file={escape(options.image)},addr={image_at:#x},force-raw=on"]
+        arguments += ["-device", f"loader,file={place.path(options.image)},addr={image_at:#x},force-raw=on"]
     elif options.image:
-        arguments += ["-initrd", options.image]
+        arguments += ["-initrd", place.path(options.image)]
     arguments += ["-append", command_line(options, image_at)]
     if options.gdb:
-        arguments += ["-gdb", options.gdb, "-S"]
+        arguments += ["-gdb", place.gdb, "-S"]
     return arguments + options.qemu + shlex.split(os.environ.get("HL_QEMU_ARGS", ""))
 
 
@@ -212,7 +227,9 @@ class Monitor(threading.Thread):
     def __init__(self, connection):
         super().__init__(daemon=True)
         self.connection = connection
+        self.greeted = threading.Event()  # QEMU is up, and the guest is about to be entered
         self.shutdown_reason = None
+        self.shut_down = threading.Event()
         self.answers = queue.Queue()
         connection.sendall(b'{"execute":"qmp_capabilities"}\n')
 
@@ -222,6 +239,9 @@ class Monitor(threading.Thread):
                 message = json.loads(line)
                 if message.get("event") == "SHUTDOWN":
                     self.shutdown_reason = message["data"]["reason"]
+                    self.shut_down.set()
+                elif "QMP" in message:
+                    self.greeted.set()
                 elif isinstance(message.get("return"), str):
                     self.answers.put(message["return"])
         except (OSError, ValueError):
@@ -237,32 +257,137 @@ class Monitor(threading.Thread):
             return ""
 
 
+class Console:
+    """The console of a guest in the nested host: to the log, and, unless it is quiet, joined to this terminal as QEMU would."""
+
+    def __init__(self, log, quiet):
+        self.log = open(log, "wb", buffering=0)
+        self.quiet = quiet
+        self.terminal = termios.tcgetattr(0) if not quiet and os.isatty(0) else None
+        if self.terminal:
+            raw = termios.tcgetattr(0)
+            raw[0] &= ~(termios.ICRNL | termios.INLCR | termios.IGNCR | termios.IXON)
+            raw[3] &= ~(termios.ECHO | termios.ECHONL | termios.ICANON | termios.IEXTEN)
+            termios.tcsetattr(0, termios.TCSANOW, raw)
+
+    def receive(self, data):
+        """What the guest wrote."""
+        self.log.write(data)
+        if not self.quiet:
+            sys.stdout.buffer.write(data)
+            sys.stdout.buffer.flush()
+
+    def read_into(self, send):
+        """Gives what is typed to send(bytes) until there is no more."""
+        def forward():
+            with contextlib.suppress(OSError):
+                while data := os.read(0, 4096):
+                    send(data)
+
+        if not self.quiet:
+            threading.Thread(target=forward, daemon=True).start()
+
+    def stop(self):
+        """Gives the terminal back."""
+        if self.terminal:
+            termios.tcsetattr(0, termios.TCSANOW, self.terminal)
+            self.terminal = None
+
+
+def listen(text):
+    """A listening socket at one of our values of QEMU's -gdb: tcp:HOST:PORT or unix:PATH,..."""
+    kind, _, rest = text.partition(":")
+    if kind == "unix":
+        listener = socket.socket(socket.AF_UNIX)
+        listener.bind(rest.partition(",")[0])
+        listener.listen(1)
+        return listener
+    host, _, port = rest.rpartition(":")
+    return socket.create_server((host, int(port)))
+
+
 class Machine:
     """One running machine. Use as a context manager: leaving it stops everything it started."""
 
     def __init__(self, options, warn):
-        check_accel(options.accel)
         for path in filter(None, (options.kernel, options.image)):
             if not os.path.exists(path):
                 raise MachineError(f"there is no {path}")
         self.options = options
+        self.errors = options.log + ".qemu"
+        self.interrupted = False
+        self.network = self.process = self.host = self.terminal = self.listener = None
+        self.shared = []
+        with open(options.log, "wb"):
+            pass
+        ours, self.monitor_far = socket.socketpair()
+        self.monitor = Monitor(ours)
+        try:
+            if options.accel == "kvm" and not kvm_is_here():
+                self._start_nested(warn)
+            else:
+                self._start_here(warn)
+        except nested.NestedError as error:
+            self.stop()
+            raise MachineError(str(error)) from error
+        except BaseException:
+            self.stop()
+            raise
+
+    def _start_here(self, warn):
+        """Runs QEMU on this machine."""
+        options = self.options
         self.network = network.Network(options.net, options.forwards, options.log + ".passt", warn)
-        ours, theirs = socket.socketpair()
         console = f"stdio,id=console,signal=on,logfile={escape(options.log)},logappend=off"
         if options.quiet:
             console = f"file,id=console,path={escape(options.log)}"
-        self.command = qemu_arguments(options, self.network, console, theirs.fileno())
-        self.errors = options.log + ".qemu"
-        self.interrupted = False
-        with open(options.log, "wb"):
-            pass
+        self.command = qemu_arguments(options, Place(
+            qemu=qemu_binary(), netdev=self.network.netdev, console=console,
+            monitor=f"socket,id=monitor,fd={self.monitor_far.fileno()}", gdb=options.gdb))
         with open(self.errors, "wb") as errors:
             self.process = subprocess.Popen(
                 self.command, stdin=subprocess.DEVNULL if options.quiet else None, stderr=errors,
-                pass_fds=[theirs.fileno(), *self.network.descriptors])
-        theirs.close()
-        self.monitor = Monitor(ours)
+                pass_fds=[self.monitor_far.fileno(), *self.network.descriptors])
+        self.monitor_far.close()
         self.monitor.start()
+
+    def _start_nested(self, say):
+        """Runs QEMU in a nested host: the options' or one of its own."""
+        options, host = self.options, self.options.host
+        if host is None:
+            self.network = network.Network(options.net, options.forwards, options.log + ".passt", say)
+            host = nested.Host(qemu_binary(), [self.network] if self.network.netdev else [], options.log + ".nested", say,
+                               max(3072, memory_bytes(options.memory) // MIB + 1024))
+        self.host = host
+        interface = host.interface(options.net)
+        vhost = "on" if options.vhost else "off"
+        self.command = qemu_arguments(options, Place(
+            qemu="qemu-system-riscv64", path=self._share, gdb="pipe:" + nested.device(nested.GDB),
+            netdev=interface and f"tap,id=net0,ifname={interface},script=no,downscript=no,vhost={vhost}",
+            console=f"pipe,id=console,path={nested.device(nested.CONSOLE)}",
+            monitor=f"pipe,id=monitor,path={nested.device(nested.MONITOR)}"))
+        self.terminal = Console(options.log, options.quiet)
+        self.terminal.read_into(host.attach(nested.CONSOLE, self.terminal.receive))
+        self.monitor.start()
+        if options.gdb:
+            self.listener = listen(options.gdb)
+            threading.Thread(target=self._serve_gdb, daemon=True).start()
+        self.process = host.start(nested.script(self.command))
+        host.join(nested.MONITOR, self.monitor_far)
+        while not self.monitor.greeted.wait(0.05) and self.running():
+            pass
+        if self.running():
+            host.progress("guest entered")
+
+    def _share(self, path):
+        """A file's path in the nested host."""
+        self.shared.append(self.host.share(path))
+        return self.shared[-1]
+
+    def _serve_gdb(self):
+        with contextlib.suppress(OSError):
+            while True:
+                self.host.join(nested.GDB, self.listener.accept()[0])
 
     def __enter__(self):
         return self
@@ -280,6 +405,10 @@ class Machine:
             status = self.process.wait(seconds)
         except subprocess.TimeoutExpired:
             return None
+        if self.host:
+            self.host.settle()
+            with contextlib.suppress(OSError):
+                self.monitor_far.shutdown(socket.SHUT_RDWR)
         self.monitor.join(2)
         reason = self.monitor.shutdown_reason
         if status == STATUS_PANIC and reason == "guest-panic" and PANIC_TEXT in self.console():
@@ -310,7 +439,9 @@ class Machine:
 
     def error_text(self):
         """What QEMU itself said, on one line."""
-        with open(self.errors, encoding="utf-8", errors="replace") as file:
+        if self.host and not self.host.running():
+            return self.host.death()
+        with open(self.process.output if self.host else self.errors, encoding="utf-8", errors="replace") as file:
             return " / ".join(line.strip() for line in file if line.strip()) or "it said nothing"
 
     def console(self):
@@ -319,7 +450,9 @@ class Machine:
             return file.read().decode("utf-8", "replace").replace("\r\n", "\n")
 
     def hart_threads(self):
-        """The numbers of QEMU's threads that run the harts."""
+        """The numbers of QEMU's threads that run the harts; none when they are in a nested host."""
+        if self.host:
+            return []
         return [int(number) for number in re.findall(r"thread_id=(\d+)", self.monitor.ask("info cpus"))]
 
     def where(self):
@@ -334,14 +467,23 @@ class Machine:
 
     def stop(self):
         """Ends QEMU and what runs beside it."""
-        if self.running():
+        if self.host and self.host is not self.options.host:
+            self.host.stop()
+        elif self.process and self.running():
             self.process.send_signal(signal.SIGTERM)
             try:
                 self.process.wait(5)
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()
-        self.network.stop()
+        if self.host is self.options.host and self.host:
+            for path in self.shared:
+                self.host.unshare(path)
+        self.shared = []
+        for part in filter(None, (self.terminal, self.network)):
+            part.stop()
+        for end in filter(None, (self.listener, self.monitor_far)):
+            end.close()
         for path in (self.errors, self.options.log + ".passt"):
             if os.path.exists(path) and os.path.getsize(path) == 0:
                 os.remove(path)

@@ -126,25 +126,27 @@ class Passt:
 class Network:
     """The QEMU arguments of one --net value, and what has to run beside QEMU for it.
 
-    kind: see KINDS; forwards: list of (host port, guest port), for `user` only.
+    kind: see KINDS; forwards: list of (host port, guest port), for `user` only; name: of QEMU's netdev.
     """
 
-    def __init__(self, kind, forwards, log_path, warn):
+    def __init__(self, kind, forwards, log_path, warn, name="net0"):
+        self.kind = kind
+        self.name = name
         self.passt = None
         self.descriptors = []
         self.netdev = None
-        name, _, rest = kind.partition(":")
-        if forwards and name != "user":
+        kind, _, rest = kind.partition(":")
+        if forwards and kind != "user":
             raise NetworkError("--forward goes with --net user only; other networks reach the guest by its address")
-        if name == "user":
+        if kind == "user":
             check_forwards(forwards)
             self._user(forwards, log_path, warn)
-        elif name == "tap":
+        elif kind == "tap":
             if rest not in [name for _, name in socket.if_nameindex()]:
                 raise NetworkError(f"there is no network interface '{rest}'; make it with: ip tuntap add {rest} mode tap")
-            self.netdev = f"tap,id=net0,ifname={rest},script=no,downscript=no"
-        elif name in ("dgram", "stream"):
-            self.netdev = f"{name},id=net0,{rest}"
+            self.netdev = f"tap,id={self.name},ifname={rest},script=no,downscript=no"
+        elif kind in ("dgram", "stream"):
+            self.netdev = f"{kind},id={self.name},{rest}"
 
     def _user(self, forwards, log_path, warn):
         reason = "it is not installed"
@@ -159,7 +161,7 @@ class Network:
             if reason is None:
                 descriptor = self.passt.qemu_side.fileno()
                 self.descriptors = [descriptor]
-                self.netdev = f"stream,id=net0,addr.type=fd,addr.str={descriptor}"
+                self.netdev = f"stream,id={self.name},addr.type=fd,addr.str={descriptor}"
                 return
             self.passt.stop()
             self.passt = None
@@ -167,7 +169,7 @@ class Network:
              "which stalls when many clients connect at once")
         hosts = "".join(
             f",hostfwd={protocol}:127.0.0.1:{host}-:{guest}" for host, guest in forwards for protocol in ("tcp", "udp"))
-        self.netdev = f"user,id=net0,ipv6=off{hosts}"
+        self.netdev = f"user,id={self.name},ipv6=off{hosts}"
 
     def stop(self):
         """Ends what runs beside QEMU."""

@@ -87,9 +87,9 @@ class Refusals(unittest.TestCase):
         with tempfile.TemporaryDirectory() as empty:
             self.refused("boot", empty, "--", "/bin/x", names=["/bin/x"])
 
-    def test_kvm_on_another_machine(self):
-        if os.uname().machine != "riscv64":
-            self.refused("run", "redis", "--accel", "kvm", names=["riscv64", "tcg"])
+    def test_machine(self):
+        self.refused("run", "redis", "--aia", "gic", names=["gic", "plic", "aia"])
+        self.refused("run", "redis", "--vhost", "perhaps", names=["perhaps", "on", "off"])
 
 
 class Answers(unittest.TestCase):
