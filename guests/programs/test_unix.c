@@ -154,10 +154,98 @@ static void test_unix_names(void)
 	close(fd);
 }
 
+/* ---- sockets in flight ---- */
+
+static int local_sockets(void)
+{
+	FILE *file = fopen("/proc/net/unix", "r");
+	char line[256];
+	int count = -1; /* the head line */
+	while (file && fgets(line, sizeof(line), file))
+		count++;
+	if (file)
+		fclose(file);
+	return count;
+}
+
+/* A search for sockets that nobody can reach follows a close, as an event. */
+static void close_one_more(void)
+{
+	int pair[2];
+	EQ(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+	close(pair[0]);
+	close(pair[1]);
+	pause_ms(20);
+}
+
+/* Each in the queue of the next: they go one after the other, whatever the depth. */
+static void test_unix_chain(void)
+{
+	int before = local_sockets(), pair[2], last = -1;
+	for (int i = 0; i < 20000; i++) {
+		EQ(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+		if (last >= 0)
+			send_fd(pair[0], last);
+		close(pair[0]);
+		close(last);
+		last = pair[1];
+	}
+	EQ(local_sockets(), before + 20000);
+	close(last);
+	EQ(local_sockets(), before);
+}
+
+static void test_unix_cycles(void)
+{
+	int before = local_sockets(), pair[2], other[2];
+	for (int i = 0; i < 50; i++) { /* a socket in its own queue; two pairs in each other's */
+		EQ(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+		EQ(socketpair(AF_UNIX, SOCK_DGRAM, 0, other), 0);
+		send_fd(pair[0], pair[1]);
+		send_fd(pair[1], other[1]);
+		send_fd(other[0], pair[0]);
+		send_fd(other[1], pair[1]);
+		close(pair[0]);
+		close(pair[1]);
+		close(other[0]);
+		close(other[1]);
+	}
+	close_one_more();
+	EQ(local_sockets(), before);
+}
+
+/* What can still be received is no garbage, however far behind. */
+static void test_unix_reachable(void)
+{
+	int before = local_sockets(), held[2], pair[2];
+	EQ(socketpair(AF_UNIX, SOCK_STREAM, 0, held), 0);
+	EQ(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+	EQ(write(pair[0], "first", 5), 5);
+	send_fd(pair[0], pair[1]); /* a cycle ... */
+	send_fd(held[0], pair[1]); /* ... that can be reached */
+	close(pair[0]);
+	close(pair[1]);
+	close_one_more();
+	EQ(local_sockets(), before + 3);
+	int fd = receive_fd(held[1]);
+	char text[8] = "";
+	EQ(read(fd, text, 5), 5);
+	EQ(memcmp(text, "first", 5), 0);
+	close(fd);
+	close_one_more();
+	EQ(local_sockets(), before + 2);
+	close(held[0]);
+	close(held[1]);
+	EQ(local_sockets(), before);
+}
+
 int main(void)
 {
 	begin();
 	test_unix_pairs();
 	test_unix_names();
+	test_unix_chain();
+	test_unix_cycles();
+	test_unix_reachable();
 	return end("test_unix");
 }

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "core/memory.h"
+#include "syscalls/net/socket_unix.h"
 #include "syscalls/process.h"
 
 #define CONTROL_MAX_BYTES 131072u /* net.core.optmem_max */
@@ -51,18 +52,37 @@ static bool too_many_in_flight(const struct process *process, const struct right
 	       (!privileged && user->in_flight > process->limits[LIMIT_NOFILE].soft);
 }
 
-void file_rights_free(struct file_rights *rights)
+static void rights_free_one(struct file_rights *rights)
 {
-	if (!rights)
-		return;
+	for (uint32_t i = 0; i < rights->count; i++) {
+		if (rights->in_flight)
+			unix_flight_end(rights->files[i]);
+		file_put(rights->files[i]);
+	}
 	if (rights->in_flight) {
 		rights->user->in_flight -= rights->count;
 		in_flight_total -= rights->count;
 	}
 	rights_user_put(rights->user);
-	for (uint32_t i = 0; i < rights->count; i++)
-		file_put(rights->files[i]);
 	heap_free(rights);
+}
+
+/* One after the other: a file may be a socket whose messages hold sockets, to any depth, and the
+ * stack is small. */
+void file_rights_free(struct file_rights *rights)
+{
+	static struct list dying = { { &dying.head, &dying.head } };
+	static bool busy;
+	struct list_node *node;
+	if (!rights)
+		return;
+	list_push_back(&dying, &rights->link);
+	if (busy)
+		return;
+	busy = true;
+	while ((node = list_pop_front(&dying)))
+		rights_free_one(list_entry(node, struct file_rights, link));
+	busy = false;
 }
 
 struct file_rights *file_rights_copy(const struct file_rights *rights)
@@ -73,7 +93,8 @@ struct file_rights *file_rights_copy(const struct file_rights *rights)
 		return NULL;
 	memcpy(copy, rights, bytes);
 	for (uint32_t i = 0; i < copy->count; i++)
-		file_get(copy->files[i]);
+		unix_flight_begin(file_get(copy->files[i]));
+	list_node_init(&copy->link);
 	copy->in_flight = true;
 	copy->user->refs++;
 	copy->user->in_flight += copy->count;
@@ -102,6 +123,7 @@ static int parse_rights(struct thread *thread, const uint8_t *data, uint64_t byt
 	        heap_alloc(sizeof(*rights) + (have + more) * sizeof(rights->files[0]));
 	if (!rights)
 		return -ENOMEM;
+	list_node_init(&rights->link);
 	rights->count = have;
 	rights->in_flight = false;
 	rights->user = have ? out->rights->user : rights_user_get(thread->process->credentials.uid);

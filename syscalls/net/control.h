@@ -12,6 +12,7 @@ struct rights_user {
 
 /* Open files on their way through an AF_UNIX socket; each holds a reference. */
 struct file_rights {
+	struct list_node link; /* while it waits to be freed */
 	struct rights_user *user;
 	uint32_t count;
 	bool in_flight; /* counted in user->in_flight */

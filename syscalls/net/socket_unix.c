@@ -29,6 +29,8 @@ static struct unix_socket *unix_alloc(int type)
 	list_node_init(&local->peer_link);
 	list_node_init(&local->waiting_link);
 	list_node_init(&local->backlog_link);
+	list_node_init(&local->flight.link);
+	list_node_init(&local->flight.search_link);
 	list_init(&local->followers);
 	list_init(&local->queue);
 	list_init(&local->waiting);
@@ -121,6 +123,12 @@ static void unix_release(struct file *file)
 	unix_name_put(local->peer_name);
 	socket_fini(&local->socket);
 	heap_free(local);
+	unix_released();
+}
+
+struct unix_socket *unix_socket_of_file(struct file *file)
+{
+	return file->operations == &unix_file_operations ? unix_socket_of(socket_of(file)) : NULL;
 }
 
 /* ---- connecting ---- */

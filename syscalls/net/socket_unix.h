@@ -34,6 +34,15 @@ struct unix_message {
 	uint8_t data[];
 };
 
+/* While messages hold references to a socket; see unix_cycles.c. */
+struct unix_flight {
+	struct list_node link; /* sockets in flight */
+	struct list_node search_link;
+	uint32_t count; /* references in messages */
+	uint32_t unexplained;
+	bool suspect;
+};
+
 struct unix_socket {
 	struct socket socket; /* keep first */
 	struct unix_account *account;
@@ -53,6 +62,7 @@ struct unix_socket {
 	struct list_node backlog_link;
 	uint32_t backlog_count, backlog_max;
 	struct user_credentials credentials, peer_credentials;
+	struct unix_flight flight;
 	int error; /* SO_ERROR */
 	bool listening, connected, embryo, peer_died;
 };
@@ -63,6 +73,8 @@ static inline struct unix_socket *unix_socket_of(struct socket *socket)
 {
 	return (struct unix_socket *)socket;
 }
+/* NULL: not an AF_UNIX socket. */
+struct unix_socket *unix_socket_of_file(struct file *file);
 static inline bool unix_is_stream_like(const struct unix_socket *local)
 {
 	return local->socket.type != SOCK_DGRAM;
@@ -96,3 +108,10 @@ void unix_account_put(struct unix_account *account);
 void unix_wait_for_room(struct unix_socket *local, struct unix_socket *busy);
 void unix_tell_waiting(struct unix_socket *local);
 void unix_credentials_of(struct thread *thread, struct user_credentials *out);
+
+/* unix_cycles.c: sockets that nothing but messages in their own queues refers to */
+/* A message's reference to a file, which may be such a socket, comes and goes. */
+void unix_flight_begin(struct file *file);
+void unix_flight_end(struct file *file);
+/* An AF_UNIX socket is gone: others may now be out of everybody's reach. */
+void unix_released(void);
