@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "core/memory.h"
-#include "syscalls/net/socket_unix.h"
 #include "syscalls/process.h"
 
 #define CONTROL_MAX_BYTES 131072u /* net.core.optmem_max */

@@ -37,6 +37,11 @@ void file_rights_free(struct file_rights *rights);
 /* A second set of references, which is in flight until it is freed. NULL when memory is short. */
 struct file_rights *file_rights_copy(const struct file_rights *rights);
 
+/* unix_cycles.c: a reference to a file begins to be in flight, or ends; the file may be a socket
+ * that nothing else refers to. */
+void unix_flight_begin(struct file *file);
+void unix_flight_end(struct file *file);
+
 /* Writes cmsgs into user memory; what does not fit sets `truncated` (MSG_CTRUNC). */
 struct control_writer {
 	uint64_t at, room; /* where the next one goes, bytes left there */

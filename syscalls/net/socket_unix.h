@@ -110,8 +110,5 @@ void unix_tell_waiting(struct unix_socket *local);
 void unix_credentials_of(struct thread *thread, struct user_credentials *out);
 
 /* unix_cycles.c: sockets that nothing but messages in their own queues refers to */
-/* A message's reference to a file, which may be such a socket, comes and goes. */
-void unix_flight_begin(struct file *file);
-void unix_flight_end(struct file *file);
 /* An AF_UNIX socket is gone: others may now be out of everybody's reach. */
 void unix_released(void);
