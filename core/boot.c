@@ -222,9 +222,12 @@ static void start_boot_hart(uint64_t hartid)
 
 static void report(void)
 {
-	log_info("hart %lu of %u, %lu MiB of memory, image at %lx, sbi %x, cpu %x",
-	         boot_hart.hartid, hart_count, boot_information.memory_bytes >> 20,
-	         boot_information.image_physical, sbi_extensions, cpu_features);
+	char firmware[128];
+	sbi_describe(firmware, sizeof firmware);
+	log_info("%s", firmware);
+	log_info("hart %lu of %u, %lu MiB of memory, image at %lx, cpu %x", boot_hart.hartid,
+	         hart_count, boot_information.memory_bytes >> 20, boot_information.image_physical,
+	         cpu_features);
 }
 
 _Noreturn void boot_main(uint64_t hartid, uint64_t dtb_physical, uint64_t entry_time,

@@ -42,6 +42,11 @@
 #define csr_clear(name, bits)                                                                      \
 	__asm__ volatile("csrc " #name ", %0" ::"rK"((uint64_t)(bits)) : "memory")
 
+/* A hint that this hart polls (Zihintpause): a fence that orders nothing. */
+static inline void cpu_pause(void)
+{
+	__asm__ volatile(".4byte 0x0100000f" ::: "memory");
+}
 static inline void tlb_flush_all(void)
 {
 	__asm__ volatile("sfence.vma" ::: "memory");

@@ -1,5 +1,7 @@
 #include "core/hart.h"
 
+#include <string.h>
+
 #include "core/boot.h"
 #include "core/clock.h"
 #include "core/clock_setup.h"
@@ -7,6 +9,7 @@
 #include "core/fp.h"
 #include "core/hart_setup.h"
 #include "core/irq_setup.h"
+#include "core/kernel_map.h"
 #include "core/memory.h"
 #include "core/personality.h"
 #include "core/sbi.h"
@@ -18,16 +21,33 @@ struct hart *harts[HARTS_MAX];
 uint32_t hart_count;
 
 static struct {
-	uint64_t slice_ns, backstop_ns, idle_poll_ns;
+	uint64_t slice_ns, backstop_ns;
+	struct idle_poll idle_poll;
 	bool inline_return, measure;
-} options = { 2000000, HART_BACKSTOP_NS, 0, true, false };
+} options = { 2000000, HART_BACKSTOP_NS, { 0, 0 }, true, false };
+
+static struct steal_record steal_records[HARTS_MAX];
+
+/* A wait is dear where it leaves a virtual machine that KVM runs, and cheap elsewhere. */
+static struct idle_poll idle_poll_option(const char *command_line)
+{
+	const struct idle_poll adaptive = { 0, IDLE_POLL_MOST_NS };
+	char text[16];
+	if (boot_option(command_line, "idle_poll_us", 0, text, sizeof text) &&
+	    strcmp(text, "adaptive") == 0)
+		return adaptive;
+	uint64_t fixed_us = boot_option_number(command_line, "idle_poll_us", UINT64_MAX);
+	if (fixed_us != UINT64_MAX)
+		return (struct idle_poll){ fixed_us * 1000, 0 };
+	return sbi_firmware.implementation == SBI_KVM ? adaptive : (struct idle_poll){ 0, 0 };
+}
 
 void hart_read_options(const char *command_line)
 {
 	options.slice_ns = boot_option_number(command_line, "slice_us", 2000) * 1000;
 	options.backstop_ns =
 	        boot_option_number(command_line, "backstop_us", HART_BACKSTOP_NS / 1000) * 1000;
-	options.idle_poll_ns = boot_option_number(command_line, "idle_poll_us", 0) * 1000;
+	options.idle_poll = idle_poll_option(command_line);
 	options.inline_return = boot_option_number(command_line, "inline", 1);
 	options.measure = boot_option_number(command_line, "measure", 0);
 }
@@ -42,6 +62,16 @@ static void *reallocate(void *context, void *old, size_t old_bytes, size_t new_b
 	return heap_reallocate(old, old_bytes, new_bytes);
 }
 
+/* The stretch of user mode up to now is the task's, but for what the hypervisor took of it. Returns
+ * that. */
+static uint64_t account_user(struct hart *hart, struct task *task, uint64_t now)
+{
+	uint64_t elapsed = now - task->accounted_ns, stolen = steal_take(&hart->steal, elapsed);
+	task->user_ns += elapsed - stolen;
+	task->accounted_ns = now;
+	return stolen;
+}
+
 /* The syscall entry of measure=1 and trace=1: what the plain one leaves out. */
 static void syscall_observed(struct task *task)
 {
@@ -53,7 +83,7 @@ static void syscall_observed(struct task *task)
 	uint64_t end = clock_read_ns();
 	if (end - start > hart->statistics.longest_run_ns)
 		hart->statistics.longest_run_ns = end - start;
-	task->user_ns += start - task->accounted_ns;
+	hart->slice_end_ns += account_user(hart, task, start);
 	task->system_ns += end - start;
 	task->accounted_ns = end;
 }
@@ -69,6 +99,7 @@ int hart_init(struct hart *hart, uint32_t index, uint64_t hartid)
 	hart->syscall_table =
 	        options.measure || trace_enabled ? NULL : personality_ops.syscall_table;
 	hart->syscall_odd = personality_ops.syscall_odd;
+	hart->idle_poll = options.idle_poll;
 	hart->timer_armed_ns = 0; /* unknown: the first deadline is written */
 	hart->backstop_ns = LOOP_NEVER;
 	list_init(&hart->idle_hooks);
@@ -82,6 +113,9 @@ void hart_open_interrupts(void)
 	csr_write(scounteren, 7); /* cycle, time and instret in user mode */
 	csr_clear(sstatus, SSTATUS_SIE | SSTATUS_SPIE | SSTATUS_SPP | SSTATUS_SUM | SSTATUS_FS);
 	csr_write(sie, INTERRUPT_SOFTWARE | INTERRUPT_TIMER | INTERRUPT_EXTERNAL);
+	struct hart *hart = this_hart();
+	struct steal_record *record = &steal_records[hart->index];
+	steal_start(&hart->steal, record, kernel_physical(record).value);
 }
 
 void hart_add_idle_hook(struct hart *hart, struct hart_idle_hook *hook)
@@ -111,6 +145,7 @@ static void arm_timer(struct hart *hart, uint64_t deadline_ns, uint64_t now_ns)
 	if (hart->timer_armed_ns > now_ns && hart->timer_armed_ns <= deadline_ns)
 		return;
 	hart->timer_armed_ns = deadline_ns;
+	hart->statistics.timer_writes++;
 	clock_arm(deadline_ns);
 }
 
@@ -182,10 +217,13 @@ static bool rearm_notifications(struct hart *hart)
 	return quiet;
 }
 
+/* What was stolen up to now is nobody's. */
 static void note_run(struct hart *hart, uint64_t started_ns, uint64_t now_ns)
 {
-	if (now_ns - started_ns > hart->statistics.longest_run_ns)
-		hart->statistics.longest_run_ns = now_ns - started_ns;
+	uint64_t run_ns = now_ns - started_ns;
+	run_ns -= steal_take(&hart->steal, run_ns);
+	if (run_ns > hart->statistics.longest_run_ns)
+		hart->statistics.longest_run_ns = run_ns;
 }
 
 /* The task to run: the current one until its slice is over or it yields, then the first of the
@@ -247,10 +285,11 @@ static void enter_task(struct hart *hart, struct task *task, uint64_t started_ns
 	trap_enter_task(task);
 }
 
-static void wait_for_interrupt(struct hart *hart, uint64_t started_ns)
+/* False: there is work after all. */
+static bool wait_for_interrupt(struct hart *hart, uint64_t started_ns)
 {
 	if (!rearm_notifications(hart) || !loop_sleep_begin(&hart->loop))
-		return;
+		return false;
 	uint64_t now = clock_read_ns(), deadline = loop_next_deadline(&hart->loop);
 	arm_timer(hart, deadline, now);
 	note_run(hart, started_ns, now);
@@ -258,18 +297,49 @@ static void wait_for_interrupt(struct hart *hart, uint64_t started_ns)
 	hart->statistics.waits++;
 	__asm__ volatile("wfi" ::: "memory"); /* anything pending in sip & sie ends it */
 	loop_sleep_end(&hart->loop);
+	return true;
+}
+
+static bool quieten_notifications(struct hart *hart)
+{
+	bool quiet = true;
+	list_for_each(node, &hart->idle_hooks)
+	{
+		struct hart_idle_hook *hook = list_entry(node, struct hart_idle_hook, link);
+		quiet &= !hook->prepare_poll || hook->prepare_poll(hook->context);
+	}
+	return quiet;
+}
+
+/* The last turn left nothing to do. Returns since when that is so, 0 when it no longer is. While
+ * the hart polls, notifications stay off and nothing is touched that would leave the machine. */
+static uint64_t idle(struct hart *hart, uint64_t since_ns, uint64_t started_ns)
+{
+	struct idle_poll *poll = &hart->idle_poll;
+	if (since_ns == 0) {
+		if (poll->limit_ns && !quieten_notifications(hart))
+			return 0;
+		since_ns = poll->limit_ns ? clock_read_ns() : started_ns;
+	}
+	if (poll->limit_ns && clock_read_ns() - since_ns < poll->limit_ns) {
+		hart->statistics.polls++;
+		cpu_pause();
+		return since_ns;
+	}
+	if (!wait_for_interrupt(hart, started_ns))
+		return 0;
+	idle_poll_adapt(poll, clock_read_ns() - since_ns);
+	return 0;
 }
 
 /* Entered from hart_loop with an empty stack. */
 _Noreturn void hart_run(struct hart *hart)
 {
-	uint64_t now = clock_read_ns();
-	uint64_t poll_end = now + options.idle_poll_ns;
+	uint64_t now = clock_read_ns(), idle_since = 0;
 	hart->in_loop = true;
 	hart->statistics.passes++;
 	if (hart->entered) {
-		hart->entered->user_ns += now - hart->entered->accounted_ns;
-		hart->entered->accounted_ns = now;
+		hart->slice_end_ns += account_user(hart, hart->entered, now);
 		hart->entered = NULL;
 	}
 	if (hart_count > 1)
@@ -277,16 +347,9 @@ _Noreturn void hart_run(struct hart *hart)
 	for (;;) {
 		bool more = take_turn(hart, now);
 		struct task *task = choose_task(hart, now);
-		if (task) {
+		if (task)
 			enter_task(hart, task, now, more);
-		} else if (!more && now < poll_end) {
-			hart->statistics.polls++;
-		} else if (!more) {
-			uint64_t waits = hart->statistics.waits;
-			wait_for_interrupt(hart, now);
-			if (waits != hart->statistics.waits)
-				poll_end = clock_read_ns() + options.idle_poll_ns;
-		}
+		idle_since = task || more ? 0 : idle(hart, idle_since, now);
 		now = clock_read_ns();
 	}
 }

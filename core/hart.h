@@ -9,6 +9,8 @@
 #pragma once
 
 #include "core/address.h"
+#include "core/steal.h"
+#include "evloop/idle_poll.h"
 #include "evloop/loop.h"
 
 struct task;
@@ -18,6 +20,7 @@ struct hart_statistics {
 	uint64_t page_faults, exceptions, kernel_faults, interrupts, timer_interrupts;
 	uint64_t passes; /* of hart_loop (system calls are counted by the personality) */
 	uint64_t task_switches, waits, external_interrupts, polls;
+	uint64_t timer_writes;   /* of the comparator, or SBI calls */
 	uint64_t longest_run_ns; /* longest time from the start of a pass to the next entry of a
 	                          * task or wait; with measure=1 also the longest system call */
 };
@@ -31,10 +34,13 @@ struct hart_statistics {
  *   - before hart_loop enters a task: false lets the task run, but no longer than the backstop
  * before the next turn. It is not called when a system call returns inline: no turn ran, so what
  * was armed still is. It must be idempotent and cheap (tens of instructions when already armed).
+ * prepare_poll is called before an idle hart polls for a while instead: it switches off what was
+ * armed for a task's sake, so that what polling finds does not interrupt as well.
  */
 struct hart_idle_hook {
 	struct list_node link;
 	bool (*prepare_wait)(void *context); /* false: work arrived, don't wait */
+	bool (*prepare_poll)(void *context); /* false: work arrived; NULL: nothing to do */
 	void *context;
 };
 
@@ -63,6 +69,8 @@ struct hart {
 	uint64_t active_satp;  /* as last written */
 	uint64_t backstop_ns;  /* the next turn starts by then, LOOP_NEVER when none is asked for */
 	uint64_t slice_end_ns;
+	struct idle_poll idle_poll;
+	struct steal steal;
 	uint64_t last_fault_page; /* number of the page that faulted last */
 	uint32_t index;           /* 0 is the boot hart */
 	uint64_t hartid;          /* the hardware's number */

@@ -21,9 +21,9 @@
 #define HART_SYSCALL_ODD   32
 #define HART_INLINE_FLAGS  40
 #define HART_TIMER_ARMED   48
-#define HART_PENDING_MASK  200
-#define HART_HEAP          216
-#define HART_HEAP_COUNT    224
+#define HART_PENDING_MASK  208
+#define HART_HEAP          224
+#define HART_HEAP_COUNT    232
 #define HEAP_ROOT_DEADLINE 24 /* of the heap's root, from the heap's start */
 
 /* struct trap_frame (core/trap.h) */

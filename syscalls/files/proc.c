@@ -77,9 +77,16 @@ static void machine_times(struct process_times *out, unsigned *processes, unsign
 	}
 }
 
+/* Programs run on the boot hart: it is the one that they see. */
+static uint64_t steal_ns(void)
+{
+	return steal_total_ns(&harts[0]->steal);
+}
+
 static uint64_t idle_ns(const struct process_times *times)
 {
-	uint64_t all_ns = clock_read_ns(), busy_ns = times->user_ns + times->system_ns;
+	uint64_t all_ns = clock_read_ns();
+	uint64_t busy_ns = times->user_ns + times->system_ns + steal_ns();
 	return all_ns > busy_ns ? all_ns - busy_ns : 0;
 }
 
@@ -93,9 +100,9 @@ static void generate_stat(struct text *text, const struct path_node *node)
 	unsigned long user = (unsigned long)(times.user_ns / NS_PER_TICK);
 	unsigned long system = (unsigned long)(times.system_ns / NS_PER_TICK);
 	unsigned long idle = (unsigned long)(idle_ns(&times) / NS_PER_TICK);
-	text_printf(text, "cpu  %lu 0 %lu %lu 0 0 0 0 0 0\n", user, system, idle);
-	/* Programs run on the boot hart: it is the one that they see. */
-	text_printf(text, "cpu0 %lu 0 %lu %lu 0 0 0 0 0 0\n", user, system, idle);
+	unsigned long steal = (unsigned long)(steal_ns() / NS_PER_TICK);
+	text_printf(text, "cpu  %lu 0 %lu %lu 0 0 0 %lu 0 0\n", user, system, idle, steal);
+	text_printf(text, "cpu0 %lu 0 %lu %lu 0 0 0 %lu 0 0\n", user, system, idle, steal);
 	for (uint32_t i = 0; i < hart_count; i++) {
 		interrupts += harts[i]->statistics.interrupts;
 		switches += harts[i]->statistics.task_switches;

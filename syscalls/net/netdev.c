@@ -394,6 +394,14 @@ static void device_flush(struct netif *netif)
 
 /* ---- the turn ---- */
 
+static void disarm(struct net_device *device)
+{
+	if (device->rx_armed) {
+		virtio_net_rx_disarm(&device->virtio, QUEUE);
+		device->rx_armed = false;
+	}
+}
+
 static void collect(struct loop *loop, struct loop_hook *hook)
 {
 	(void)loop;
@@ -405,10 +413,7 @@ static void collect(struct loop *loop, struct loop_hook *hook)
 		return;
 	}
 	device->quiet_turns = 0;
-	if (device->rx_armed) {
-		virtio_net_rx_disarm(&device->virtio, QUEUE);
-		device->rx_armed = false;
-	}
+	disarm(device);
 }
 
 static void flush(struct loop *loop, struct loop_hook *hook)
@@ -441,6 +446,16 @@ static bool prepare_wait(void *context)
 	if (__builtin_expect(device->transmit_blocked || device->completions_wanted, 0) &&
 	    !virtio_net_tx_arm(&device->virtio, QUEUE))
 		return false;
+	return true;
+}
+
+/* Before an idle hart polls the rings. */
+static bool prepare_poll(void *context)
+{
+	struct net_device *device = context;
+	if (stack_before_idle(device->netif.stack))
+		return false;
+	disarm(device);
 	return true;
 }
 
@@ -539,6 +554,7 @@ int net_device_start(struct net_device *device, struct virtio_transport *transpo
 	device->collect.run = collect;
 	device->flush.run = flush;
 	device->idle.prepare_wait = prepare_wait;
+	device->idle.prepare_poll = prepare_poll;
 	device->idle.context = device;
 	loop_hook_add_collect(&hart->loop, &device->collect);
 	loop_hook_add_flush(&hart->loop, &device->flush);
