@@ -215,8 +215,7 @@ static void start_boot_hart(uint64_t hartid)
 	if (hart_init(&boot_hart, 0, hartid) != 0)
 		panic("no memory for the loop of hart 0");
 	hart_open_interrupts();
-	if (irq_setup(&tree, &boot_hart) != 0)
-		log_warning("no PLIC: devices cannot interrupt");
+	irq_setup(&tree, &boot_hart);
 	console_start_input(&tree, &boot_hart);
 }
 

@@ -161,13 +161,12 @@ static void input_arrived(struct loop *loop, struct loop_watcher *watcher, uint3
 
 void console_start_input(const struct dtb *dtb, struct hart *hart)
 {
-	dtb_node controller;
 	input.hart = hart;
 	loop_watcher_init(&input.watcher, LOOP_PRIORITY_NORMAL, input_arrived);
 	if (!uart.base)
 		return;
-	uint32_t irq = dtb_interrupt(dtb, uart.node, &controller);
-	if (irq == 0 || irq_register(irq, uart_interrupt, NULL) != 0)
+	struct dtb_interrupt wire = dtb_interrupt(dtb, uart.node);
+	if (irq_register(&wire, uart_interrupt, NULL) != 0)
 		return;
 	uart_write(UART_FIFO_CONTROL, FIFO_ENABLE);
 	uart_write(UART_MODEM_CONTROL, MODEM_OUT2);

@@ -15,6 +15,7 @@ enum cpu_feature {
 	CPU_ZICBOZ = 1 << 4,
 	CPU_SVADU = 1 << 5,
 	CPU_SVVPTC = 1 << 6,
+	CPU_SSAIA = 1 << 7,
 };
 
 extern uint32_t cpu_features;

@@ -26,17 +26,33 @@
 #define CAUSE_LOAD_PAGE_FAULT     13
 #define CAUSE_STORE_PAGE_FAULT    15
 
+/* Of the AIA, by number: assemblers know these names late. */
+#define CSR_SISELECT              0x150
+#define CSR_SIREG                 0x151
+#define CSR_STOPEI                0x15c
+
 #define SATP_MODE_SV39            (8ull << 60)
 #define SATP_ASID_SHIFT           44
 
+#define CSR_TEXT(name)            CSR_TEXT_OF(name)
+#define CSR_TEXT_OF(name)         #name
 #define csr_read(name)                                                                             \
 	({                                                                                         \
 		uint64_t csr_value;                                                                \
-		__asm__ volatile("csrr %0, " #name : "=r"(csr_value));                             \
+		__asm__ volatile("csrr %0, " CSR_TEXT(name) : "=r"(csr_value));                    \
 		csr_value;                                                                         \
 	})
 #define csr_write(name, value)                                                                     \
-	__asm__ volatile("csrw " #name ", %0" ::"rK"((uint64_t)(value)) : "memory")
+	__asm__ volatile("csrw " CSR_TEXT(name) ", %0" ::"rK"((uint64_t)(value)) : "memory")
+#define csr_swap(name, value)                                                                      \
+	({                                                                                         \
+		uint64_t csr_value;                                                                \
+		__asm__ volatile("csrrw %0, " CSR_TEXT(name) ", %z1"                               \
+		                 : "=r"(csr_value)                                                 \
+		                 : "rJ"((uint64_t)(value))                                         \
+		                 : "memory");                                                      \
+		csr_value;                                                                         \
+	})
 #define csr_set(name, bits)                                                                        \
 	__asm__ volatile("csrs " #name ", %0" ::"rK"((uint64_t)(bits)) : "memory")
 #define csr_clear(name, bits)                                                                      \

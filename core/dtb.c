@@ -416,23 +416,33 @@ bool dtb_reserved(const struct dtb *dtb, uint32_t index, uint64_t *address, uint
 	return *address != 0 || *bytes != 0;
 }
 
-uint32_t dtb_interrupt(const struct dtb *dtb, dtb_node node, dtb_node *controller)
+/* The controller of `interrupts`: named by the node or by the nearest one around it. */
+static dtb_node interrupt_parent(const struct dtb *dtb, dtb_node node)
 {
-	struct dtb_property extended = dtb_property(dtb, node, "interrupts-extended");
-	if (extended.data) {
-		*controller =
-		        dtb_find_phandle(dtb, dtb_u32(dtb, node, "interrupts-extended", 0, 0));
-		return *controller == DTB_NONE ? 0
-		                               : dtb_u32(dtb, node, "interrupts-extended", 1, 0);
-	}
-	*controller = DTB_NONE;
-	uint32_t interrupt = dtb_u32(dtb, node, "interrupts", 0, 0);
 	for (dtb_node at = node; at != DTB_NONE; at = dtb_parent(dtb, at)) {
 		uint32_t phandle = dtb_u32(dtb, at, "interrupt-parent", 0, 0);
-		if (phandle) {
-			*controller = dtb_find_phandle(dtb, phandle);
-			break;
-		}
+		if (phandle)
+			return dtb_find_phandle(dtb, phandle);
 	}
-	return *controller == DTB_NONE ? 0 : interrupt;
+	return DTB_NONE;
+}
+
+struct dtb_interrupt dtb_interrupt(const struct dtb *dtb, dtb_node node)
+{
+	const char *list = "interrupts-extended";
+	uint32_t first = 1;
+	struct dtb_interrupt interrupt;
+	if (dtb_property(dtb, node, list).data) {
+		interrupt.controller = dtb_find_phandle(dtb, dtb_u32(dtb, node, list, 0, 0));
+	} else {
+		list = "interrupts";
+		first = 0;
+		interrupt.controller = interrupt_parent(dtb, node);
+	}
+	bool known = interrupt.controller != DTB_NONE;
+	interrupt.number = known ? dtb_u32(dtb, node, list, first, 0) : 0;
+	bool has_trigger =
+	        known && dtb_u32(dtb, interrupt.controller, "#interrupt-cells", 0, 1) > 1;
+	interrupt.trigger = has_trigger ? dtb_u32(dtb, node, list, first + 1, 0) : 0;
+	return interrupt;
 }

@@ -51,6 +51,19 @@ bool dtb_reg(const struct dtb *dtb, dtb_node node, uint32_t index, uint64_t *add
              uint64_t *bytes);
 /* Entry `index` of the memory reservation block. */
 bool dtb_reserved(const struct dtb *dtb, uint32_t index, uint64_t *address, uint64_t *bytes);
-/* First interrupt specifier (interrupts, or interrupts-extended) and its controller's node; 0:
- * none. */
-uint32_t dtb_interrupt(const struct dtb *dtb, dtb_node node, dtb_node *controller);
+
+/* A wired interrupt as a device names it. */
+struct dtb_interrupt {
+	dtb_node controller; /* DTB_NONE: there is none */
+	uint32_t number;     /* the controller's source; 0: there is none */
+	uint32_t trigger;    /* enum dtb_trigger; 0: not said */
+};
+/* The second cell of a specifier (Linux's bindings interrupt-controller/interrupts.txt). */
+enum dtb_trigger {
+	DTB_EDGE_RISING = 1,
+	DTB_EDGE_FALLING = 2,
+	DTB_LEVEL_HIGH = 4,
+	DTB_LEVEL_LOW = 8,
+};
+/* The first interrupt of interrupts-extended or of interrupts. */
+struct dtb_interrupt dtb_interrupt(const struct dtb *dtb, dtb_node node);

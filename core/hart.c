@@ -176,7 +176,8 @@ void hart_note_runnable(struct hart *hart)
 
 void hart_interrupt(struct hart *hart)
 {
-	sbi_send_ipi(hart->hartid);
+	if (!irq_interrupt_hart(hart))
+		sbi_send_ipi(hart->hartid);
 }
 
 /* Look at what interrupts would report, then take one turn of the loop. True: events are left. */

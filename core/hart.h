@@ -113,5 +113,5 @@ void hart_activate_satp(struct hart *hart, uint64_t satp);
 
 /* Start all other harts of the device tree (SBI HSM); each runs its own idle loop. */
 void harts_start(void);
-/* Make a sleeping hart take a turn (SBI IPI). */
+/* Make a sleeping hart take a turn: a message to its interrupt file, or an SBI IPI. */
 void hart_interrupt(struct hart *hart);

@@ -5,6 +5,7 @@
 #include "core/console.h"
 #include "core/csr.h"
 #include "core/hart_setup.h"
+#include "core/irq_setup.h"
 #include "core/kernel_map.h"
 #include "core/memory.h"
 #include "core/sbi.h"
@@ -23,6 +24,7 @@ static bool start_one(uint64_t hartid)
 		return false;
 	}
 	hart->active_satp = kernel_satp;
+	irq_add_hart(boot_information.dtb, hart);
 	struct sbi_result result =
 	        sbi_hart_start(hartid, kernel_physical(secondary_start).value, (uint64_t)hart);
 	if (result.error != 0) {
@@ -55,5 +57,6 @@ void harts_start(void)
 _Noreturn void hart_secondary_main(struct hart *hart)
 {
 	hart_open_interrupts();
+	irq_open_hart(hart);
 	hart_loop(hart);
 }

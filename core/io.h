@@ -6,6 +6,12 @@
 
 #include "core/address.h"
 
+/* Devices beyond the direct map are out of reach. */
+static inline bool device_is_mapped(uint64_t physical, uint64_t bytes)
+{
+	return physical < DIRECT_MAP_BYTES && bytes <= DIRECT_MAP_BYTES - physical;
+}
+
 static inline uint32_t io_read32(const volatile void *address)
 {
 	return *(const volatile uint32_t *)address;

@@ -10,7 +10,7 @@ static const struct {
 } known[] = {
 	{ "sstc", CPU_SSTC },     { "zba", CPU_ZBA },       { "zbb", CPU_ZBB },
 	{ "zbs", CPU_ZBS },       { "zicboz", CPU_ZICBOZ }, { "svadu", CPU_SVADU },
-	{ "svvptc", CPU_SVVPTC },
+	{ "svvptc", CPU_SVVPTC }, { "ssaia", CPU_SSAIA },
 };
 
 void cpu_parse_extension(const char *name, size_t length, uint32_t *features, uint64_t *letters)

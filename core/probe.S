@@ -48,6 +48,20 @@ probe_clear_blocks:
 	.dword 1b, 2b, probe_failed
 	.popsection
 
+	.globl probe_imsic
+probe_imsic:
+	li t0, 0x70 /* eidelivery */
+	li t1, 1
+1:	csrw 0x150, t0 /* siselect */
+	csrw 0x151, t1 /* sireg */
+	csrr a0, 0x151
+	csrw 0x151, zero
+	csrr t0, 0x15c /* stopei */
+2:	ret
+	.pushsection .fixup_table, "a"
+	.dword 1b, 2b, probe_failed
+	.popsection
+
 probe_failed:
 	li a0, 0
 	ret

@@ -165,6 +165,7 @@ def _guest_test_impl(ctx):
         "harts": ctx.attr.harts,
         "memory": ctx.attr.memory,
         "transport": ctx.attr.transport,
+        "aia": ctx.attr.aia,
         "cpu": ctx.attr.cpu,
         "append": ctx.attr.append,
         "host_script": "",
@@ -221,6 +222,7 @@ _guest_test = rule(
         "harts": attr.int(default = 1),
         "memory": attr.string(default = "128M"),
         "transport": attr.string(default = "mmio", values = ["mmio", "pci"]),
+        "aia": attr.string(default = "plic", values = ["plic", "aia"]),
         "cpu": attr.string(),
         "append": attr.string(),
         "host_script": attr.label(allow_single_file = [".py"]),
@@ -249,6 +251,7 @@ def guest_test(
         harts = 1,
         memory = "128M",
         transport = "mmio",
+        aia = "plic",
         cpu = "",
         append = "",
         host_script = None,
@@ -278,6 +281,8 @@ def guest_test(
       ip: ADDR/LEN,GATEWAY or dhcp instead of 10.0.2.15/24,10.0.2.2.
       ports: guest ports to forward, instead of the image's.
       harts, memory, transport, append: as the options of hl run.
+      aia: the interrupt controller: "plic", or "aia" for IMSIC and APLIC, where virtio devices on
+        the PCI bus interrupt by MSI-X.
       cpu: a CPU model of QEMU's, such as rva22s64, instead of its default.
       host_script: a Python script that runs on the host while the guest does; it finds ports and
         files through tools/hostside.py. The test fails unless it exits 0.
@@ -320,6 +325,7 @@ def guest_test(
         harts = harts,
         memory = memory,
         transport = transport,
+        aia = aia,
         cpu = cpu,
         append = append,
         host_script = host_script,

@@ -51,7 +51,7 @@ def make_options(spec, directory, ports, peer):
     return machine.Options(
         kernel=spec["kernel"], image=spec["image"], program=program, environment=manifest["env"] + spec["env"],
         harts=spec["harts"], memory=spec["memory"], net=net, forwards=forwards, ip=spec["ip"],
-        transport=spec["transport"], cpu=spec["cpu"], append=f"{spec['append']} {os.environ.get('HL_TEST_APPEND', '')}".strip(),
+        transport=spec["transport"], aia=spec["aia"], cpu=spec["cpu"], append=f"{spec['append']} {os.environ.get('HL_TEST_APPEND', '')}".strip(),
         gdb=f"unix:{GDB_SOCKET},server=on,wait=off" if spec["gdb"] else "",
         log=os.path.join(directory, "console.log"), quiet=True)
 

@@ -137,7 +137,7 @@ static const struct virtio_transport_ops mmio_ops = {
 };
 
 int virtio_mmio_probe(struct virtio_transport *transport, volatile void *base, uint32_t bytes,
-                      uint32_t irq)
+                      const struct dtb_interrupt *wire)
 {
 	volatile uint8_t *registers = base;
 	if (bytes < MMIO_CONFIG || io_read32(registers + MMIO_MAGIC) != MMIO_MAGIC_VALUE)
@@ -149,7 +149,7 @@ int virtio_mmio_probe(struct virtio_transport *transport, volatile void *base, u
 		return -ENOTSUP;
 	transport->ops = &mmio_ops;
 	transport->device_type = device;
-	transport->irq = irq;
+	transport->wire = *wire;
 	transport->bus = "mmio";
 	transport->base = registers;
 	transport->device_config = registers + MMIO_CONFIG;

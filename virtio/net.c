@@ -177,6 +177,12 @@ int virtio_net_init(struct virtio_net *net, struct virtio_transport *transport,
 		error = virtio_accept(transport, choose_features(config, offered), &net->features);
 	if (error)
 		return error;
+	if (transport->messages)
+		error = transport->ops->config_setup(transport);
+	if (error) {
+		virtio_fail(transport);
+		return error;
+	}
 	read_config(net);
 
 	uint16_t pairs = 1, pairs_max = 1;
@@ -202,15 +208,28 @@ bool virtio_net_fini(struct virtio_net *net, void (*drop_rx)(void *context, void
 	return true;
 }
 
+static void disarm_tx(struct virtio_net_queue_pair *pair)
+{
+	if (!pair->tx_interrupts)
+		ring_disarm(&pair->tx);
+}
+
 /* The interrupt has been had; which queue it was for, a wired one does not tell. */
 static void disarm_all(struct virtio_net *net)
 {
 	for (uint16_t i = 0; i < net->pair_count; i++) {
 		struct virtio_net_queue_pair *pair = &net->pairs[i];
 		ring_disarm(&pair->rx);
-		if (!pair->tx_interrupts)
-			ring_disarm(&pair->tx);
+		disarm_tx(pair);
 	}
+}
+
+static void config_changed(struct virtio_net *net)
+{
+	net->config_changes++;
+	read_config(net);
+	if (virtio_needs_reset(net->transport))
+		net->link_up = false;
 }
 
 uint32_t virtio_net_interrupt(struct virtio_net *net)
@@ -221,11 +240,27 @@ uint32_t virtio_net_interrupt(struct virtio_net *net)
 		net->interrupts_spurious++;
 	if (reasons & VIRTIO_INTERRUPT_QUEUE)
 		disarm_all(net);
-	if (reasons & VIRTIO_INTERRUPT_CONFIG) {
-		net->config_changes++;
-		read_config(net);
-	}
+	if (reasons & VIRTIO_INTERRUPT_CONFIG)
+		config_changed(net);
 	return reasons;
+}
+
+void virtio_net_rx_message(struct virtio_net *net, uint16_t pair)
+{
+	net->interrupts++;
+	ring_disarm(&net->pairs[pair].rx);
+}
+
+void virtio_net_tx_message(struct virtio_net *net, uint16_t pair)
+{
+	net->interrupts++;
+	disarm_tx(&net->pairs[pair]);
+}
+
+void virtio_net_config_message(struct virtio_net *net)
+{
+	net->interrupts++;
+	config_changed(net);
 }
 
 void virtio_net_read_statistics(const struct virtio_net *net, struct virtio_net_statistics *out)

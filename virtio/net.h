@@ -184,7 +184,8 @@ struct virtio_net {
 };
 
 /* Negotiate and set up all queues. The device runs afterwards, with no receive buffers yet.
- * -ENODEV, -ENOTSUP, -ENOMEM, -EINVAL (rx_buffer_bytes too small). */
+ * -ENODEV, -ENOTSUP, -ENOMEM, -EINVAL (rx_buffer_bytes too small), -EPROTO (it refuses to send the
+ * messages that the transport uses: try the wire). */
 int virtio_net_init(struct virtio_net *net, struct virtio_transport *transport,
                     const struct virtio_net_config *config);
 /* Reset the device, hand back every cookie that it still held, and free the queues. False (and
@@ -192,10 +193,18 @@ int virtio_net_init(struct virtio_net *net, struct virtio_transport *transport,
 bool virtio_net_fini(struct virtio_net *net, void (*drop_rx)(void *context, void *cookie),
                      void (*drop_tx)(void *context, void *cookie), void *context);
 
-/* The device's interrupt (level-triggered): quietens it and says why (enum virtio_interrupt). On
- * QUEUE all queues are disarmed: poll, and arm again before sleeping. On CONFIG the link and mtu
- * have been read anew. */
+/* The device's interrupt over its wire (level-triggered): quietens it and says why (enum
+ * virtio_interrupt). On QUEUE all queues are disarmed: poll, and arm again before sleeping. On
+ * CONFIG the link and mtu have been read anew; a device that needs a reset (virtio 1.2 §2.1.2) has
+ * no link. */
 uint32_t virtio_net_interrupt(struct virtio_net *net);
+/* The same when it sends messages (transport->messages), which say why: no register is read. */
+#define VIRTIO_NET_MESSAGE_CONFIG   0
+#define VIRTIO_NET_MESSAGE_RX(pair) (1 + 2 * (pair))
+#define VIRTIO_NET_MESSAGE_TX(pair) (2 + 2 * (pair))
+void virtio_net_rx_message(struct virtio_net *net, uint16_t pair);
+void virtio_net_tx_message(struct virtio_net *net, uint16_t pair);
+void virtio_net_config_message(struct virtio_net *net);
 
 /* ---- receive ---- */
 

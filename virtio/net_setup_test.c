@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "evloop/check.h"
-#include "virtio/net.h"
+#include "virtio/net_internal.h"
 #include "virtio/rng.h"
 #include "virtio/sim_device.h"
 
@@ -205,6 +205,67 @@ static void test_config_changes(void)
 	stop();
 }
 
+/* ---- messages ---- */
+
+static int start_with_messages(unsigned refused)
+{
+	static const struct irq_message messages[3] = { { 0x28000000, 2 },
+		                                        { 0x28000000, 3 },
+		                                        { 0x28000000, 4 } };
+	struct virtio_net_config config = VIRTIO_NET_CONFIG_DEFAULT;
+	sim_init(&sim, VIRTIO_DEVICE_NET, OFFER_ALL, 9, 256);
+	memcpy(sim.config, test_config, sizeof(test_config));
+	sim.transport.vectors = 3;
+	sim.refuses_message = refused;
+	sim.transport.ops->use_messages(&sim.transport, messages, 3);
+	return virtio_net_init(&net, &sim.transport, &config);
+}
+
+static void test_messages(void)
+{
+	CHECK_EQ(start_with_messages(0), 0);
+	CHECK(sim.config_message_set);
+	CHECK_EQ(VIRTIO_NET_MESSAGE_RX(0), 1 + 0); /* queues 0 and 1 */
+	CHECK_EQ(VIRTIO_NET_MESSAGE_TX(0), 1 + 1);
+	/* Each says what it is for: the reasons' register is not asked. */
+	sim.interrupt = VIRTIO_INTERRUPT_QUEUE | VIRTIO_INTERRUPT_CONFIG;
+	CHECK(virtio_net_rx_arm(&net, 0));
+	virtio_net_tx_message(&net, 0);
+	CHECK(net.pairs[0].rx.armed);
+	virtio_net_rx_message(&net, 0);
+	CHECK(!net.pairs[0].rx.armed);
+	CHECK_EQ(sim.interrupt, VIRTIO_INTERRUPT_QUEUE | VIRTIO_INTERRUPT_CONFIG);
+	CHECK(net.link_up);
+	sim.config[6] = 0;
+	virtio_net_config_message(&net);
+	CHECK(!net.link_up);
+	sim.config[6] = 1;
+	virtio_net_config_message(&net);
+	CHECK(net.link_up);
+	/* A device that wants to be reset does nothing more. */
+	sim.status |= VIRTIO_STATUS_NEEDS_RESET;
+	virtio_net_config_message(&net);
+	CHECK(!net.link_up);
+	struct virtio_net_statistics statistics;
+	virtio_net_read_statistics(&net, &statistics);
+	CHECK_EQ(statistics.interrupts, 5);
+	CHECK_EQ(statistics.interrupts_spurious, 0);
+	CHECK_EQ(statistics.config_changes, 3);
+	stop();
+
+	/* One is refused: at rest, nothing is held, and over the wire it works. */
+	for (unsigned refused = 1; refused <= 3; refused++) {
+		CHECK_EQ(start_with_messages(refused), -EPROTO);
+		CHECK_EQ(sim.allocations, 0);
+		CHECK(!(sim.status & VIRTIO_STATUS_DRIVER_OK));
+		struct virtio_net_config config = VIRTIO_NET_CONFIG_DEFAULT;
+		sim.transport.ops->use_messages(&sim.transport, NULL, 0);
+		CHECK_EQ(virtio_net_init(&net, &sim.transport, &config), 0);
+		CHECK(!sim.config_message_set);
+		stop();
+	}
+}
+
 /* ---- several queue pairs ---- */
 
 static uint8_t control_answer;
@@ -325,6 +386,7 @@ int main(void)
 	test_switches();
 	test_failures();
 	test_config_changes();
+	test_messages();
 	test_queue_pairs();
 	test_rng();
 	return 0;

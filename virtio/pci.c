@@ -15,6 +15,22 @@ enum {
 	PCI_INTERRUPT_PIN = 0x3d,
 };
 
+/* The MSI-X capability and its table's entries of 16 bytes. */
+enum {
+	PCI_CAPABILITY_MSIX = 0x11,
+	MSIX_CONTROL = 2,
+	MSIX_TABLE = 4,
+	MSIX_ENTRY_BYTES = 16,
+	MSIX_ADDRESS_LOW = 0,
+	MSIX_ADDRESS_HIGH = 4,
+	MSIX_DATA = 8,
+	MSIX_VECTOR_CONTROL = 12, /* bit 0: masked, as after a reset */
+};
+#define MSIX_ENABLE             0x8000
+#define MSIX_MASK_ALL           0x4000
+#define MSIX_SIZE               0x07ff /* entries - 1 */
+#define MSIX_TABLE_BAR          7u
+
 #define PCI_COMMAND_IO          1
 #define PCI_COMMAND_MEMORY      2
 #define PCI_COMMAND_MASTER      4
@@ -156,4 +172,35 @@ uint8_t pci_find_capability(const struct pci_function *function, uint8_t id, uin
 		offset = io_read8(function->config + offset + 1) & 0xfc;
 	}
 	return 0;
+}
+
+bool pci_find_msix(const struct pci_function *function, struct pci_msix *out)
+{
+	uint8_t at = pci_find_capability(function, PCI_CAPABILITY_MSIX, 0);
+	if (!at)
+		return false;
+	out->control = function->config + at + MSIX_CONTROL;
+	out->entries = (uint16_t)((io_read16(out->control) & MSIX_SIZE) + 1);
+	uint32_t place = io_read32(function->config + at + MSIX_TABLE);
+	uint32_t bar = place & MSIX_TABLE_BAR, offset = place & ~MSIX_TABLE_BAR;
+	if (bar > 5 || !function->bars[bar] ||
+	    (uint64_t)offset + MSIX_ENTRY_BYTES * out->entries > function->bar_bytes[bar])
+		return false;
+	out->table = function->bars[bar] + offset;
+	return true;
+}
+
+/* No message is sent before all entries are written. */
+void pci_msix_use(const struct pci_msix *msix, const struct irq_message *messages, uint16_t count)
+{
+	io_write16(msix->control, count ? MSIX_ENABLE | MSIX_MASK_ALL : 0);
+	for (uint16_t i = 0; i < count; i++) {
+		volatile uint8_t *entry = msix->table + MSIX_ENTRY_BYTES * i;
+		io_write32(entry + MSIX_ADDRESS_LOW, (uint32_t)messages[i].address);
+		io_write32(entry + MSIX_ADDRESS_HIGH, (uint32_t)(messages[i].address >> 32));
+		io_write32(entry + MSIX_DATA, messages[i].data);
+		io_write32(entry + MSIX_VECTOR_CONTROL, 0);
+	}
+	if (count)
+		io_write16(msix->control, MSIX_ENABLE);
 }

@@ -1,6 +1,7 @@
 /*
  * PCI Express behind an ECAM window: enumeration of bus by bus, BAR assignment, and virtio's
- * capabilities (virtio 1.2 §4.1). Wired interrupts (INTx).
+ * capabilities (virtio 1.2 §4.1). Interrupts over the function's wire (INTx) or as messages
+ * (MSI-X).
  *
  * Nothing here knows the device tree: virtio/probe.c translates it into these plain parameters,
  * host tests point them at plain memory.
@@ -50,7 +51,13 @@ int pci_assign_bars(struct pci_function *function);
 /* Offset of the next capability `id` behind `after` (0: from the start); 0: none. Never loops. */
 uint8_t pci_find_capability(const struct pci_function *function, uint8_t id, uint8_t after);
 
+/* BARs are assigned. False: none, or its table lies outside its BAR. */
+bool pci_find_msix(const struct pci_function *function, struct pci_msix *out);
+/* Have the function send the first `count` entries' messages, at most `entries`, or 0: none. */
+void pci_msix_use(const struct pci_msix *msix, const struct irq_message *messages, uint16_t count);
+
 /* A virtio function (vendor 1af4, devices 1000..107f) whose BARs are assigned; same rules as
- * virtio_mmio_probe. -ENODEV: not virtio, or without usable modern capabilities. */
+ * virtio_mmio_probe. `messages`: those that it sends reach us. -ENODEV: not virtio, or without
+ * usable modern capabilities. */
 int virtio_pci_probe(struct virtio_transport *transport, const struct pci_function *function,
-                     uint32_t irq);
+                     const struct dtb_interrupt *wire, bool messages);

@@ -161,8 +161,9 @@ static uint8_t *make_virtio(struct pci_function *function, uint16_t id)
 
 static int probe(const struct pci_function *function, struct virtio_transport *transport)
 {
+	static const struct dtb_interrupt wire = { .number = 33 };
 	*transport = (struct virtio_transport){ 0 };
-	return virtio_pci_probe(transport, function, 33);
+	return virtio_pci_probe(transport, function, &wire, true);
 }
 
 static void test_probe(void)
@@ -172,7 +173,8 @@ static void test_probe(void)
 	make_virtio(&function, 0x1041);
 	CHECK_EQ(probe(&function, &transport), 0);
 	CHECK_EQ(transport.device_type, VIRTIO_DEVICE_NET);
-	CHECK_EQ(transport.irq, 33);
+	CHECK_EQ(transport.wire.number, 33);
+	CHECK_EQ(transport.vectors, 0); /* no MSI-X */
 	CHECK(transport.base == bar_memory);
 	CHECK(transport.isr == bar_memory + 0x100);
 	CHECK(transport.device_config == bar_memory + 0x200);
@@ -251,11 +253,106 @@ static void test_broken_capabilities(void)
 	CHECK_EQ(transport.ops->queue_max(&transport, 0), 0); /* num_queues is 0 */
 }
 
+/* ---- MSI-X ---- */
+
+/* A capability at 0x90 whose table of `entries` stands at `place` (offset and BAR). */
+static uint8_t *add_msix(uint8_t *config, unsigned entries, uint32_t place)
+{
+	put(config + 0x7c + 1, 0x90, 1);
+	put(config + 0x90, 0x11, 1);
+	put(config + 0x91, 0, 1);
+	put(config + 0x92, 0x8000 | (entries - 1), 2); /* left on by somebody */
+	put(config + 0x94, place, 4);
+	put(config + 0x98, place, 4);
+	return config + 0x92;
+}
+
+static uint64_t get(const volatile uint8_t *at, unsigned bytes)
+{
+	uint64_t value = 0;
+	memcpy(&value, (const void *)at, bytes);
+	return value;
+}
+
+static void test_messages(void)
+{
+	struct pci_function function;
+	struct virtio_transport transport;
+	static const struct irq_message messages[3] = { { 0x128000000, 5 },
+		                                        { 0x28001000, 6 },
+		                                        { 0x28002000, 7 } };
+	memset(bar_memory, 0, sizeof(bar_memory));
+	uint8_t *control = add_msix(make_virtio(&function, 0x1041), 4, 0x800 | 4);
+	CHECK_EQ(probe(&function, &transport), 0);
+	CHECK_EQ(transport.vectors, 4);
+	CHECK_EQ(transport.messages, 0);
+	CHECK_EQ(get(control, 2) & 0xc000, 0); /* off until it is used */
+
+	transport.ops->use_messages(&transport, messages, 3);
+	CHECK_EQ(transport.messages, 3);
+	CHECK_EQ(get(control, 2) & 0xc000, 0x8000);
+	for (unsigned i = 0; i < 3; i++) {
+		uint8_t *entry = bar_memory + 0x800 + 16 * i;
+		CHECK_EQ(get(entry, 8), messages[i].address);
+		CHECK_EQ(get(entry + 8, 4), messages[i].data);
+		CHECK_EQ(get(entry + 12, 4), 0);
+	}
+	CHECK_EQ(get(bar_memory + 0x830, 8), 0); /* the fourth is left alone */
+
+	/* Queue n has vector n + 1, as far as they go. */
+	struct virtio_queue_place place = { .size = 8 };
+	CHECK_EQ(transport.ops->config_setup(&transport), 0);
+	CHECK_EQ(get(bar_memory + 0x10, 2), 0);
+	CHECK_EQ(transport.ops->queue_setup(&transport, 1, &place), 0);
+	CHECK_EQ(get(bar_memory + 0x1a, 2), 2);
+	put(bar_memory + 0x1c, 0, 2);
+	CHECK_EQ(transport.ops->queue_setup(&transport, 2, &place), 0);
+	CHECK_EQ(get(bar_memory + 0x1a, 2), 0xffff);
+
+	transport.ops->use_messages(&transport, NULL, 0);
+	CHECK_EQ(transport.messages, 0);
+	CHECK_EQ(get(control, 2) & 0x8000, 0);
+	put(bar_memory + 0x1c, 0, 2);
+	CHECK_EQ(transport.ops->queue_setup(&transport, 0, &place), 0);
+	CHECK_EQ(get(bar_memory + 0x1a, 2), 0xffff);
+}
+
+static uint16_t vectors_of(unsigned entries, uint32_t place)
+{
+	struct pci_function function;
+	struct virtio_transport transport;
+	add_msix(make_virtio(&function, 0x1041), entries, place);
+	CHECK_EQ(probe(&function, &transport), 0);
+	return transport.vectors;
+}
+
+/* What cannot be right: the device is used over its wire. */
+static void test_broken_msix(void)
+{
+	CHECK_EQ(vectors_of(128, 0x800 | 4), 128);
+	CHECK_EQ(vectors_of(129, 0x800 | 4), 0); /* ends behind its BAR */
+	CHECK_EQ(vectors_of(2048, 0 | 4), 0);
+	CHECK_EQ(vectors_of(1, 0xfffffff8 | 4), 0);
+	CHECK_EQ(vectors_of(1, 0 | 1), 0); /* an absent BAR */
+	CHECK_EQ(vectors_of(1, 0 | 6), 0); /* no such BAR */
+	CHECK_EQ(vectors_of(1, 0 | 7), 0);
+
+	/* Nobody would hear its messages. */
+	struct pci_function function;
+	struct virtio_transport transport = { 0 };
+	const struct dtb_interrupt wire = { .number = 33 };
+	add_msix(make_virtio(&function, 0x1041), 4, 0x800 | 4);
+	CHECK_EQ(virtio_pci_probe(&transport, &function, &wire, false), 0);
+	CHECK_EQ(transport.vectors, 0);
+}
+
 int main(void)
 {
 	test_enumeration();
 	test_bars();
 	test_probe();
 	test_broken_capabilities();
+	test_messages();
+	test_broken_msix();
 	return 0;
 }

@@ -4,8 +4,10 @@
 #include <errno.h>
 
 #include "core/console.h"
+#include "core/io.h"
+#include "core/irq.h"
 #include "core/memory.h"
-#include "virtio/pci.h"
+#include "virtio/pci_tree.h"
 
 #define MMIO_MAX 64
 
@@ -39,9 +41,7 @@ static void dma_free(void *context, void *memory, size_t bytes)
 /* Devices that the direct map does not reach are left alone. */
 static void *map_device(uint64_t address, uint64_t bytes)
 {
-	if (address >= DIRECT_MAP_BYTES || bytes > DIRECT_MAP_BYTES - address)
-		return NULL;
-	return phys_to_virt(phys(address));
+	return device_is_mapped(address, bytes) ? phys_to_virt(phys(address)) : NULL;
 }
 
 static struct virtio_transport *transport_new(struct search *search)
@@ -69,12 +69,11 @@ static void offer_transport(struct search *search, struct virtio_transport *tran
 static void probe_mmio(struct search *search, dtb_node node, uint64_t address, uint64_t bytes)
 {
 	void *base = map_device(address, bytes);
-	dtb_node controller;
 	struct virtio_transport *transport = base ? transport_new(search) : NULL;
 	if (!transport)
 		return;
-	uint32_t irq = dtb_interrupt(search->dtb, node, &controller);
-	int error = virtio_mmio_probe(transport, base, (uint32_t)bytes, irq);
+	struct dtb_interrupt wire = dtb_interrupt(search->dtb, node);
+	int error = virtio_mmio_probe(transport, base, (uint32_t)bytes, &wire);
 	if (!error) {
 		offer_transport(search, transport);
 		return;
@@ -117,72 +116,28 @@ static void search_mmio(struct search *search)
 
 /* ---- PCI ---- */
 
-static uint64_t cells(struct dtb_property property, uint32_t first, uint32_t count)
+static void map_windows(const struct dtb *dtb, dtb_node node, struct pci_host *host)
 {
-	uint64_t value = 0;
-	for (uint32_t i = first; i < first + count; i++)
-		for (uint32_t j = 0; j < 4; j++)
-			value = value << 8 | property.data[4 * i + j];
-	return value;
-}
-
-/* `ranges` of a PCI host: 3 cells of PCI address, the parent's address, 2 cells of size (IEEE
- * 1275's PCI binding §2.2.1.1). */
-static void read_windows(const struct dtb *dtb, dtb_node node, struct pci_host *host)
-{
-	struct dtb_property ranges = dtb_property(dtb, node, "ranges");
-	uint32_t parent_cells = dtb_u32(dtb, dtb_parent(dtb, node), "#address-cells", 0, 2);
-	if (!ranges.data || parent_cells < 1 || parent_cells > 2)
-		return;
-	uint32_t entry_cells = 3 + parent_cells + 2;
-	for (uint32_t at = 0; (at + entry_cells) * 4 <= ranges.bytes; at += entry_cells) {
-		uint32_t space = (uint32_t)cells(ranges, at, 1) >> 24 & 3;
-		uint64_t address = cells(ranges, at + 3, parent_cells);
-		uint64_t bytes = cells(ranges, at + 3 + parent_cells, 2);
-		void *mapped = map_device(address, bytes);
-		if (space < 2 || !mapped || host->window_count == PCI_WINDOWS_MAX)
-			continue;
-		host->windows[host->window_count++] = (struct pci_window){
-			.bus_address = cells(ranges, at + 1, 2),
-			.bytes = bytes,
-			.mapped = mapped,
-			.is_64bit = space == 3,
-		};
+	struct pci_tree_window windows[PCI_WINDOWS_MAX];
+	uint32_t count = pci_tree_windows(dtb, node, windows, PCI_WINDOWS_MAX);
+	for (uint32_t i = 0; i < count; i++) {
+		void *mapped = map_device(windows[i].address, windows[i].bytes);
+		if (mapped)
+			host->windows[host->window_count++] = (struct pci_window){
+				.bus_address = windows[i].bus_address,
+				.bytes = windows[i].bytes,
+				.mapped = mapped,
+				.is_64bit = windows[i].is_64bit,
+			};
 	}
 }
 
-/* The wired source behind a function's pin, through interrupt-map (Devicetree Specification
- * §2.4.3). 0: none. */
-static uint32_t wired_source(const struct dtb *dtb, dtb_node node,
-                             const struct pci_function *function)
+/* Its messages reach an interrupt controller that we use. */
+static bool messages_reach_us(const struct search *search, const struct pci_function *function)
 {
-	struct dtb_property map = dtb_property(dtb, node, "interrupt-map");
-	struct dtb_property mask = dtb_property(dtb, node, "interrupt-map-mask");
-	uint32_t total = map.data ? map.bytes / 4 : 0;
-	uint32_t unit = (uint32_t)function->bus << 16 | (uint32_t)function->device << 11 |
-	                (uint32_t)function->function << 8;
-	uint32_t unit_mask = UINT32_MAX, pin_mask = UINT32_MAX;
-	if (mask.data && mask.bytes >= 16) {
-		unit_mask = (uint32_t)cells(mask, 0, 1);
-		pin_mask = (uint32_t)cells(mask, 3, 1);
-	}
-	/* One entry: unit address (3), pin, controller, the controller's unit address, its
-	 * interrupt specifier. */
-	for (uint32_t at = 0; at + 5 <= total;) {
-		dtb_node controller = dtb_find_phandle(dtb, (uint32_t)cells(map, at + 4, 1));
-		if (controller == DTB_NONE)
-			return 0;
-		uint32_t address_cells = dtb_u32(dtb, controller, "#address-cells", 0, 0);
-		uint32_t interrupt_cells = dtb_u32(dtb, controller, "#interrupt-cells", 0, 1);
-		uint64_t next = (uint64_t)at + 5 + address_cells + interrupt_cells;
-		if (next > total || !interrupt_cells)
-			return 0;
-		if (((uint32_t)cells(map, at, 1) & unit_mask) == (unit & unit_mask) &&
-		    (cells(map, at + 3, 1) & pin_mask) == (function->pin & pin_mask))
-			return (uint32_t)cells(map, at + 5 + address_cells, 1);
-		at = (uint32_t)next;
-	}
-	return 0;
+	dtb_node ours = irq_message_controller();
+	return ours != DTB_NONE &&
+	       pci_tree_messages(search->dtb, search->host_node, function) == ours;
 }
 
 static bool probe_function(void *context, const struct pci_function *found)
@@ -197,8 +152,9 @@ static bool probe_function(void *context, const struct pci_function *found)
 	struct virtio_transport *transport = transport_new(search);
 	if (!transport)
 		return false;
-	uint32_t irq = wired_source(search->dtb, search->host_node, &function);
-	if (virtio_pci_probe(transport, &function, irq) == 0)
+	struct dtb_interrupt wire = pci_tree_wire(search->dtb, search->host_node, &function);
+	bool messages = messages_reach_us(search, &function);
+	if (virtio_pci_probe(transport, &function, &wire, messages) == 0)
 		offer_transport(search, transport);
 	else
 		heap_free(transport);
@@ -220,7 +176,7 @@ static void search_pci(struct search *search)
 		};
 		if (!host.ecam)
 			continue;
-		read_windows(dtb, node, &host);
+		map_windows(dtb, node, &host);
 		search->host_node = node;
 		pci_enumerate(&host, probe_function, search);
 	}

@@ -8,8 +8,8 @@
 
 /*
  * Calls `found` once per modern device, in ascending order of address on the mmio bus, then pci.
- * The transport is complete (memory, dma_offset, irq); true keeps it for ever, false gives it back.
- * Returns the number kept, or -ENOMEM.
+ * The transport is complete (memory, dma_offset, wire, vectors); true keeps it for ever, false
+ * gives it back. Returns the number kept, or -ENOMEM.
  */
 int virtio_probe(const struct dtb *dtb,
                  bool (*found)(void *context, struct virtio_transport *transport), void *context);

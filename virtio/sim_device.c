@@ -71,6 +71,7 @@ static void write_status(struct virtio_transport *transport, uint8_t status)
 			return;
 		memset(sim->queues, 0, sizeof(sim->queues));
 		sim->interrupt = 0;
+		sim->config_message_set = false;
 		sim->accepted = 0;
 	} else {
 		CHECK((status & sim->status) == sim->status); /* bits are only added */
@@ -115,6 +116,28 @@ static uint16_t queue_max(struct virtio_transport *transport, uint16_t index)
 	return index < sim->queue_count ? sim->queue_size : 0;
 }
 
+static bool refuses_message(const struct sim *sim, unsigned number)
+{
+	return number < sim->transport.messages && sim->refuses_message == number + 1;
+}
+
+static void use_messages(struct virtio_transport *transport, const struct irq_message *messages,
+                         uint16_t count)
+{
+	(void)messages;
+	CHECK(count <= transport->vectors);
+	transport->messages = count;
+}
+
+static int config_setup(struct virtio_transport *transport)
+{
+	struct sim *sim = sim_of(transport);
+	CHECK(transport->messages);
+	CHECK(!(sim->status & VIRTIO_STATUS_DRIVER_OK));
+	sim->config_message_set = true;
+	return refuses_message(sim, 0) ? -EPROTO : 0;
+}
+
 static int queue_setup(struct virtio_transport *transport, uint16_t index,
                        const struct virtio_queue_place *place)
 {
@@ -124,6 +147,8 @@ static int queue_setup(struct virtio_transport *transport, uint16_t index,
 	CHECK(!(sim->status & VIRTIO_STATUS_DRIVER_OK));
 	CHECK(!queue->size);
 	CHECK(place->size && !(place->size & (place->size - 1)) && place->size <= sim->queue_size);
+	if (refuses_message(sim, index + 1u))
+		return -EPROTO;
 	CHECK(place->descriptors % 16 == 0 && place->available % 2 == 0 && place->used % 4 == 0);
 	*queue = (struct sim_queue){ .descriptors = from_dma(place->descriptors),
 		                     .available = from_dma(place->available),
@@ -156,6 +181,8 @@ void sim_init(struct sim *sim, uint32_t device_type, uint64_t features, uint16_t
 		.config_field = config_field,
 		.queue_max = queue_max,
 		.queue_setup = queue_setup,
+		.use_messages = use_messages,
+		.config_setup = config_setup,
 		.notify = notify,
 	};
 	*sim = (struct sim){ .offered = features,

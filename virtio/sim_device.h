@@ -32,11 +32,13 @@ struct sim {
 	uint8_t config[SIM_CONFIG_BYTES];
 	uint16_t queue_size, queue_count;
 	struct sim_queue queues[SIM_QUEUES];
+	bool config_message_set;                            /* since the last reset */
 	unsigned interrupts;                                /* edges of the line */
 	unsigned allocations;                               /* blocks that the driver holds */
 	int allocations_left;                               /* fail when 0; -1: never */
 	void (*on_notify)(struct sim *sim, unsigned queue); /* answers at once; may be NULL */
 	/* How it misbehaves at set-up. */
+	unsigned refuses_message; /* number + 1 */
 	bool refuses_features, never_resets, changes_config_while_read;
 	bool liar; /* completes what it never took: then the ring need not make sense to it */
 };

@@ -17,6 +17,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "core/irq.h"
+
 enum virtio_device_type {
 	VIRTIO_DEVICE_NET = 1,
 	VIRTIO_DEVICE_RNG = 4,
@@ -46,7 +48,14 @@ enum virtio_interrupt {
 
 struct virtio_transport;
 
-/* Where the parts of a queue lie, as the device sees them, and which vector it raises. */
+/* The MSI-X capability of a PCI function (PCI Express 5.0 §7.7.2) and the table that it names. */
+struct pci_msix {
+	volatile uint8_t *control; /* in configuration space */
+	volatile uint8_t *table;   /* in a BAR */
+	uint16_t entries;
+};
+
+/* Where the parts of a queue lie, as the device sees them. */
 struct virtio_queue_place {
 	uint64_t descriptors;
 	uint64_t available;
@@ -59,8 +68,8 @@ struct virtio_transport_ops {
 	void (*write_features)(struct virtio_transport *transport, uint64_t features);
 	uint8_t (*read_status)(struct virtio_transport *transport);
 	void (*write_status)(struct virtio_transport *transport, uint8_t status);
-	/* Why the device interrupted (enum virtio_interrupt); reading acknowledges. 0: it did not.
-	 */
+	/* Over the wire: why the device interrupted (enum virtio_interrupt); reading acknowledges.
+	 * 0: it did not. */
 	uint32_t (*read_interrupt)(struct virtio_transport *transport);
 	uint32_t (*config_generation)(struct virtio_transport *transport);
 	/* One aligned field of the device's configuration of 1, 2 or 4 bytes; 0 beyond its end. */
@@ -68,8 +77,17 @@ struct virtio_transport_ops {
 	                         uint32_t bytes);
 	/* The largest ring of queue `index`; 0: there is no such queue. */
 	uint16_t (*queue_max)(struct virtio_transport *transport, uint16_t index);
+	/* With messages, queue n sends message n + 1 if there is one, else none. -EPROTO: the
+	 * device refuses. */
 	int (*queue_setup)(struct virtio_transport *transport, uint16_t index,
 	                   const struct virtio_queue_place *place);
+	/* Only where transport->vectors is not 0. Between resets: send the first `count` messages
+	 * from now on, instead of using the wire; 0: the wire again. */
+	void (*use_messages)(struct virtio_transport *transport, const struct irq_message *messages,
+	                     uint16_t count);
+	/* With messages, after each reset: let changes of the configuration send message 0.
+	 * -EPROTO: the device refuses. */
+	int (*config_setup)(struct virtio_transport *transport);
 	/* Tell the device that queue `index` has new buffers; orders the ring's contents before it.
 	 */
 	void (*notify)(struct virtio_transport *transport, uint16_t index);
@@ -89,9 +107,11 @@ struct virtio_transport {
 	const struct virtio_transport_ops *ops;
 	uint64_t dma_offset; /* address of memory for us minus address for the device */
 	struct virtio_memory memory;
-	uint32_t device_type;   /* enum virtio_device_type */
-	uint32_t irq;           /* wired interrupt source, shared by all queues; 0: none, poll */
-	const char *bus;        /* "mmio" or "pci", for messages */
+	uint32_t device_type;      /* enum virtio_device_type */
+	struct dtb_interrupt wire; /* shared by all queues; number 0: none */
+	uint16_t vectors;  /* messages that it can send and that would reach us; 0: wire only */
+	uint16_t messages; /* in use: 0 for the configuration, n + 1 for queue n; 0: the wire */
+	const char *bus;   /* "mmio" or "pci", for messages */
 	volatile uint8_t *base; /* mmio: the registers; pci: the common configuration */
 	volatile uint8_t *device_config;
 	uint32_t device_config_bytes;
@@ -100,6 +120,7 @@ struct virtio_transport {
 	volatile uint8_t *notify_base;
 	uint32_t notify_bytes;
 	uint32_t notify_multiplier;
+	struct pci_msix msix;
 	volatile uint16_t *doorbells[VIRTIO_PCI_QUEUES_MAX];
 };
 
@@ -135,4 +156,4 @@ void virtio_config_read(struct virtio_transport *transport, uint32_t offset, voi
  * -ENOTSUP: a legacy (version 1) device.
  */
 int virtio_mmio_probe(struct virtio_transport *transport, volatile void *base, uint32_t bytes,
-                      uint32_t irq);
+                      const struct dtb_interrupt *wire);

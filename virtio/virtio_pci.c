@@ -118,13 +118,29 @@ static int pci_queue_setup(struct virtio_transport *transport, uint16_t index,
 		return -EINVAL;
 	transport->doorbells[index] = (volatile uint16_t *)(transport->notify_base + offset);
 	io_write16(transport->base + COMMON_QUEUE_SIZE, place->size);
-	io_write16(transport->base + COMMON_QUEUE_VECTOR, NO_VECTOR);
+	uint16_t vector = index + 1u < transport->messages ? (uint16_t)(index + 1) : NO_VECTOR;
+	io_write16(transport->base + COMMON_QUEUE_VECTOR, vector);
+	if (io_read16(transport->base + COMMON_QUEUE_VECTOR) != vector)
+		return -EPROTO;
 	put64(transport, COMMON_QUEUE_DESCRIPTORS, place->descriptors);
 	put64(transport, COMMON_QUEUE_DRIVER, place->available);
 	put64(transport, COMMON_QUEUE_DEVICE, place->used);
 	io_fence_write();
 	io_write16(transport->base + COMMON_QUEUE_ENABLE, 1);
 	return 0;
+}
+
+static void pci_use_messages(struct virtio_transport *transport, const struct irq_message *messages,
+                             uint16_t count)
+{
+	transport->messages = count < transport->vectors ? count : transport->vectors;
+	pci_msix_use(&transport->msix, messages, transport->messages);
+}
+
+static int pci_config_setup(struct virtio_transport *transport)
+{
+	io_write16(transport->base + COMMON_CONFIG_VECTOR, 0);
+	return io_read16(transport->base + COMMON_CONFIG_VECTOR) == 0 ? 0 : -EPROTO;
 }
 
 static void pci_notify(struct virtio_transport *transport, uint16_t index)
@@ -143,6 +159,8 @@ static const struct virtio_transport_ops pci_ops = {
 	.config_field = pci_config_field,
 	.queue_max = pci_queue_max,
 	.queue_setup = pci_queue_setup,
+	.use_messages = pci_use_messages,
+	.config_setup = pci_config_setup,
 	.notify = pci_notify,
 };
 
@@ -191,8 +209,21 @@ static void use_capability(struct virtio_transport *transport, const struct pci_
 	}
 }
 
+/* The first usable structure of each type; -ENODEV: not all that are needed. */
+static int use_capabilities(struct virtio_transport *transport, const struct pci_function *function)
+{
+	transport->base = transport->notify_base = transport->isr = NULL;
+	transport->device_config = NULL;
+	transport->device_config_bytes = 0;
+	uint8_t at = 0;
+	while ((at = pci_find_capability(function, PCI_CAPABILITY_VENDOR, at)))
+		if (io_read8(function->config + at + CAPABILITY_LENGTH) >= 16)
+			use_capability(transport, function, at);
+	return transport->base && transport->notify_base && transport->isr ? 0 : -ENODEV;
+}
+
 int virtio_pci_probe(struct virtio_transport *transport, const struct pci_function *function,
-                     uint32_t irq)
+                     const struct dtb_interrupt *wire, bool messages)
 {
 	/* Transitional devices tell their type by the old numbers' table, §4.1.2.3. */
 	static const uint8_t transitional_types[] = { 1, 2, 5, 3, 8, 4, 0, 0, 0, 9 };
@@ -205,22 +236,17 @@ int virtio_pci_probe(struct virtio_transport *transport, const struct pci_functi
 		type = function->device_id - VIRTIO_PCI_DEVICE_MODERN;
 	else if (old < sizeof(transitional_types))
 		type = transitional_types[old];
-	if (!type)
-		return -ENODEV;
-
-	transport->base = transport->notify_base = transport->isr = NULL;
-	transport->device_config = NULL;
-	transport->device_config_bytes = 0;
-	uint8_t at = 0;
-	while ((at = pci_find_capability(function, PCI_CAPABILITY_VENDOR, at)))
-		if (io_read8(function->config + at + CAPABILITY_LENGTH) >= 16)
-			use_capability(transport, function, at);
-	if (!transport->base || !transport->notify_base || !transport->isr)
+	if (!type || use_capabilities(transport, function) != 0)
 		return -ENODEV;
 	transport->ops = &pci_ops;
 	transport->device_type = type;
-	transport->irq = irq;
+	transport->wire = *wire;
+	transport->messages = transport->vectors = 0;
 	transport->bus = "pci";
+	if (pci_find_msix(function, &transport->msix)) {
+		pci_msix_use(&transport->msix, NULL, 0);
+		transport->vectors = messages ? transport->msix.entries : 0;
+	}
 	io_write16(transport->base + COMMON_CONFIG_VECTOR, NO_VECTOR);
 	return 0;
 }

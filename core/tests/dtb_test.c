@@ -44,11 +44,13 @@ static void test_qemu_plic(void)
 	CHECK_EQ(dtb_parent(&dtb, cpu1), cpus);
 	CHECK_EQ(dtb_parent(&dtb, dtb_root(&dtb)), DTB_NONE);
 
-	dtb_node controller, uart = dtb_find_compatible(&dtb, DTB_NONE, "ns16550a");
+	dtb_node uart = dtb_find_compatible(&dtb, DTB_NONE, "ns16550a");
 	CHECK_EQ(dtb_find_path(&dtb,
 	                       dtb_string(&dtb, dtb_find_path(&dtb, "/chosen"), "stdout-path")),
 	         uart);
-	CHECK_EQ(dtb_interrupt(&dtb, uart, &controller), 10);
+	CHECK_EQ(dtb_interrupt(&dtb, uart).number, 10);
+	CHECK_EQ(dtb_interrupt(&dtb, uart).trigger, 0); /* a PLIC's specifiers have one cell */
+	dtb_node controller = dtb_interrupt(&dtb, uart).controller;
 	CHECK(dtb_is_compatible(&dtb, controller, "riscv,plic0"));
 	CHECK(dtb_is_compatible(&dtb, controller, "sifive,plic-1.0.0"));
 	CHECK(!dtb_is_compatible(&dtb, controller, "riscv,plic"));
@@ -58,7 +60,7 @@ static void test_qemu_plic(void)
 	for (dtb_node node = DTB_NONE;
 	     (node = dtb_find_compatible(&dtb, node, "virtio,mmio")) != DTB_NONE; slots++) {
 		CHECK(dtb_reg(&dtb, node, 0, &address, &size));
-		CHECK_EQ(dtb_interrupt(&dtb, node, &controller), (address - 0x10000000) / 0x1000);
+		CHECK_EQ(dtb_interrupt(&dtb, node).number, (address - 0x10000000) / 0x1000);
 	}
 	CHECK_EQ(slots, 8);
 	free(blob);
@@ -76,12 +78,16 @@ static void test_qemu_aia(void)
 	     (node = dtb_find_compatible(&dtb, node, "riscv,imsics")) != DTB_NONE; imsics++) {
 		/* interrupts-extended: the first hart's local controller, S (9) or M (11) external
 		 */
-		dtb_node local;
-		uint32_t interrupt = dtb_interrupt(&dtb, node, &local);
-		CHECK(interrupt == 9 || interrupt == 11);
-		CHECK(strcmp(dtb_name(&dtb, dtb_parent(&dtb, local)), "cpu@0") == 0);
+		struct dtb_interrupt local = dtb_interrupt(&dtb, node);
+		CHECK(local.number == 9 || local.number == 11);
+		CHECK(strcmp(dtb_name(&dtb, dtb_parent(&dtb, local.controller)), "cpu@0") == 0);
 	}
 	CHECK_EQ(imsics, 2);
+	struct dtb_interrupt wire =
+	        dtb_interrupt(&dtb, dtb_find_compatible(&dtb, DTB_NONE, "ns16550a"));
+	CHECK_EQ(wire.number, 10);
+	CHECK_EQ(wire.trigger, DTB_LEVEL_HIGH);
+	CHECK(dtb_is_compatible(&dtb, wire.controller, "riscv,aplic"));
 	free(blob);
 }
 
@@ -129,8 +135,8 @@ static void test_hand_made(void)
 	CHECK(dtb_reg(&dtb, device, 1, &address, &size));
 	CHECK_EQ(address, 5ull << 32 | 0x2000);
 	CHECK_EQ(size, 0x30);
-	dtb_node controller;
-	CHECK_EQ(dtb_interrupt(&dtb, device, &controller), 33);
+	dtb_node controller = dtb_interrupt(&dtb, device).controller;
+	CHECK_EQ(dtb_interrupt(&dtb, device).number, 33);
 	CHECK_EQ(controller, dtb_next_sibling(&dtb, device));
 	CHECK_EQ(dtb_next_sibling(&dtb, controller), DTB_NONE);
 	CHECK_EQ(dtb_find_compatible(&dtb, DTB_NONE, "second"), controller);
@@ -211,10 +217,10 @@ static void exercise(const uint8_t *blob, size_t bytes)
 	uint64_t address, size, sum = 0;
 	if (dtb_open(&dtb, blob, bytes) != 0)
 		return;
-	dtb_node node = DTB_NONE, controller;
+	dtb_node node = DTB_NONE;
 	while ((node = dtb_find_compatible(&dtb, node, "virtio,mmio")) != DTB_NONE) {
 		sum += dtb_reg(&dtb, node, 0, &address, &size);
-		sum += dtb_interrupt(&dtb, node, &controller);
+		sum += dtb_interrupt(&dtb, node).number;
 	}
 	for (uint32_t i = 0; i < 4; i++)
 		sum += dtb_reserved(&dtb, i, &address, &size);

@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "core/console.h"
-#include "core/irq.h"
 #include "core/trace.h"
 #include "syscalls/net.h"
 #include "syscalls/net/boot_options.h"
@@ -436,7 +435,7 @@ static bool prepare_wait(void *context)
 	struct net_device *device = context;
 	if (!device->hart->current && stack_before_idle(device->netif.stack))
 		return false;
-	if ((device->quiet_turns == 0 && device->rx_poll) || !device->virtio.transport->irq)
+	if ((device->quiet_turns == 0 && device->rx_poll) || !device->interrupts)
 		return false;
 	if (!device->rx_armed) {
 		if (!virtio_net_rx_arm(&device->virtio, QUEUE))
@@ -457,16 +456,6 @@ static bool prepare_poll(void *context)
 		return false;
 	disarm(device);
 	return true;
-}
-
-static void interrupted(void *context)
-{
-	struct net_device *device = context;
-	uint32_t reasons = virtio_net_interrupt(&device->virtio);
-	device->rx_armed = false;
-	trace(TRACE_INTERRUPT, device->virtio.transport->irq, reasons);
-	if (reasons & VIRTIO_INTERRUPT_CONFIG)
-		device->netif.up = device->virtio.link_up;
 }
 
 /* ---- start ---- */
@@ -513,12 +502,6 @@ static void fill_netif(struct net_device *device)
 	netif->up = virtio->link_up;
 }
 
-static void drop(void *context, void *cookie)
-{
-	(void)context;
-	pbuf_free(cookie);
-}
-
 int net_device_start(struct net_device *device, struct virtio_transport *transport,
                      struct hart *hart, struct stack *stack, const char *command_line)
 {
@@ -535,18 +518,16 @@ int net_device_start(struct net_device *device, struct virtio_transport *transpo
 		return -ENOMEM;
 	config.rx_buffer_bytes = pbuf_tailroom(sample) & ~7u;
 	pbuf_free(sample);
-	int error = virtio_net_init(&device->virtio, transport, &config);
+	int error = net_device_open(device, transport, &config);
 	if (error)
 		return error;
 	fill_netif(device);
-	if (transport->irq)
-		error = irq_register(transport->irq, interrupted, device);
-	if (!error)
-		error = stack_add_netif(stack, &device->netif);
+	error = stack_add_netif(stack, &device->netif);
 	if (error) {
-		virtio_net_fini(&device->virtio, drop, drop, NULL);
+		net_device_close(device);
 		return error;
 	}
+	net_device_take_wire(device);
 	device->present = true;
 	device->capacity = ring_share(device->pool);
 	refill(device);

@@ -7,8 +7,12 @@
 
 #include "core/boot.h"
 #include "core/hart.h"
+#include "core/irq.h"
 #include "tcpip/stack.h"
 #include "virtio/net.h"
+
+/* That a device sends: VIRTIO_NET_MESSAGE_CONFIG, and those of its one queue pair. */
+#define NET_DEVICE_MESSAGES 3
 
 struct net_device {
 	struct virtio_net virtio;
@@ -24,9 +28,11 @@ struct net_device {
 	uint32_t quiet_turns;      /* turns in a row that found no packet */
 	bool present;              /* a device was found and runs */
 	bool unpublished;          /* something was posted or transmitted since the last publish */
-	bool rx_armed;             /* an interrupt was asked for */
-	bool rx_poll;              /* while packets come, no interrupt is asked for */
-	bool transmit_blocked;     /* the stack was told that there is no space */
+	struct irq_message messages[NET_DEVICE_MESSAGES]; /* those of virtio.transport->messages */
+	bool interrupts;                                  /* it can; else its rings are polled */
+	bool rx_armed;                                    /* an interrupt was asked for */
+	bool rx_poll;            /* while packets come, no interrupt is asked for */
+	bool transmit_blocked;   /* the stack was told that there is no space */
 	bool completions_wanted; /* somebody waits for transmitted buffers (net_want_completions) */
 	uint64_t rx_no_buffer, rx_malformed, tx_copied, tx_unsendable;
 };
@@ -35,5 +41,12 @@ struct net_device {
  * enters the loop. 0 or negative errno: the device is then not used. */
 int net_device_start(struct net_device *device, struct virtio_transport *transport,
                      struct hart *hart, struct stack *stack, const char *command_line);
+/* core/irq.h's side of it: messages where the device and the machine have them, else its wire. */
+int net_device_open(struct net_device *device, struct virtio_transport *transport,
+                    const struct virtio_net_config *config);
+/* Undoes it; every packet that the device held is freed. */
+void net_device_close(struct net_device *device);
+/* Once it is certain that the device stays: a wire is never given back. */
+void net_device_take_wire(struct net_device *device);
 /* The device in use, or NULL. */
 struct net_device *net_first_device(void);
