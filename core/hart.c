@@ -13,6 +13,7 @@
 #include "core/memory.h"
 #include "core/personality.h"
 #include "core/sbi.h"
+#include "core/stretch.h"
 #include "core/task.h"
 #include "core/trace.h"
 #include "core/trap.h"
@@ -21,10 +22,10 @@ struct hart *harts[HARTS_MAX];
 uint32_t hart_count;
 
 static struct {
-	uint64_t slice_ns, backstop_ns;
+	uint64_t slice_ns, backstop_ns, stretch_ns;
 	struct idle_poll idle_poll;
 	bool inline_return, measure;
-} options = { 2000000, HART_BACKSTOP_NS, { 0, 0 }, true, false };
+} options = { 2000000, HART_BACKSTOP_NS, HART_STRETCH_NS, { 0, 0 }, true, false };
 
 static struct steal_record steal_records[HARTS_MAX];
 
@@ -47,6 +48,8 @@ void hart_read_options(const char *command_line)
 	options.slice_ns = boot_option_number(command_line, "slice_us", 2000) * 1000;
 	options.backstop_ns =
 	        boot_option_number(command_line, "backstop_us", HART_BACKSTOP_NS / 1000) * 1000;
+	options.stretch_ns =
+	        boot_option_number(command_line, "stretch_us", HART_STRETCH_NS / 1000) * 1000;
 	options.idle_poll = idle_poll_option(command_line);
 	options.inline_return = boot_option_number(command_line, "inline", 1);
 	options.measure = boot_option_number(command_line, "measure", 0);
@@ -102,6 +105,7 @@ int hart_init(struct hart *hart, uint32_t index, uint64_t hartid)
 	hart->idle_poll = options.idle_poll;
 	hart->timer_armed_ns = 0; /* unknown: the first deadline is written */
 	hart->backstop_ns = LOOP_NEVER;
+	hart->stretch_ns = options.backstop_ns;
 	list_init(&hart->idle_hooks);
 	list_init(&hart->run_queue);
 	struct loop_config config = { .reallocate = reallocate };
@@ -160,7 +164,7 @@ void hart_note_output(struct hart *hart)
 	if (hart->in_loop || hart->backstop_ns != LOOP_NEVER)
 		return;
 	uint64_t now = clock_read_ns();
-	hart->backstop_ns = now + options.backstop_ns;
+	hart->backstop_ns = now + hart->stretch_ns;
 	arm_timer(hart, hart->backstop_ns, now);
 }
 
@@ -192,8 +196,14 @@ static bool take_turn(struct hart *hart, uint64_t now)
 	 * the comparator takes it back. */
 	if (pending & INTERRUPT_TIMER)
 		hart->timer_armed_ns = 0;
+	hart->forced = hart->backstop_ns <= now;
 	hart->backstop_ns = LOOP_NEVER;
-	return loop_turn(&hart->loop, now);
+	bool more = loop_turn(&hart->loop, now);
+	if (hart->forced)
+		hart->stretch_ns =
+		        stretch_next(hart->stretch_ns, hart->frames_moved, hart->input_waits,
+		                     options.backstop_ns, options.stretch_ns);
+	return more;
 }
 
 static uint64_t earlier(uint64_t a, uint64_t b)
@@ -271,7 +281,7 @@ static void enter_task(struct hart *hart, struct task *task, uint64_t started_ns
 	bool quiet = rearm_notifications(hart);
 	uint64_t now = clock_read_ns();
 	if (more || !quiet || loop_has_pending(&hart->loop))
-		hart->backstop_ns = now + later(options.backstop_ns, now - started_ns);
+		hart->backstop_ns = now + later(hart->stretch_ns, now - started_ns);
 	uint64_t deadline = earlier(loop_next_deadline(&hart->loop), hart->backstop_ns);
 	if (!list_is_empty(&hart->run_queue))
 		deadline = earlier(deadline, hart->slice_end_ns);
@@ -295,6 +305,7 @@ static bool wait_for_interrupt(struct hart *hart, uint64_t started_ns)
 	arm_timer(hart, deadline, now);
 	note_run(hart, started_ns, now);
 	trace(TRACE_WAIT, deadline, 0);
+	hart->stretch_ns = options.backstop_ns;
 	hart->statistics.waits++;
 	__asm__ volatile("wfi" ::: "memory"); /* anything pending in sip & sie ends it */
 	loop_sleep_end(&hart->loop);

@@ -68,6 +68,11 @@ struct hart {
 	struct task *fp_owner; /* whose FP registers are in the unit, or NULL */
 	uint64_t active_satp;  /* as last written */
 	uint64_t backstop_ns;  /* the next turn starts by then, LOOP_NEVER when none is asked for */
+	uint64_t stretch_ns;   /* how long a task runs between two turns while events wait */
+	bool forced;           /* the end of a stretch asked for this turn */
+	/* What the flush hook that moves frames reports of such a turn, for core/stretch.h. */
+	bool input_waits;
+	uint64_t frames_moved;
 	uint64_t slice_end_ns;
 	struct idle_poll idle_poll;
 	struct steal steal;
@@ -95,9 +100,8 @@ void hart_remove_idle_hook(struct hart_idle_hook *hook);
  * gone. */
 _Noreturn void hart_loop(struct hart *hart);
 
-/* Output was deferred to the end of the turn: make sure that a turn ends within the backstop even
- * if the running task computes. Boot argument backstop_us. */
-#define HART_BACKSTOP_NS 20000
+/* Output was deferred to the end of the turn: make sure that a turn ends within stretch_ns even if
+ * the running task computes. */
 void hart_note_output(struct hart *hart);
 
 /* The run queue is no longer empty. A running task whose call returns inline, to compute without

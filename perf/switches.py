@@ -38,7 +38,8 @@ SETTINGS = (
     Setting("time slice 0.1 ms (usual: 2 ms)", "slice_us=100"),
     Setting("time slice 20 ms (usual: 2 ms)", "slice_us=20000"),
     Setting("look at the rings every 200 µs under a computing task (usual: 20)", "backstop_us=200"),
+    Setting("look at them every 20 µs under load, too (usual: up to 320)", "stretch_us=20"),
     Setting(WITHOUT_ALL, "event_idx=0 kick_coalesce=0 tx_irq=1 rx_poll=0 indirect=0 mrg_rxbuf=0 csum=0 guest_csum=0 "
-            "header_in_headroom=0 delayed_ack=0 inline=0 rx_budget=1"),
+            "header_in_headroom=0 delayed_ack=0 inline=0 rx_budget=1 stretch_us=20"),
     Setting(AGAIN, ""),
 )

@@ -32,8 +32,8 @@ SIZES = ("1", "1459", "100000", "8M")
 # tso, guest_csum and guest_tso, so that these have boots in which they are switched off alone.
 COMPACT = (
     ("net-bench", "event_idx=0 kick_coalesce=0 tx_irq=1 rx_poll=0 indirect=0 header_in_headroom=0"),
-    ("net-bench", "tso=0 guest_tso=0 delayed_ack=0 rx_budget=1 inline=0"),
-    ("net-bench", "csum=0 guest_csum=0 rx_budget=0 idle_poll_us=1000 slice_us=100 backstop_us=200"),
+    ("net-bench", "tso=0 guest_tso=0 delayed_ack=0 rx_budget=1 inline=0 stretch_us=20"),
+    ("net-bench", "csum=0 guest_csum=0 rx_budget=0 idle_poll_us=1000 slice_us=100 backstop_us=200 stretch_us=5000"),
     ("net-bench", "mrg_rxbuf=0 rx_budget=8 idle_poll_us=adaptive slice_us=20000"),
     ("redis", next(setting.arguments for setting in switches.SETTINGS if setting.without == switches.WITHOUT_ALL)),
     ("tcp-echo", "rx_poll=0 delayed_ack=0 guest_csum=0 inline=0 rx_budget=0 idle_poll_us=1000"),

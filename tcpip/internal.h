@@ -113,8 +113,9 @@ int tcp_init(struct stack *stack);
 void tcp_fini(struct stack *stack);
 void tcp_flush(struct stack *stack); /* part of stack_flush: builds the segments of every connection on the output list */
 bool tcp_before_idle(struct stack *stack); /* part of stack_before_idle */
+bool tcp_input_waits(const struct stack *stack); /* stack_input_waits */
 const char *tcp_verify(struct stack *stack);
-struct tcp_stack *stack_tcp(struct stack *stack); /* TCP's own per-stack state, see tcp_internal.h */
+struct tcp_stack *stack_tcp(const struct stack *stack); /* TCP's own per-stack state, see tcp_internal.h */
 void stack_set_tcp(struct stack *stack, struct tcp_stack *tcp);
 /* Tell the owner once that a flush is due (stack_config.output_pending). */
 void stack_note_output(struct stack *stack);

@@ -93,6 +93,11 @@ bool stack_before_idle(struct stack *stack)
 	return tcp_before_idle(stack);
 }
 
+bool stack_input_waits(const struct stack *stack)
+{
+	return tcp_input_waits(stack);
+}
+
 /* ---- what the parts ask of the stack ---- */
 
 uint32_t stack_generation(const struct stack *stack)
@@ -110,7 +115,7 @@ struct pbuf_pool *stack_pool(struct stack *stack)
 	return stack->config.pool;
 }
 
-struct tcp_stack *stack_tcp(struct stack *stack)
+struct tcp_stack *stack_tcp(const struct stack *stack)
 {
 	return stack->tcp;
 }

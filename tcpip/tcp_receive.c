@@ -355,3 +355,8 @@ void tcp_receive_grow(struct tcp_connection *c)
 	c->space_sequence = c->rcv_copied;
 	c->space_started_ns = now;
 }
+
+bool tcp_input_waits(const struct stack *stack)
+{
+	return stack_tcp(stack)->receive_held != 0;
+}

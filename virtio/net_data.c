@@ -476,3 +476,10 @@ unsigned virtio_net_publish_and_kick(struct virtio_net *net, uint16_t pair_index
 	unsigned kicks = ring_publish_and_kick(&pair->rx);
 	return kicks + ring_publish_and_kick(&pair->tx);
 }
+
+uint64_t virtio_net_packets(const struct virtio_net *net, uint16_t pair_index, uint64_t *bytes)
+{
+	const struct virtio_net_queue_pair *pair = &net->pairs[pair_index];
+	*bytes = pair->rx_bytes + pair->tx_bytes;
+	return pair->rx_packets + pair->tx_packets;
+}

@@ -12,6 +12,8 @@
 #define RX_BATCH                16
 #define RX_BUDGET_DEFAULT       64
 #define QUEUE                   0
+/* A longer frame counts as several in the account of what a turn moved. */
+#define MOVED_FRAME_BYTES       2048
 /* Segments that the space for one frame is reckoned with: headers and a few pieces. */
 #define TX_SEGMENTS_USUAL       4
 /* The buffer that begins 2 bytes into its room puts the IP header on a multiple of 4. */
@@ -401,10 +403,19 @@ static void disarm(struct net_device *device)
 	}
 }
 
+/* Frames that ever went over the wire; a long one counts as several. */
+static uint64_t frames_moved(const struct net_device *device)
+{
+	uint64_t bytes, packets = virtio_net_packets(&device->virtio, QUEUE, &bytes);
+	return packets + bytes / MOVED_FRAME_BYTES;
+}
+
 static void collect(struct loop *loop, struct loop_hook *hook)
 {
 	(void)loop;
 	struct net_device *device = container_of(hook, struct net_device, collect);
+	if (device->hart->forced)
+		device->moved_before = frames_moved(device);
 	reclaim(device);
 	if (receive(device) == 0) {
 		if (device->quiet_turns < UINT32_MAX)
@@ -415,6 +426,14 @@ static void collect(struct loop *loop, struct loop_hook *hook)
 	disarm(device);
 }
 
+/* What this turn moved, for the hart to say how soon the next one is worth its cost. */
+static __attribute__((noinline)) void report_moved(struct net_device *device)
+{
+	struct hart *hart = device->hart;
+	hart->frames_moved = frames_moved(device) - device->moved_before;
+	hart->input_waits = stack_input_waits(device->netif.stack);
+}
+
 static void flush(struct loop *loop, struct loop_hook *hook)
 {
 	(void)loop;
@@ -423,12 +442,14 @@ static void flush(struct loop *loop, struct loop_hook *hook)
 	stack_flush(device->netif.stack);
 	if (device->unpublished)
 		publish(device);
+	if (device->hart->forced)
+		report_moved(device);
 }
 
 /*
  * Before the hart waits or runs a task. While packets keep coming the rings are polled (each turn,
- * and every HART_BACKSTOP_NS under a computing task) and no interrupt is asked for; after a turn
- * without one, the next packet interrupts.
+ * and after each stretch of a computing task, core/stretch.h) and no interrupt is asked for; after
+ * a turn without one, the next packet interrupts.
  */
 static bool prepare_wait(void *context)
 {

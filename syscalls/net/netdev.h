@@ -34,6 +34,7 @@ struct net_device {
 	bool rx_poll;            /* while packets come, no interrupt is asked for */
 	bool transmit_blocked;   /* the stack was told that there is no space */
 	bool completions_wanted; /* somebody waits for transmitted buffers (net_want_completions) */
+	uint64_t moved_before;   /* frames_moved when a turn began that the backstop forced */
 	uint64_t rx_no_buffer, rx_malformed, tx_copied, tx_unsendable;
 };
 
