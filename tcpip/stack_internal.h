@@ -78,11 +78,11 @@ static inline void stack_routes_changed(struct stack *stack)
 /* Little-endian machines only: network order of 16 and 32 bits. */
 static inline uint16_t swap16(uint16_t v)
 {
-	return (uint16_t)(v << 8 | v >> 8);
+	return __builtin_bswap16(v);
 }
 static inline uint32_t swap32(uint32_t v)
 {
-	return v << 24 | (v & 0xff00) << 8 | (v >> 8 & 0xff00) | v >> 24;
+	return __builtin_bswap32(v);
 }
 
 /* The IPv4 header on the wire; 4-aligned wherever the stack reads it (see netif_input). */

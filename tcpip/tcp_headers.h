@@ -15,11 +15,11 @@ typedef uint64_t __attribute__((may_alias)) long_alias;
 /* Network order in the low bits of a word. */
 static inline uint64_t wire32(uint32_t v)
 {
-	return (uint32_t)(v << 24 | (v & 0xff00) << 8 | (v >> 8 & 0xff00) | v >> 24);
+	return __builtin_bswap32(v);
 }
 static inline uint64_t wire16(uint32_t v)
 {
-	return (v & 0xff) << 8 | (v >> 8 & 0xff);
+	return __builtin_bswap64(v) >> 48;
 }
 
 /* The packet's `data` is where TCP's header begins, 8-aligned, with 40 bytes of headroom (6 of them

@@ -425,11 +425,11 @@ static inline uint32_t load_word(const uint8_t *p)
 {
 	uint32_t v;
 	memcpy(&v, __builtin_assume_aligned(p, 4), sizeof(v));
-	return v << 24 | (v & 0xff00) << 8 | (v >> 8 & 0xff00) | v >> 24;
+	return __builtin_bswap32(v);
 }
 static inline void store_word(uint8_t *p, uint32_t v)
 {
-	v = v << 24 | (v & 0xff00) << 8 | (v >> 8 & 0xff00) | v >> 24;
+	v = __builtin_bswap32(v);
 	memcpy(__builtin_assume_aligned(p, 4), &v, sizeof(v));
 }
 static inline uint64_t tcp_now(const struct tcp_stack *tcp)
