@@ -31,6 +31,8 @@ def figure_text(bar, case):
         "rate": f"{case.unit} per {case.operation}" if case.lower_is_better else f"rate, {case.unit}",
         "ratio": "rate, Hartloop to Linux",
         "p99_ratio": "p99 latency, Hartloop to Linux",
+        "exits": f"exits per {case.operation}",
+        "exits_ratio": "exits, Hartloop to Linux",
     }.get(bar.figure, bar.figure.replace("_", " "))
 
 
@@ -44,6 +46,10 @@ def reached(bar, hartloop, linux):
     """The figure that a bar is about, or None."""
     if bar.figure in PER_OPERATION:
         return hartloop.per_operation.get(bar.figure)
+    if bar.figure == "exits":
+        return hartloop.exits.get("exits")
+    if bar.figure == "exits_ratio":
+        return hartloop.exits["exits"] / linux.exits["exits"] if hartloop.exits and linux.exits.get("exits") else None
     if bar.figure == "total":
         return hartloop.per_operation["user"] + hartloop.per_operation["kernel"] if hartloop.per_operation else None
     if bar.figure == "rate":

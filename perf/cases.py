@@ -9,10 +9,11 @@ import cases_inside
 import cases_iperf3
 import cases_memcached
 import cases_nginx
+import cases_quiet
 import cases_redis
 
 CASES = (*cases_redis.CASES, *cases_memcached.CASES, *cases_nginx.CASES, *cases_iperf3.CASES, *cases_bulk.CASES,
-         *cases_echo.CASES, *cases_inside.CASES, *cases_boot.CASES)
+         *cases_echo.CASES, *cases_quiet.CASES, *cases_inside.CASES, *cases_boot.CASES)
 
 
 class UnknownCase(Exception):

@@ -65,20 +65,21 @@ def ladder(target, seconds, size):
     return total
 
 
-def case(name, title, operation, unit, drive, bars=()):
+def case(name, title, operation, unit, drive, bars=(), kvm_bars=()):
     """One case."""
     return Case(name="iperf3-" + name, title=title, group="iperf3", image="iperf3", operation=operation, unit=unit, drive=drive,
-                ready="Server listening", tools=("iperf3",), bars=bars)
+                ready="Server listening", tools=("iperf3",), bars=bars, kvm_bars=kvm_bars)
 
 
 def tcp_case(outward, streams):
     """One direction and number of streams."""
-    bars = (Bar("ratio", ">=", 2.5),)
+    bars, kvm_bars = (Bar("ratio", ">=", 2.5),), ()
     if streams == 1:
         bars += (Bar("kernel", "<=", KERNEL_PER_MIB),)
+        kvm_bars = (*(() if outward else (Bar("exits", "<=", 3),)), Bar("exits_ratio", "<=", 1), Bar("ratio", ">=", 2.5))
     return case(f"{'out' if outward else 'in'}-{streams}",
                 f"iperf3 TCP, {'guest to host' if outward else 'host to guest'}, {streams} stream{'s' if streams > 1 else ''}",
-                "MiB", "Mbit/s", functools.partial(tcp, outward=outward, streams=streams), bars)
+                "MiB", "Mbit/s", functools.partial(tcp, outward=outward, streams=streams), bars, kvm_bars)
 
 
 def udp_cases(size):

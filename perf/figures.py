@@ -8,6 +8,7 @@ import math
 import statistics
 
 COUNTED = ("user", "kernel", "firmware", "kicks", "interrupts")
+EXITS = ("exits", "user_exits", "wfi_exits", "mmio_exits")
 PERCENTILES = ("p50", "p99", "p99.9")
 
 
@@ -29,6 +30,7 @@ class Figures:
     latency_us: dict = dataclasses.field(default_factory=dict)  # of PERCENTILES those that are known: medians
     histogram_us: list = dataclasses.field(default_factory=list)  # [upper bound, count] of all runs together
     per_operation: dict = dataclasses.field(default_factory=dict)  # of COUNTED: medians; empty when nothing was counted
+    exits: dict = dataclasses.field(default_factory=dict)  # of EXITS per operation: medians; empty without KVM
     counted_runs: int = 0
     memory_peak_bytes: float = None
     notes: dict = dataclasses.field(default_factory=dict)  # medians of the numbers among the loads' notes
@@ -72,11 +74,12 @@ def merged_histogram(loads):
     return [[bound, counts[bound]] for bound in sorted(counts)]
 
 
-def per_operation(samples):
-    """Medians of what was counted per operation, over the samples that were counted."""
-    shares = [{kind: getattr(sample.counters, kind) / sample.load.operations for kind in COUNTED}
-              for sample in samples if sample.counters and sample.load.operations]
-    return {kind: statistics.median(share[kind] for share in shares) for kind in COUNTED} if shares else {}, len(shares)
+def per_operation(samples, field="counters", kinds=COUNTED):
+    """Medians of what was counted per operation, over the samples that were counted, and the number of these."""
+    counted = [(getattr(sample, field), sample.load.operations) for sample in samples if getattr(sample, field) and sample.load.operations]
+    if not counted:
+        return {}, 0
+    return {kind: statistics.median(getattr(counts, kind) / operations for counts, operations in counted) for kind in kinds}, len(counted)
 
 
 def of(results, name, system):
@@ -98,7 +101,7 @@ def of(results, name, system):
         rate=spread(rate(load) for load in loads),
         latency_us={name: value for name, value in latency.items() if value is not None},
         histogram_us=merged_histogram(loads),
-        per_operation=counters, counted_runs=runs,
+        per_operation=counters, counted_runs=runs, exits=per_operation(timed, "exits", EXITS)[0],
         memory_peak_bytes=median(sample.memory_peak_bytes or None for sample in [*timed, *counted]),
         notes=notes)
 

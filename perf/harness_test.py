@@ -3,7 +3,6 @@
 
 import contextlib
 import os
-import platform
 import subprocess
 import sys
 import tempfile
@@ -225,9 +224,11 @@ class CommandLineTest(unittest.TestCase):
         self.refused("--ablate", says="take the cases")
         self.refused("--baseline", "redis", says="takes no cases")
 
-    @unittest.skipIf(platform.machine() == "riscv64", "this host may have KVM for riscv64")
-    def test_no_kvm(self):
-        self.refused("--accel", "kvm", says="--accel kvm needs a riscv64 host")
+    def test_kvm(self):
+        self.refused("--accel", "kvm", "--net", "user", says="over --net tap")
+        self.refused("--aia", "gic", says="choose from 'plic', 'aia'")
+        if os.geteuid() == 0:
+            self.refused("--accel", "kvm", "--ablate", "redis-get-50", says="counts instructions, which only --accel tcg can")
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ class Target:
     console: object  # callable: the console's text so far
     read_counters: object  # callable: Counters, or None outside counted runs
     pid: int  # QEMU's
+    read_exits: object = None  # callable: Exits, or None where KVM's are not to be had
 
 
 @dataclasses.dataclass
@@ -54,6 +55,18 @@ class Counters:
         return type(self)(*(after - then for after, then in zip(dataclasses.astuple(self), dataclasses.astuple(before))))
 
 
+@dataclasses.dataclass
+class Exits:
+    """What KVM left the guest for, since the start: in all, to its VMM, for a WFI, for device memory."""
+
+    exits: int = 0
+    user_exits: int = 0
+    wfi_exits: int = 0
+    mmio_exits: int = 0
+
+    minus = Counters.minus
+
+
 @dataclasses.dataclass(frozen=True)
 class Case:
     """One thing that is measured.
@@ -81,6 +94,7 @@ class Case:
     lower_is_better: bool = False  # of the rate: a case whose figure is a cost or a time
     tools: tuple = ()  # host programs that it needs
     bars: tuple = ()  # of Bar
+    kvm_bars: tuple = ()  # of Bar, instead of these with --accel kvm; a case without any is measured there when it is named
     # Its place in a plot: ("message bytes" or "idle connections", the line's name, x); ("message bytes", "ping-pong", 64)
     curve: tuple = ()
 
@@ -89,8 +103,9 @@ class Case:
 class Bar:
     """What a figure must reach: `figure` <= or >= `limit`.
 
-    figure: kernel (instructions per operation), total (user and kernel), rate, ratio (of the rate to
-    Linux's), p99_ratio (of Hartloop's p99 to Linux's), or the name of a note.
+    figure: kernel (instructions per operation), total (user and kernel), exits (of KVM, per operation), rate, ratio
+    (of the rate to Linux's), p99_ratio (of Hartloop's p99 to Linux's), exits_ratio (of Hartloop's to Linux's), or the
+    name of a note.
     """
 
     figure: str
@@ -105,6 +120,7 @@ class Sample:
     load: Load
     counters: Counters = None  # of a counted run, for all of load.operations
     memory_peak_bytes: int = 0  # of guest memory the guest ever touched, as the host sees it
+    exits: Exits = None  # under KVM, for all of load.operations
 
 
 @dataclasses.dataclass

@@ -30,6 +30,7 @@ class Machine:
     accel: str = "tcg"
     harts: int = 1
     transport: str = "mmio"
+    aia: str = "plic"
 
 
 class Opponents:
@@ -57,7 +58,7 @@ class Opponents:
         options = machine.Options(
             kernel=self.kernel, image=built(f"guests/images/{image}.cpio"), program=[manifest["program"], *(args or manifest["args"])],
             environment=manifest["env"], accel=self.shape.accel, harts=self.shape.harts, transport=self.shape.transport,
-            memory=memory, append=append, quiet=True)
+            aia=self.shape.aia, memory=memory, append=append, quiet=True)
         return linux_guest.same_machine(options, self.directory) if system == "linux" else options
 
     def conditions(self, cases):
@@ -65,7 +66,8 @@ class Opponents:
         conditions = {
             "date": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
             "Hartloop": commit(),
-            "QEMU": f"{qemu_version()}, {self.shape.accel}, {self.shape.harts} hart, virtio-{self.shape.transport}",
+            "QEMU": f"{qemu_version()}, {self.shape.accel}, {self.shape.harts} hart, "
+                    f"{'APLIC and IMSIC' if self.shape.aia == 'aia' else 'PLIC'}, virtio-{self.shape.transport}",
             "CPU model": "host" if self.shape.accel == "kvm" else "rv64, QEMU's default for virt",
             "firmware": "none" if self.shape.accel == "kvm" else "OpenSBI " + package_version("opensbi"),
         }

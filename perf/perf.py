@@ -5,6 +5,7 @@ Every system is booted in turn for each set of cases, without instruments for th
 under instruments that count. Results, reports and logs go into a folder of their own.
 """
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -38,6 +39,8 @@ def parser():
     found = launch.Parser(prog="hl perf", description=__doc__, allow_abbrev=False)
     found.add_argument("cases", nargs="*", metavar="CASE", help="a case, a group or a pattern; --list names them; default: all")
     found.add_argument("--accel", choices=["tcg", "kvm"], default="tcg", help="how the machines run; default: tcg")
+    found.add_argument("--aia", choices=["plic", "aia"],
+                       help="interrupt controller: PLIC with virtio-mmio, or APLIC and IMSIC with virtio-pci; default: plic, with kvm aia")
     found.add_argument("--against", choices=["linux", "none"], default="linux", help="default: linux")
     found.add_argument("--reps", type=int, default=3, metavar="N", help="rounds without instruments; default: 3; 0: only count")
     found.add_argument("--seconds", type=float, default=2, metavar="S", help="of load, in each run of a case; default: 2")
@@ -65,8 +68,8 @@ def check(options):
     if options.system and not options.profile:
         raise launch.UsageError("--system belongs to --profile; with --against none only Hartloop is measured")
     if options.accel == "kvm":
-        if not machine.kvm_is_here():
-            raise launch.UsageError("--accel kvm needs a riscv64 host with /dev/kvm: in a nested host nothing is measured yet")
+        if options.net != "tap":
+            raise launch.UsageError("--accel kvm measures over --net tap, which needs root")
         for name in ("ablate", "profile"):
             if getattr(options, name):
                 raise launch.UsageError(f"--{name} counts instructions, which only --accel tcg can")
@@ -84,10 +87,15 @@ def output_folder(options):
     return path
 
 
-def prepare(chosen, against):
+def is_nested(options):
+    """Whether the guests run in a nested host."""
+    return options.accel == "kvm" and not machine.kvm_is_here()
+
+
+def prepare(chosen, against, nested_host=False):
     """Installs, fetches and builds what is missing."""
-    setup.ensure(linux=against == "linux", quiet=True, perf=True)
-    launch.bazel_build("//:hartloop", "//perf/insn_count", "//perf/load:load_program",
+    setup.ensure(linux=against == "linux", nested=nested_host, quiet=True, perf=True)
+    launch.bazel_build("//:hartloop", *(["//tools:nested_host"] if nested_host else []), "//perf/insn_count", "//perf/load:load_program",
                        *sorted({"//guests/images:" + case.image for case in chosen if case.image}))
     missing = opponents.missing_tools(chosen)
     if missing:
@@ -108,7 +116,11 @@ def conditions_of(options, bench, chosen):
     found["rounds"] = f"{options.reps}, of about {options.seconds:g} s of load per case; medians, lowest and highest"
     found["counted"] = "no" if options.no_count else "one more round, with perf/insn_count and QEMU's trace of virtqueue events"
     if options.accel == "kvm":
-        found["counted"] = "no: the plugin needs TCG"
+        found["counted"] = "exits, by KVM; instructions not: the plugin needs TCG"
+    if bench.host:
+        found["nested host"] = f"Linux {bench.host.call('uname -r').strip()} with KVM under {found['QEMU'].partition(',')[0]}'s TCG, " \
+            "2 harts; the guest's card is a tap with vhost, bridged to the wire; inside: " + \
+            bench.host.call("qemu-system-riscv64 --version").splitlines()[0]
     found["command"] = "hl perf " + " ".join(sys.argv[1:])
     return found
 
@@ -146,12 +158,14 @@ def compare(options, bench, chosen, folder):
 def measure(options, chosen, folder):
     """What is done in the namespace; the exit status."""
     raise_file_limit()
-    cores = runner.Cores(1)
+    cores = runner.Cores(1, wanted=not is_nested(options))
     systems = SYSTEMS if options.against == "linux" else SYSTEMS[:1]
     if options.system:
         systems = (options.system,)
     with runner.scratch() as directory:
-        both = opponents.Opponents(systems, opponents.Machine(accel=options.accel), directory)
+        controller = options.aia or ("aia" if options.accel == "kvm" else "plic")
+        shape = opponents.Machine(accel=options.accel, transport="pci" if controller == "aia" else "mmio", aia=controller)
+        both = opponents.Opponents(systems, shape, directory)
         bench = runner.Bench(both, wire.Wire(options.net), cores, os.path.join(folder, "logs"), options.seconds)
         # These two are drawn in only when asked for.
         if options.profile:
@@ -160,7 +174,8 @@ def measure(options, chosen, folder):
         if options.ablate:
             import ablation  # pylint: disable=import-outside-toplevel
             return max(ablation.run(bench, case, folder, options.reps, conditions_of(options, bench, [case])) for case in chosen)
-        return compare(options, bench, chosen, folder)
+        with bench.nested_host() if is_nested(options) else contextlib.nullcontext():
+            return compare(options, bench, chosen, folder)
 
 
 def write_baseline(options):
@@ -186,6 +201,14 @@ def for_wire(chosen, kind):
     return chosen
 
 
+def for_kvm(chosen, named, controller):
+    """The cases with their bars for KVM: those that have some, or all that were named. The number of exits is one of AIA's bars."""
+    if not named:
+        chosen = [case for case in chosen if case.kvm_bars]
+    return [dataclasses.replace(case, bars=tuple(bar for bar in case.kvm_bars if controller != "plic" or bar.figure != "exits"))
+            for case in chosen]
+
+
 def main():
     options = parser().parse_args()
     if options.list:
@@ -195,13 +218,15 @@ def main():
     if options.baseline:
         return write_baseline(options)
     chosen = for_wire(cases.select(options.cases), options.net)
+    if options.accel == "kvm":
+        chosen = for_kvm(chosen, options.cases, options.aia)
     if (options.ablate or options.profile) and not options.cases:
         raise launch.UsageError("--ablate and --profile take the cases to look at: hl perf --profile CASE")
     if options.ablate:
         options.against = "none"  # it looks at Hartloop only
     folder = output_folder(options)
     if wire.INSIDE not in os.environ:
-        prepare(chosen, options.system or options.against)
+        prepare(chosen, options.system or options.against, is_nested(options))
         runner.say(f"results go to {folder}")
         if options.net == "tap":
             wire.enter_namespace()

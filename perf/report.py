@@ -16,7 +16,7 @@ import urllib.parse
 import bars
 import figures
 import plots
-from model import SYSTEMS, Counters, Load, Results, Sample
+from model import SYSTEMS, Counters, Exits, Load, Results, Sample
 
 NAMES = {"hartloop": "Hartloop", "linux": "Linux"}
 PAGE_STYLE = """
@@ -169,6 +169,23 @@ def device_table(entries):
     return Table("Kicks, interrupts, memory", about, columns, rows)
 
 
+def exit_table(entries):
+    """What KVM left the guests for."""
+    rows = []
+    for entry in entries:
+        if entry.hartloop.exits or entry.linux.exits:
+            ours, theirs = (entry.of(system).exits.get("exits") for system in SYSTEMS)
+            rows.append([entry.case.title, entry.case.operation,
+                         *(figures.number(entry.of(system).exits.get(kind)) for kind in figures.EXITS for system in SYSTEMS),
+                         figures.number(theirs / ours) if ours and theirs is not None else "–"])
+    headings = {"exits": "all", "user_exits": "to the VMM", "wfi_exits": "WFI", "mmio_exits": "device memory"}
+    columns = [("case", LEFT), ("per", LEFT)]
+    columns += [(f"{headings[kind]}, {NAMES[system]}", "") for kind in figures.EXITS for system in SYSTEMS]
+    about = ("Exits of the guest as KVM counted them, per operation, in the runs of which the rates are. "
+             "Last column: all of Linux's to all of Hartloop's.")
+    return Table("KVM exits per operation", about, [*columns, ("ratio", "")], rows)
+
+
 def note_table(entries):
     """Figures that only some cases have."""
     rows = []
@@ -201,7 +218,7 @@ def tables_of(results, cases, verdicts):
     chosen = {case.name for case in cases}
     shown = [verdict for verdict in verdicts if verdict.case in chosen or not verdict.case]
     tables = [verdict_table(shown), rate_table(entries), latency_table(entries), instruction_table(entries), device_table(entries),
-              note_table(entries), error_table(results, cases), condition_table(results)]
+              exit_table(entries), note_table(entries), error_table(results, cases), condition_table(results)]
     return [table for table in tables if table.rows], entries
 
 
@@ -346,10 +363,12 @@ def read(path):
     with open(path, encoding="utf-8") as file:
         raw = json.load(file)
 
+    def sample(one):
+        counted = Counters(**one["counters"]) if one["counters"] else None
+        return Sample(Load(**one["load"]), counted, one["memory_peak_bytes"], Exits(**one["exits"]) if one.get("exits") else None)
+
     def samples(group):
-        return {case: {system: [Sample(Load(**one["load"]), Counters(**one["counters"]) if one["counters"] else None,
-                                       one["memory_peak_bytes"]) for one in found] for system, found in systems.items()}
-                for case, systems in group.items()}
+        return {case: {system: [sample(one) for one in found] for system, found in systems.items()} for case, systems in group.items()}
 
     return Results(raw["conditions"], samples(raw["samples"]), samples(raw["counted"]), raw["errors"])
 

@@ -17,12 +17,13 @@ import time
 
 import counters
 import machine
+import nested
 import network
 from model import MeasurementError, Results, Sample, Target
 
 READY_SECONDS = 180
 SETTLE_SECONDS = 0.5
-FAILURES = (MeasurementError, machine.MachineError, network.NetworkError, OSError, subprocess.SubprocessError, ValueError, KeyError,
+FAILURES = (MeasurementError, machine.MachineError, nested.NestedError, network.NetworkError, OSError, subprocess.SubprocessError, ValueError, KeyError,
             ArithmeticError)
 
 
@@ -82,6 +83,7 @@ class Guest:
         if counted:
             self.witness = bench.witness(bench.opponents.plugin, bench.directory, ranges)
             options.qemu = [*options.qemu, *self.witness.arguments]
+        options.host = bench.host
         self.options = options
         self.machine = None
         self.target = None
@@ -92,9 +94,11 @@ class Guest:
             self.machine = machine.Machine(self.options, say)
         finally:
             counters.whole_pages(True)
-        self.bench.cores.pin(self.machine)
+        if not self.machine.host:
+            self.bench.cores.pin(self.machine)
         self.target = Target(self.system, self.host, self.ports, self.machine.console,
-                             self.witness.read if self.witness else None, self.machine.process.pid)
+                             self.witness.read if self.witness else None, self.machine.process.pid,
+                             self.read_exits if self.machine.host else None)
         return self
 
     def __exit__(self, *_):
@@ -117,8 +121,14 @@ class Guest:
             time.sleep(0.1)
         time.sleep(SETTLE_SECONDS)
 
+    def read_exits(self):
+        """Exits since the machine was made."""
+        return counters.exits(self.machine.host.exits())
+
     def memory_peak(self):
-        """Bytes of memory that the guest ever touched; exact in counted runs, where the host gives it in single pages."""
+        """Bytes of memory that the guest ever touched; exact in counted runs, where the host gives it in single pages. 0: unknown."""
+        if self.machine.host:
+            return 0
         return counters.memory_peak(self.target.pid, self.options.memory)
 
 
@@ -167,6 +177,7 @@ class Bench:
         self.directory = opponents.directory
         self.counting = False
         self.witness = counters.Witness  # what counts then
+        self.host = None  # the nested host of all guests, where there is one
         self.boots = itertools.count(1)
         os.makedirs(logs, exist_ok=True)
 
@@ -175,6 +186,19 @@ class Bench:
         options = self.opponents.options(system, image, args, memory, append)
         options.log = os.path.join(self.logs, f"{next(self.boots):03}-{system}-{image}{'-counted' if self.counting else ''}.log")
         return Guest(self, system, options, self.opponents.manifest(image)["ports"], self.counting, ranges)
+
+    @contextlib.contextmanager
+    def nested_host(self):
+        """Starts a nested host, on this wire, in which all guests run from now on."""
+        with contextlib.ExitStack() as stack:
+            kind = self.wire.attach([])[0]
+            net = network.Network(kind, [], os.path.join(self.logs, "nested-host.passt"), say)
+            stack.callback(net.stop)
+            self.host = stack.enter_context(nested.Host(machine.qemu_binary(), [net], os.path.join(self.logs, "nested-host.log"), say))
+            try:
+                yield self.host
+            finally:
+                self.host = None
 
     @contextlib.contextmanager
     def boot(self, case, system, append="", ranges=""):
@@ -192,12 +216,14 @@ class Bench:
         if case.prepare:
             case.prepare(guest.target)
         before = guest.target.read_counters() if self.counting else None
+        exits = guest.target.read_exits() if guest.target.read_exits else None
         load = case.drive(guest.target, self.seconds)
+        exits = exits and guest.target.read_exits().minus(exits)
         if load.operations <= 0 or load.seconds <= 0:
             raise MeasurementError(f"{case.name}: nothing was done")
         load.rate = load.rate or load.operations / load.seconds
         if not self.counting:
-            return Sample(load)
+            return Sample(load, exits=exits)
         return Sample(load, guest.target.read_counters().minus(before), guest.memory_peak())
 
     def measure(self, case, system, append=""):
@@ -285,6 +311,8 @@ class Runner:
         if sample.counters:
             parts = {name: value / sample.load.operations for name, value in dataclasses.asdict(sample.counters).items()}
             words = [f"per {case.operation}: " + ", ".join(f"{name} {value:,.{0 if value >= 100 else 2}f}" for name, value in parts.items())]
+        if sample.exits:
+            words.append(f"{sample.exits.exits / sample.load.operations:,.3g} exits per {case.operation}")
         say("    " + "; ".join(words))
 
 

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
@@ -574,6 +575,30 @@ static void test_proc(void)
 	close(pipe_ends[1]);
 }
 
+/* RLIMIT_FSIZE: a write is cut short at the limit, one behind it fails with a signal, and one of no
+ * bytes does nothing. */
+static void test_size_limit(void)
+{
+	struct rlimit unlimited, limit;
+	char bytes[64] = "";
+	struct iovec vector[2] = { { bytes, 0 }, { bytes, 0 } };
+	EQ(getrlimit(RLIMIT_FSIZE, &unlimited), 0);
+	limit = (struct rlimit){ 100, unlimited.rlim_max };
+	void (*before)(int) = signal(SIGXFSZ, SIG_IGN);
+	int fd = open("limited", O_RDWR | O_CREAT | O_TRUNC, 0600);
+	EQ(setrlimit(RLIMIT_FSIZE, &limit), 0);
+	EQ(pwrite(fd, bytes, 64, 80), 20);
+	FAILS(pwrite(fd, bytes, 64, 100), EFBIG);
+	FAILS(pwrite(fd, bytes, 64, 1000), EFBIG);
+	EQ(pwrite(fd, bytes, 0, 1000), 0);
+	EQ(pwritev(fd, vector, 2, 1000), 0);
+	EQ(lseek(fd, 0, SEEK_END), 100);
+	EQ(setrlimit(RLIMIT_FSIZE, &unlimited), 0);
+	signal(SIGXFSZ, before);
+	close(fd);
+	unlink("limited");
+}
+
 int main(void)
 {
 	char home[] = "/tmp/filesXXXXXX";
@@ -581,6 +606,7 @@ int main(void)
 	if (!mkdtemp(home) || chdir(home))
 		return 2;
 	test_data();
+	test_size_limit();
 	test_sparse();
 	test_mapping();
 	test_open_flags();

@@ -81,8 +81,9 @@ static long write_at(struct thread *thread, struct file *file, struct uio *uio,
 		offset = node_bytes(file->node);
 	uint64_t limit = thread->process->limits[LIMIT_FSIZE].soft;
 	long result = 0;
-	if (file->node && node_is_regular(file->node) && offset + uio->remaining > limit) {
-		if (offset >= limit && uio->remaining) {
+	bool limited = uio->remaining && file->node && node_is_regular(file->node);
+	if (limited && offset + uio->remaining > limit) {
+		if (offset >= limit) {
 			struct signal_information information = { .number = 25 /* SIGXFSZ */ };
 			signal_send_thread(thread, &information);
 			result = -EFBIG;
