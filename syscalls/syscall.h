@@ -25,6 +25,11 @@
 #define SYS_PARKED (-100000L)
 /* The call was interrupted by a signal: becomes a restart when the handler has SA_RESTART, EINTR otherwise. Never seen by programs. */
 #define ERESTARTSYS 512
+/* The same, but a handler always sees EINTR: the call starts again only when none runs, as after SIGSTOP and SIGCONT. */
+#define ERESTARTNOHAND 514
+/* As ERESTARTNOHAND, for waits with a relative time: the handler put its deadline into thread->restart_deadline_ns, from where the call
+ * that starts again takes it (restart_deadline). */
+#define ERESTART_RESTARTBLOCK 516
 
 typedef long syscall_handler(struct thread *thread, const uint64_t *argument);
 

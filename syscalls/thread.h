@@ -61,8 +61,9 @@ struct thread {
 
 	struct user_addr clear_child_tid, robust_list;
 	uint64_t robust_list_bytes;
+	uint64_t restart_deadline_ns; /* of a call that starts again (ERESTART_RESTARTBLOCK); 0: of none */
 	signal_set wanted;          /* rt_sigtimedwait: these wake it though blocked */
-	bool restart_call;          /* the call just ended with ERESTARTSYS: delivery decides */
+	uint16_t restart_call;      /* the ERESTART* that the call just ended with, or 0: delivery decides */
 	bool uninterruptible;       /* parked where only a fatal signal may wake it (vfork) */
 	bool stopped;               /* taken off the hart by a stop signal */
 	bool ended;                 /* thread_exit has begun */
@@ -91,6 +92,13 @@ void thread_park(struct thread *thread, thread_resume *resume);
 void thread_wait_on(struct thread *thread, struct wait_queue *queue, uint32_t events, bool exclusive);
 /* Be woken with WAKE_TIMEOUT at this monotonic time; LOOP_NEVER: no timeout. */
 void thread_wait_until(struct thread *thread, uint64_t deadline_ns);
+/* The deadline of a call that starts again (once), else the one given. */
+static inline uint64_t restart_deadline(struct thread *thread, uint64_t deadline_ns)
+{
+	uint64_t kept_ns = thread->restart_deadline_ns;
+	thread->restart_deadline_ns = 0;
+	return kept_ns ? kept_ns : deadline_ns;
+}
 /* Wake a parked thread: its resume function runs from the loop (coalesced; no-op when not parked). */
 void thread_wake(struct thread *thread, uint32_t reasons);
 /* True when a signal would interrupt it: a handler about to park checks this first and returns -ERESTARTSYS instead. (thread_park

@@ -91,6 +91,11 @@ void tcp_abort(struct tcp_connection *connection); /* RST now; still owned, tcp_
 
 uint32_t tcp_readiness(const struct tcp_connection *connection); /* enum net_readiness, also for listeners */
 int tcp_take_error(struct tcp_connection *connection);           /* positive errno, cleared: SO_ERROR */
+/* The same where connect(2) reports it: the connection is not shut by the failure any more. */
+int tcp_take_connect_error(struct tcp_connection *connection);
+void tcp_set_error(struct tcp_connection *connection, int error);
+/* What a socket that gives this connection up (connect to AF_UNSPEC) finds as its error: ECONNRESET or 0. */
+int tcp_disconnect_error(const struct tcp_connection *connection);
 enum tcp_state tcp_get_state(const struct tcp_connection *connection);
 struct endpoint tcp_local(const struct tcp_connection *connection);
 struct endpoint tcp_remote(const struct tcp_connection *connection);

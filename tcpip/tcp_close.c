@@ -29,7 +29,24 @@ static void disconnect(struct tcp_connection *c)
 		list_remove(&c->bind_link);
 		list_push_back(&c->port->bound, &c->bind_link);
 	}
+	if (c->flow.state == TCP_SYN_SENT)
+		c->error = ECONNRESET;
 	tcp_connection_finish(c, 0);
+}
+
+int tcp_disconnect_error(const struct tcp_connection *c)
+{
+	switch (c->flow.state) {
+	case TCP_CLOSED:
+	case TCP_LISTEN:
+	case TCP_TIME_WAIT:
+		return 0;
+	case TCP_CLOSING:
+	case TCP_LAST_ACK:
+		return seq_eq(c->snd_nxt, c->write_seq) ? 0 : ECONNRESET;
+	default:
+		return ECONNRESET;
+	}
 }
 
 int tcp_shutdown(struct tcp_connection *c, bool receive, bool send)

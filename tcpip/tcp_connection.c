@@ -238,6 +238,8 @@ void tcp_scoreboard_clear(struct tcp_connection *c)
 void tcp_connection_finish(struct tcp_connection *c, int error)
 {
 	if (c->flow.state != TCP_CLOSED) {
+		/* A connection that failed is shut both ways: a read finds the end. */
+		c->receive_shut |= c->flow.state == TCP_SYN_SENT && error;
 		tcp_connection_set_state(c, TCP_CLOSED);
 		if (error)
 			c->error = (uint16_t)error;

@@ -32,7 +32,7 @@ uint32_t tcp_readiness(const struct tcp_connection *c)
 	bool send_shut = c->fin_queued || (closed && c->ever_connected);
 	if (closed || (receive_shut && send_shut))
 		ready |= NET_HANGUP;
-	if (receive_shut || (closed && c->error))
+	if (receive_shut)
 		ready |= NET_READABLE | NET_READ_HANGUP;
 	if (state != TCP_SYN_SENT && state != TCP_SYN_RECEIVED) {
 		if (is_readable(c))
@@ -52,6 +52,17 @@ int tcp_take_error(struct tcp_connection *c)
 	int error = c->error;
 	c->error = 0;
 	return error;
+}
+
+int tcp_take_connect_error(struct tcp_connection *c)
+{
+	c->receive_shut = false;
+	return tcp_take_error(c);
+}
+
+void tcp_set_error(struct tcp_connection *c, int error)
+{
+	c->error = (uint16_t)error;
 }
 
 enum tcp_state tcp_get_state(const struct tcp_connection *c)

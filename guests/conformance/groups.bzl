@@ -5,4 +5,14 @@ The key is the program's name and that of its recorded output in linux/; the val
 
 GROUPS = {
     "addresses": ["addresses.c"],
+    "readiness": [
+        "readiness.c",
+        "readiness.h",
+        "readiness_files.c",
+        "readiness_poll.c",
+        "readiness_select.c",
+        "readiness_tcp.c",
+        "readiness_unix.c",
+        "readiness_wake.c",
+    ],
 }

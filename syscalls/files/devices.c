@@ -70,6 +70,13 @@ static long random_write(struct file *file, struct uio *uio, uint64_t offset)
 	return done;
 }
 
+/* There are always random bytes; /dev/urandom is not asked. */
+static uint32_t random_poll(struct file *file)
+{
+	(void)file;
+	return POLLIN | POLLRDNORM;
+}
+
 static int device_status(struct file *file, struct file_status *out)
 {
 	node_status(file->node, out);
@@ -119,9 +126,16 @@ static const struct file_operations full_operations = { .kind = "full",
 static const struct file_operations random_operations = { .kind = "random",
 	                                                  .read = random_read,
 	                                                  .write = random_write,
+	                                                  .poll = random_poll,
 	                                                  .status = device_status,
 	                                                  .seek = device_seek,
 	                                                  .release = device_release };
+static const struct file_operations urandom_operations = { .kind = "urandom",
+	                                                   .read = random_read,
+	                                                   .write = random_write,
+	                                                   .status = device_status,
+	                                                   .seek = device_seek,
+	                                                   .release = device_release };
 
 static const struct device {
 	const char *name;
@@ -132,7 +146,7 @@ static const struct device {
 	{ "zero", DEVICE_NUMBER(1, 5), &zero_operations },
 	{ "full", DEVICE_NUMBER(1, 7), &full_operations },
 	{ "random", DEVICE_NUMBER(1, 8), &random_operations },
-	{ "urandom", DEVICE_NUMBER(1, 9), &random_operations },
+	{ "urandom", DEVICE_NUMBER(1, 9), &urandom_operations },
 	{ "tty", DEVICE_NUMBER(5, 0), NULL },
 	{ "console", DEVICE_NUMBER(5, 1), NULL },
 	{ "hvc0", DEVICE_NUMBER(229, 0), NULL },

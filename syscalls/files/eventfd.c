@@ -24,9 +24,9 @@ static uint32_t eventfd_poll(struct file *file)
 	const struct eventfd *event = eventfd_of(file);
 	uint32_t ready = 0;
 	if (event->counter)
-		ready |= POLLIN | POLLRDNORM;
+		ready |= POLLIN;
 	if (event->counter < COUNTER_MAX)
-		ready |= POLLOUT | POLLWRNORM;
+		ready |= POLLOUT;
 	return event->counter == UINT64_MAX ? ready | POLLERR : ready;
 }
 
@@ -42,7 +42,7 @@ static long eventfd_read(struct file *file, struct uio *uio, uint64_t offset)
 	if (uio_copy_out(uio, &value, sizeof(value)) < sizeof(value))
 		return -EFAULT;
 	event->counter -= value;
-	file_notify(file, POLLOUT | POLLWRNORM);
+	file_notify(file, POLLOUT);
 	return sizeof(value);
 }
 
@@ -63,7 +63,7 @@ static long eventfd_write(struct file *file, struct uio *uio, uint64_t offset)
 	}
 	event->counter += value;
 	if (value)
-		file_notify(file, POLLIN | POLLRDNORM);
+		file_notify(file, POLLIN);
 	return sizeof(value);
 }
 

@@ -26,6 +26,7 @@ struct pipe_end {
 	struct file file;
 	struct pipe *pipe;
 	bool reads, writes;
+	uint64_t seen_writers; /* of a reader that found no writer: as many were gone by then */
 	struct list_node link; /* pipe->ends */
 };
 
@@ -98,6 +99,8 @@ static struct pipe_end *pipe_open_end(struct pipe *pipe, uint32_t flags)
 	end->pipe = pipe;
 	end->reads = (flags & O_ACCMODE) != O_WRONLY;
 	end->writes = (flags & O_ACCMODE) != O_RDONLY;
+	if (!pipe->writers)
+		end->seen_writers = pipe->opened_writers;
 	pipe->refs++;
 	pipe->readers += end->reads;
 	pipe->opened_readers += end->reads;
@@ -238,7 +241,7 @@ static uint32_t pipe_poll(struct file *file)
 	if (end->reads) {
 		if (pipe->used)
 			ready |= POLLIN | POLLRDNORM;
-		if (!pipe->writers && pipe->opened_writers)
+		if (!pipe->writers && pipe->opened_writers != end->seen_writers)
 			ready |= POLLHUP;
 	}
 	if (end->writes) {

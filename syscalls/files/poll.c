@@ -11,7 +11,6 @@
 #include "syscalls/signal.h"
 #include "syscalls/syscall.h"
 
-#define SELECT_MAX  1024u
 #define SELECT_SETS 3
 #define WORD_BITS   64u
 
@@ -37,6 +36,7 @@ struct poll_set {
 
 struct poll_wait {
 	struct poll_set *set;
+	uint64_t *bits;                     /* pselect6: the three sets, as asked, then as found */
 	struct user_addr descriptors;       /* ppoll: the array */
 	struct user_addr sets[SELECT_SETS]; /* pselect6: read, write, except */
 	struct user_addr timeout;           /* what is left is written back */
@@ -47,9 +47,9 @@ struct poll_wait {
 };
 
 static const uint16_t select_ready[SELECT_SETS] = {
-	POLLRDNORM | POLLRDBAND | POLLIN | POLLHUP | POLLERR,
-	POLLWRBAND | POLLWRNORM | POLLOUT | POLLERR,
-	POLLPRI,
+	POLLRDNORM | POLLRDBAND | POLLIN | POLLHUP | POLLERR | POLLNVAL,
+	POLLWRBAND | POLLWRNORM | POLLOUT | POLLERR | POLLNVAL,
+	POLLPRI | POLLNVAL,
 };
 static const uint16_t select_wanted[SELECT_SETS] = { POLLIN | POLLRDNORM | POLLRDBAND,
 	                                             POLLOUT | POLLWRNORM | POLLWRBAND, POLLPRI };
@@ -126,15 +126,21 @@ static long report_poll(const struct poll_wait *wait)
 	return 0;
 }
 
+static uint32_t select_words(const struct poll_wait *wait)
+{
+	return (wait->select_bits + WORD_BITS - 1) / WORD_BITS;
+}
+
 /* The result sets; the number of bits in them. */
 static long report_select(const struct poll_wait *wait)
 {
 	long total = 0;
-	uint32_t words = (wait->select_bits + WORD_BITS - 1) / WORD_BITS;
+	uint32_t words = select_words(wait);
 	for (int which = 0; which < SELECT_SETS; which++) {
-		uint64_t bits[SELECT_MAX / WORD_BITS] = { 0 };
+		uint64_t *bits = wait->bits + (size_t)which * words;
 		if (!wait->sets[which].value)
 			continue;
+		memset(bits, 0, words * sizeof(*bits));
 		for (uint32_t i = 0; i < wait->set->count; i++) {
 			const struct poll_item *item = &wait->set->items[i];
 			uint32_t bit = (uint32_t)item->descriptor;
@@ -144,7 +150,7 @@ static long report_select(const struct poll_wait *wait)
 			bits[bit / WORD_BITS] |= 1ull << (bit % WORD_BITS);
 			total++;
 		}
-		if (copy_to_user(wait->sets[which], bits, words * sizeof(uint64_t)))
+		if (copy_to_user(wait->sets[which], bits, words * sizeof(*bits)))
 			return -EFAULT;
 	}
 	return total;
@@ -161,16 +167,24 @@ static void report_timeout(const struct poll_wait *wait)
 	(void)!copy_to_user(wait->timeout, &left, sizeof(left));
 }
 
+static void wait_free(const struct poll_wait *wait)
+{
+	if (wait->set)
+		set_free(wait->set);
+	heap_free(wait->bits);
+}
+
 static long poll_finish(struct thread *thread, struct poll_wait *wait, long result)
 {
-	if (result >= 0) {
-		long reported = wait->set->select ? report_select(wait) : report_poll(wait);
-		if (reported < 0 || wait->set->select)
-			result = reported;
+	if (!wait->set->select) {
+		if (report_poll(wait))
+			result = -EFAULT;
+	} else if (result >= 0) {
+		result = report_select(wait);
 	}
 	report_timeout(wait);
-	set_free(wait->set);
-	if (wait->mask_swapped && result != -EINTR)
+	wait_free(wait);
+	if (wait->mask_swapped && result != -ERESTARTNOHAND)
 		signal_mask_restore(thread);
 	return result;
 }
@@ -192,14 +206,15 @@ static long poll_resume(struct thread *thread, uint32_t reasons)
 {
 	struct poll_wait *wait = THREAD_PARK_STATE(thread, struct poll_wait);
 	if (reasons & WAKE_KILL) {
-		set_free(wait->set);
+		wait_free(wait);
 		return -EINTR;
 	}
 	long found = set_look(wait->set);
 	if (found)
 		return poll_finish(thread, wait, found);
-	if (reasons & WAKE_SIGNAL)
-		return poll_finish(thread, wait, -EINTR);
+	/* As in Linux, a signal counts for more than the end of the time. */
+	if (reasons & WAKE_SIGNAL || thread_has_signal(thread))
+		return poll_finish(thread, wait, -ERESTARTNOHAND);
 	if (reasons & WAKE_TIMEOUT || wait->once)
 		return poll_finish(thread, wait, 0);
 	return poll_block(thread, wait);
@@ -215,10 +230,12 @@ static long poll_start(struct thread *thread, struct poll_wait *wait, uint64_t t
 	wait->deadline_ns = deadline_after(timeout_ns);
 	if (!turn) {
 		long found = set_look(wait->set);
-		if (found || wait->once)
+		if (found)
 			return poll_finish(thread, wait, found);
 		if (thread_has_signal(thread))
-			return poll_finish(thread, wait, -EINTR);
+			return poll_finish(thread, wait, -ERESTARTNOHAND);
+		if (wait->once)
+			return poll_finish(thread, wait, 0);
 	}
 	struct poll_wait *parked = THREAD_PARK_STATE(thread, struct poll_wait);
 	*parked = *wait;
@@ -227,6 +244,15 @@ static long poll_start(struct thread *thread, struct poll_wait *wait, uint64_t t
 	thread_park(thread, poll_resume);
 	thread_wake(thread, WAKE_EVENT);
 	return SYS_PARKED;
+}
+
+/* An error before anything was looked at. */
+static long poll_refuse(struct thread *thread, const struct poll_wait *wait, long error)
+{
+	wait_free(wait);
+	if (wait->mask_swapped)
+		signal_mask_restore(thread);
+	return error;
 }
 
 static void item_set(struct thread *thread, struct poll_item *item, int descriptor, uint16_t events)
@@ -258,117 +284,89 @@ long sys_ppoll(struct thread *thread, const uint64_t *argument)
 	if (count > thread->process->limits[LIMIT_NOFILE].soft)
 		return -EINVAL;
 	struct poll_wait wait = { .descriptors = user(argument[0]), .timeout = user(argument[2]) };
-	wait.set = set_create((uint32_t)count);
-	if (!wait.set)
-		return -ENOMEM;
-	error = set_read_poll(thread, wait.set, wait.descriptors);
-	if (!error && argument[3]) {
-		error = signal_mask_from_user(thread, user(argument[3]), argument[4]);
-		wait.mask_swapped = !error;
-	}
-	if (error) {
-		set_free(wait.set);
+	error = signal_mask_from_user(thread, user(argument[3]), argument[4]);
+	if (error)
 		return error;
-	}
+	wait.mask_swapped = argument[3];
+	wait.set = set_create((uint32_t)count);
+	error = wait.set ? set_read_poll(thread, wait.set, wait.descriptors) : -ENOMEM;
+	if (error)
+		return poll_refuse(thread, &wait, error);
 	return poll_start(thread, &wait, timeout_ns);
 }
 
-/* Bits of the three sets of a pselect6 call. */
-struct select_bits {
-	uint64_t set[SELECT_SETS][SELECT_MAX / WORD_BITS];
-};
-
-static uint16_t select_events(const struct select_bits *bits, uint32_t descriptor)
+static uint16_t select_events(const struct poll_wait *wait, uint32_t descriptor)
 {
 	uint16_t events = 0;
-	for (int which = 0; which < SELECT_SETS; which++) {
-		if (bits->set[which][descriptor / WORD_BITS] >> (descriptor % WORD_BITS) & 1)
+	const uint64_t *word = wait->bits + descriptor / WORD_BITS;
+	for (int which = 0; which < SELECT_SETS; which++, word += select_words(wait)) {
+		if (*word >> (descriptor % WORD_BITS) & 1)
 			events |= select_wanted[which];
 	}
 	return events;
 }
 
-static int select_read(const struct poll_wait *wait, struct select_bits *bits)
+static int select_read(struct poll_wait *wait)
 {
-	size_t bytes = (wait->select_bits + WORD_BITS - 1) / WORD_BITS * sizeof(uint64_t);
-	memset(bits, 0, sizeof(*bits));
+	size_t words = select_words(wait);
+	wait->bits = heap_alloc_zeroed((SELECT_SETS * words + 1) * sizeof(*wait->bits));
+	if (!wait->bits)
+		return -ENOMEM;
 	for (int which = 0; which < SELECT_SETS; which++) {
 		if (wait->sets[which].value &&
-		    copy_from_user(bits->set[which], wait->sets[which], bytes))
+		    copy_from_user(wait->bits + (size_t)which * words, wait->sets[which],
+		                   words * sizeof(*wait->bits)))
 			return -EFAULT;
 	}
 	return 0;
 }
 
-static int select_build(struct thread *thread, struct poll_wait *wait,
-                        const struct select_bits *bits)
+static int select_build(struct thread *thread, struct poll_wait *wait)
 {
 	uint32_t count = 0;
 	for (uint32_t i = 0; i < wait->select_bits; i++)
-		count += select_events(bits, i) != 0;
+		count += select_events(wait, i) != 0;
 	wait->set = set_create(count);
 	if (!wait->set)
 		return -ENOMEM;
 	wait->set->select = true;
 	count = 0;
 	for (uint32_t i = 0; i < wait->select_bits; i++) {
-		uint16_t events = select_events(bits, i);
+		uint16_t events = select_events(wait, i);
 		if (!events)
 			continue;
-		struct poll_item *item = &wait->set->items[count++];
-		item_set(thread, item, (int)i, events);
-		if (!item->file) {
-			set_free(wait->set);
+		item_set(thread, &wait->set->items[count++], (int)i, events);
+		if (!thread_file(thread, i))
 			return -EBADF;
-		}
 	}
 	return 0;
-}
-
-/* The sixth argument of pselect6 points to {mask pointer, its size}. */
-static int select_mask(struct thread *thread, struct user_addr from, bool *swapped)
-{
-	uint64_t mask[2];
-	if (!from.value)
-		return 0;
-	if (copy_from_user(mask, from, sizeof(mask)))
-		return -EFAULT;
-	if (!mask[0])
-		return 0;
-	int error = signal_mask_from_user(thread, user(mask[0]), mask[1]);
-	*swapped = !error;
-	return error;
 }
 
 long sys_pselect6(struct thread *thread, const uint64_t *argument)
 {
 	struct poll_wait wait = { .timeout = user(argument[4]) };
-	struct select_bits bits;
-	uint64_t timeout_ns;
+	uint64_t timeout_ns, mask[2] = { 0 }; /* the mask's address and its size */
 	int count = (int)argument[0];
+	if (argument[5] && copy_from_user(mask, user(argument[5]), sizeof(mask)))
+		return -EFAULT;
 	int error = timeout_from_user(user(argument[4]), &timeout_ns);
+	if (!error)
+		error = signal_mask_from_user(thread, user(mask[0]), mask[1]);
 	if (error)
 		return error;
+	wait.mask_swapped = mask[0];
 	if (count < 0)
-		return -EINVAL;
-	/* As in Linux, descriptors that the table has no slots for are not looked at; nor those
-	 * beyond an fd_set. */
+		return poll_refuse(thread, &wait, -EINVAL);
+	/* As in Linux, descriptors that the table has no slots for are not looked at. */
 	wait.select_bits = thread->process->files->capacity;
-	if (wait.select_bits > SELECT_MAX)
-		wait.select_bits = SELECT_MAX;
 	if (wait.select_bits > (uint32_t)count)
 		wait.select_bits = (uint32_t)count;
 	for (int which = 0; which < SELECT_SETS; which++)
 		wait.sets[which] = user(argument[1 + which]);
-	error = select_read(&wait, &bits);
+	error = select_read(&wait);
 	if (!error)
-		error = select_build(thread, &wait, &bits);
+		error = select_build(thread, &wait);
 	if (error)
-		return error;
-	error = select_mask(thread, user(argument[5]), &wait.mask_swapped);
-	if (error) {
-		set_free(wait.set);
-		return error;
-	}
+		return poll_refuse(thread, &wait, error);
 	return poll_start(thread, &wait, timeout_ns);
 }

@@ -36,15 +36,14 @@ static struct signalfd *signalfd_of(struct file *file)
 static bool signal_came(struct wait_entry *entry, uint32_t events)
 {
 	(void)events;
-	file_notify(&container_of(entry, struct signalfd, entry)->file, POLLIN | POLLRDNORM);
+	file_notify(&container_of(entry, struct signalfd, entry)->file, POLLIN);
 	return true;
 }
 
 /* Whose signals: those of the thread that looks, as in Linux. */
 static uint32_t signalfd_poll(struct file *file)
 {
-	return signals_pending(current_thread()) & signalfd_of(file)->mask ? POLLIN | POLLRDNORM
-	                                                                   : 0;
+	return signals_pending(current_thread()) & signalfd_of(file)->mask ? POLLIN : 0;
 }
 
 static long signalfd_read(struct file *file, struct uio *uio, uint64_t offset)
@@ -119,6 +118,6 @@ long sys_signalfd4(struct thread *thread, const uint64_t *argument)
 	if (file->operations != &signalfd_operations)
 		return -EINVAL;
 	signalfd_of(file)->mask = mask;
-	file_notify(file, POLLIN | POLLRDNORM);
+	file_notify(file, POLLIN);
 	return (long)argument[0];
 }

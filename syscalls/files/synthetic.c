@@ -96,6 +96,22 @@ static const struct file_operations synthetic_file_operations = {
 	.release = synthetic_release,
 };
 
+static uint32_t synthetic_poll(struct file *file)
+{
+	(void)file;
+	return POLLIN | POLLRDNORM;
+}
+
+static const struct file_operations polled_file_operations = {
+	.kind = "synthetic",
+	.read = synthetic_read,
+	.write = synthetic_write,
+	.poll = synthetic_poll,
+	.status = synthetic_status,
+	.seek = synthetic_seek,
+	.release = synthetic_release,
+};
+
 static int synthetic_open(struct thread *thread, struct path_node *node, uint32_t flags,
                           struct file **out)
 {
@@ -107,7 +123,9 @@ static int synthetic_open(struct thread *thread, struct path_node *node, uint32_
 	struct synthetic_file *own = heap_alloc_zeroed(sizeof(*own));
 	if (!own)
 		return -ENOMEM;
-	file_init(&own->file, &synthetic_file_operations, NULL, flags & ~(uint32_t)O_APPEND);
+	bool polled = synthetic_item_of(node)->polled;
+	file_init(&own->file, polled ? &polled_file_operations : &synthetic_file_operations, NULL,
+	          flags & ~(uint32_t)O_APPEND);
 	own->file.node = path_node_get(node);
 	own->file.seekable = true;
 	*out = &own->file;

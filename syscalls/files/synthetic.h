@@ -20,6 +20,7 @@ struct synthetic_item {
 	long (*store)(const struct path_node *node, const char *bytes,
 	              size_t length); /* written: result */
 	const char *constant;         /* instead of generate */
+	bool polled;                  /* poll reports that it can be read, and epoll takes it */
 	/* Links. */
 	int (*read_link)(struct path_node *node, char *out, size_t room);
 	int (*follow)(struct path_node *node, struct path_node **to, struct file **file);

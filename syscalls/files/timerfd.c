@@ -56,12 +56,12 @@ static void timerfd_fired(struct loop *loop, struct loop_watcher *watcher, uint3
 	(void)loop, (void)events;
 	timerfd_advance(timer, clock_read_ns());
 	if (timer->expired)
-		file_notify(&timer->file, POLLIN | POLLRDNORM);
+		file_notify(&timer->file, POLLIN);
 }
 
 static uint32_t timerfd_poll(struct file *file)
 {
-	return timerfd_of(file)->expired ? POLLIN | POLLRDNORM : 0;
+	return timerfd_of(file)->expired ? POLLIN : 0;
 }
 
 static long timerfd_read(struct file *file, struct uio *uio, uint64_t offset)
@@ -178,7 +178,7 @@ long sys_timerfd_settime(struct thread *thread, const uint64_t *argument)
 		timer->next_ns = value_ns;
 	timerfd_advance(timer, now_ns);
 	if (timer->expired)
-		file_notify(&timer->file, POLLIN | POLLRDNORM);
+		file_notify(&timer->file, POLLIN);
 	return 0;
 }
 

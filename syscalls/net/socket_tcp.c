@@ -135,6 +135,7 @@ static int tcp_socket_disconnect(struct tcp_socket *tcp)
 		if (!sized && value != tcp_get_option(fresh, (enum tcp_option)option))
 			tcp_set_option(fresh, (enum tcp_option)option, value);
 	}
+	tcp_set_error(fresh, tcp_disconnect_error(tcp->connection));
 	tcp_abort(tcp->connection);
 	tcp_close(tcp->connection);
 	tcp->connection = fresh;
@@ -151,7 +152,7 @@ static int tcp_socket_connect_result(struct socket *socket)
 	case TCP_SYN_RECEIVED:
 		return -EAGAIN;
 	case TCP_CLOSED: {
-		int error = tcp_take_error(tcp->connection);
+		int error = tcp_take_connect_error(tcp->connection);
 		tcp->progress = TCP_SOCKET_IDLE;
 		return error ? -error : -ECONNABORTED;
 	}

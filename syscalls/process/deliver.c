@@ -52,7 +52,7 @@ void signal_continue_process(struct process *process)
 /* An interrupted call starts again: the program counter goes back onto the ecall. */
 static void restart(struct thread *thread)
 {
-	thread->restart_call = false;
+	thread->restart_call = 0;
 	thread->task.registers.x[REG_PC] -= 4;
 	thread->task.registers.x[REG_A0] = thread->first_argument;
 }
@@ -60,11 +60,10 @@ static void restart(struct thread *thread)
 static void run_handler(struct thread *thread, struct signal_information *information,
                         struct signal_action *action)
 {
-	if (thread->restart_call) {
-		if (action->flags & SA_RESTART)
-			restart(thread);
-		thread->restart_call = false;
-	}
+	if (thread->restart_call == ERESTARTSYS && action->flags & SA_RESTART)
+		restart(thread);
+	thread->restart_call = 0;
+	thread->restart_deadline_ns = 0;
 	signal_set mask = thread->restore_blocked ? thread->saved_blocked : thread->blocked;
 	struct signal_action taken = *action;
 	if (!signal_frame_push(thread, information, &taken, mask)) {
@@ -117,7 +116,7 @@ void signal_before_user(struct task *task)
 	while (!thread->process->stopped && signal_take(thread, ~thread->blocked, &information))
 		if (!deliver(thread, &information))
 			return;
-	if (thread->restart_call)
+	if (thread->restart_call && !thread->process->stopped)
 		restart(thread);
 	if (thread->restore_blocked) {
 		thread->restore_blocked = false;

@@ -24,7 +24,8 @@ struct futex_wait { /* in the parked thread */
 	struct thread *thread;
 	struct futex_key key;
 	uint32_t bitset;
-	bool woken, timed;
+	bool woken;
+	uint64_t deadline_ns; /* LOOP_NEVER: none */
 };
 
 static struct list buckets[BUCKETS];
@@ -85,7 +86,10 @@ static long resume_futex(struct thread *thread, uint32_t reasons)
 		return 0;
 	if (reasons & WAKE_TIMEOUT)
 		return -ETIMEDOUT;
-	return wait->timed ? -EINTR : -ERESTARTSYS;
+	if (wait->deadline_ns == LOOP_NEVER)
+		return -ERESTARTSYS;
+	thread->restart_deadline_ns = wait->deadline_ns;
+	return -ERESTART_RESTARTBLOCK;
 }
 
 static long futex_wait(struct thread *thread, const struct futex_key *key, uint64_t address,
@@ -100,7 +104,7 @@ static long futex_wait(struct thread *thread, const struct futex_key *key, uint6
 		return -EAGAIN;
 	struct futex_wait *wait = THREAD_PARK_STATE(thread, struct futex_wait);
 	*wait = (struct futex_wait){
-		.thread = thread, .key = *key, .bitset = bitset, .timed = deadline_ns != LOOP_NEVER
+		.thread = thread, .key = *key, .bitset = bitset, .deadline_ns = deadline_ns
 	};
 	list_push_back(bucket(key), &wait->link);
 	thread_wait_until(thread, deadline_ns);
@@ -178,7 +182,8 @@ static int change_word(uint64_t address, uint32_t encoded, bool *condition)
 	return 0;
 }
 
-static int read_deadline(int command, uint64_t operation, uint64_t from, uint64_t *deadline_ns)
+static int read_deadline(struct thread *thread, int command, uint64_t operation, uint64_t from,
+                         uint64_t *deadline_ns)
 {
 	uint64_t time_ns;
 	*deadline_ns = LOOP_NEVER;
@@ -188,7 +193,7 @@ static int read_deadline(int command, uint64_t operation, uint64_t from, uint64_
 	if (error)
 		return error;
 	if (command == FUTEX_WAIT) /* a span of time, on which all clocks agree */
-		*deadline_ns = deadline_after(time_ns);
+		*deadline_ns = restart_deadline(thread, deadline_after(time_ns));
 	else
 		*deadline_ns = clock_deadline(operation & FUTEX_CLOCK_REALTIME ? CLOCK_REALTIME
 		                                                               : CLOCK_MONOTONIC,
@@ -238,7 +243,7 @@ long sys_futex(struct thread *thread, const uint64_t *argument)
 	switch (command) {
 	case FUTEX_WAIT:
 	case FUTEX_WAIT_BITSET:
-		error = read_deadline(command, operation, argument[3], &deadline_ns);
+		error = read_deadline(thread, command, operation, argument[3], &deadline_ns);
 		if (!error)
 			error = address_space_futex_key(thread->process->memory, user(address),
 			                                is_private, &key);

@@ -272,10 +272,6 @@ void signal_mask_restore(struct thread *thread)
 {
 	if (!thread->restore_blocked)
 		return;
-	if (thread_has_signal(thread)) { /* delivery puts it back, after the handler's frame */
-		thread->task.return_work = true;
-		return;
-	}
 	thread->restore_blocked = false;
 	thread->blocked = thread->saved_blocked;
 	signal_recompute(thread);

@@ -67,7 +67,7 @@ static long resume_suspend(struct thread *thread, uint32_t reasons)
 		return SYS_PARKED;
 	}
 	thread->task.return_work = true;
-	return -EINTR;
+	return -ERESTARTNOHAND;
 }
 
 long sys_rt_sigsuspend(struct thread *thread, const uint64_t *argument)

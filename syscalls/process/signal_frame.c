@@ -150,7 +150,7 @@ long sys_rt_sigreturn(struct thread *thread, const uint64_t *argument)
 		signal_force(thread, SIGSEGV, SI_KERNEL, thread->task.registers.x[REG_SP]);
 		return SYS_PARKED;
 	}
-	thread->restart_call = false;
+	thread->restart_call = 0;
 	signal_recompute(thread);
 	return SYS_PARKED; /* a0 is the interrupted program's own */
 }

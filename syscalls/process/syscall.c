@@ -75,9 +75,9 @@ static long settle_error(struct thread *thread, uint64_t number, long result)
 {
 	if (number < SYSCALLS_MAX)
 		syscall_slots[number].errors++;
-	if (result != -ERESTARTSYS)
+	if (result != -ERESTARTSYS && result != -ERESTARTNOHAND && result != -ERESTART_RESTARTBLOCK)
 		return result;
-	thread->restart_call = true;
+	thread->restart_call = (uint16_t)-result;
 	thread->task.return_work = true;
 	return -EINTR;
 }

@@ -150,6 +150,7 @@ long sys_settimeofday(struct thread *thread, const uint64_t *argument)
 struct sleep_state {
 	uint64_t deadline_ns;
 	struct user_addr remaining; /* 0: not wanted */
+	bool relative;
 };
 
 static long sleep_resume(struct thread *thread, uint32_t reasons)
@@ -162,18 +163,30 @@ static long sleep_resume(struct thread *thread, uint32_t reasons)
 		if (sleep->remaining.value &&
 		    timespec_to_user(sleep->remaining, sleep->deadline_ns - now))
 			return -EFAULT;
-		return -EINTR;
+		if (!sleep->relative)
+			return -ERESTARTNOHAND;
+		thread->restart_deadline_ns = sleep->deadline_ns;
+		return -ERESTART_RESTARTBLOCK;
 	}
 	thread_wait_until(thread, sleep->deadline_ns);
 	thread_park(thread, sleep_resume);
 	return SYS_PARKED;
 }
 
-static long sleep_until(struct thread *thread, uint64_t deadline_ns, struct user_addr remaining)
+static long sleep_until(struct thread *thread, uint64_t deadline_ns)
 {
 	struct sleep_state *sleep = THREAD_PARK_STATE(thread, struct sleep_state);
-	sleep->deadline_ns = deadline_ns;
-	sleep->remaining = remaining;
+	*sleep = (struct sleep_state){ .deadline_ns = deadline_ns };
+	return sleep_resume(thread, 0);
+}
+
+static long sleep_for(struct thread *thread, uint64_t time_ns, struct user_addr remaining)
+{
+	struct sleep_state *sleep = THREAD_PARK_STATE(thread, struct sleep_state);
+	*sleep = (struct sleep_state){ .deadline_ns =
+		                               restart_deadline(thread, deadline_after(time_ns)),
+		                       .remaining = remaining,
+		                       .relative = true };
 	return sleep_resume(thread, 0);
 }
 
@@ -181,7 +194,7 @@ long sys_nanosleep(struct thread *thread, const uint64_t *argument)
 {
 	uint64_t time_ns;
 	int error = timespec_from_user(user(argument[0]), &time_ns);
-	return error ? error : sleep_until(thread, deadline_after(time_ns), user(argument[1]));
+	return error ? error : sleep_for(thread, time_ns, user(argument[1]));
 }
 
 long sys_clock_nanosleep(struct thread *thread, const uint64_t *argument)
@@ -198,8 +211,8 @@ long sys_clock_nanosleep(struct thread *thread, const uint64_t *argument)
 	if (error)
 		return error;
 	if (argument[1] & TIMER_ABSTIME)
-		return sleep_until(thread, clock_deadline(clock, time_ns), user(0));
-	return sleep_until(thread, deadline_after(time_ns), user(argument[3]));
+		return sleep_until(thread, clock_deadline(clock, time_ns));
+	return sleep_for(thread, time_ns, user(argument[3]));
 }
 
 /* ---- accounts ---- */
