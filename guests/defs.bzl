@@ -7,12 +7,21 @@ load("//tools:transitions.bzl", "guest_transition")
 
 _ALLOWLIST = attr.label(default = "@bazel_tools//tools/allowlists/function_transition_allowlist")
 
+# What accel = "kvm" takes on a machine without KVM for riscv64, and whether HL_TEST_ACCEL asks for it.
+_NESTED_HOST = str(Label("//tools:nested_host"))
+_ACCEL_KVM = str(Label("//tools:test_accel_kvm"))
+
 GuestImageInfo = provider(
     doc = "A guest image.",
     fields = {
         "archive": "the cpio archive",
         "manifest": "JSON: program, args, env, ports",
     },
+)
+
+GuestTestInfo = provider(
+    doc = "A guest_test.",
+    fields = {"spec": "JSON that tools/guest_test.py reads"},
 )
 
 def _program_impl(ctx):
@@ -145,10 +154,22 @@ def guest_image(name, program, args = [], env = [], debs = [], roots = [], files
         **kwargs
     )
 
+def _runner_script(ctx, arguments):
+    """What runs tools/guest_test.py with arguments."""
+    runner = [f for f in ctx.files._runner if f.basename == "guest_test.py"][0]
+    script = ctx.actions.declare_file(ctx.label.name + ".sh")
+    ctx.actions.write(
+        script,
+        "#!/bin/sh\nexec /usr/bin/python3 -B %s %s\n" % (runner.short_path, " ".join(arguments)),
+        is_executable = True,
+    )
+    return script
+
 def _guest_test_impl(ctx):
-    kernel = [f for f in ctx.files.kernel if f.extension == "elf"][0]
-    files = [kernel] + ctx.files._runner + ctx.files.data
+    kernel = [f for f in ctx.files.kernel if f.extension == ("image" if ctx.attr.flat_kernel else "elf")][0]
+    files = [kernel] + ctx.files._runner + ctx.files.nested_host + ctx.files.data
     spec = {
+        "name": ctx.label.name,
         "kernel": kernel.short_path,
         "image": "",
         "manifest": "",
@@ -165,10 +186,13 @@ def _guest_test_impl(ctx):
         "harts": ctx.attr.harts,
         "memory": ctx.attr.memory,
         "transport": ctx.attr.transport,
+        "accel": ctx.attr.accel,
         "aia": ctx.attr.aia,
+        "vhost": ctx.attr.vhost,
         "cpu": ctx.attr.cpu,
         "append": ctx.attr.append,
         "host_script": "",
+        "device_tree": ctx.file.device_tree.short_path if ctx.file.device_tree else "",
         "check_script": "",
         "check_args": ctx.attr.check_args,
         "seconds": ctx.attr.seconds,
@@ -179,6 +203,8 @@ def _guest_test_impl(ctx):
         spec["image"] = info.archive.short_path
         spec["manifest"] = info.manifest.short_path
         files += [info.archive, info.manifest]
+    if ctx.file.device_tree:
+        files.append(ctx.file.device_tree)
     if ctx.file.raw_image:
         spec["image"] = ctx.file.raw_image.short_path
         files.append(ctx.file.raw_image)
@@ -193,20 +219,17 @@ def _guest_test_impl(ctx):
         files.append(ctx.file.check_script)
     spec_file = ctx.actions.declare_file(ctx.label.name + ".spec.json")
     ctx.actions.write(spec_file, struct(**spec).to_json())
-    runner = [f for f in ctx.files._runner if f.basename == "guest_test.py"][0]
-    script = ctx.actions.declare_file(ctx.label.name + ".sh")
-    ctx.actions.write(
-        script,
-        "#!/bin/sh\nexec /usr/bin/python3 -B %s %s\n" % (runner.short_path, spec_file.short_path),
-        is_executable = True,
-    )
-    return [DefaultInfo(executable = script, runfiles = ctx.runfiles(files + [spec_file]))]
+    return [
+        DefaultInfo(executable = _runner_script(ctx, [spec_file.short_path]), runfiles = ctx.runfiles(files + [spec_file])),
+        GuestTestInfo(spec = spec_file),
+    ]
 
 _guest_test = rule(
     implementation = _guest_test_impl,
     test = True,
     attrs = {
         "kernel": attr.label(default = "//:hartloop"),
+        "flat_kernel": attr.bool(),
         "image": attr.label(providers = [GuestImageInfo]),
         "raw_image": attr.label(allow_single_file = True),
         "program": attr.string(),
@@ -222,8 +245,12 @@ _guest_test = rule(
         "harts": attr.int(default = 1),
         "memory": attr.string(default = "128M"),
         "transport": attr.string(default = "mmio", values = ["mmio", "pci"]),
+        "accel": attr.string(default = "tcg", values = ["tcg", "kvm"]),
         "aia": attr.string(default = "plic", values = ["plic", "aia"]),
+        "vhost": attr.bool(default = True),
+        "nested_host": attr.label(allow_files = True),
         "cpu": attr.string(),
+        "device_tree": attr.label(allow_single_file = True),
         "append": attr.string(),
         "host_script": attr.label(allow_single_file = [".py"]),
         "check_script": attr.label(allow_single_file = [".py"]),
@@ -251,8 +278,12 @@ def guest_test(
         harts = 1,
         memory = "128M",
         transport = "mmio",
+        accel = "tcg",
         aia = "plic",
+        vhost = True,
         cpu = "",
+        device_tree = None,
+        flat_kernel = False,
         append = "",
         host_script = None,
         check_script = None,
@@ -280,10 +311,14 @@ def guest_test(
         Ethernet frames go to host_script through UDP (see tools/hostside.py).
       ip: ADDR/LEN,GATEWAY or dhcp instead of 10.0.2.15/24,10.0.2.2.
       ports: guest ports to forward, instead of the image's.
-      harts, memory, transport, append: as the options of hl run.
-      aia: the interrupt controller: "plic", or "aia" for IMSIC and APLIC, where virtio devices on
-        the PCI bus interrupt by MSI-X.
-      cpu: a CPU model of QEMU's, such as rva22s64, instead of its default.
+      harts, memory, transport, accel, aia, vhost, append: as the options of hl run. With
+        accel = "kvm" every time limit is four times as long. --test_env=HL_TEST_ACCEL=kvm
+        runs every test so.
+      cpu: a CPU model of QEMU's, such as rva22s64, instead of its default. With KVM the model
+        is the host's, and only the switches behind it count.
+      flat_kernel: the kernel as a flat image, which QEMU puts where the memory begins, or behind
+        the firmware, instead of the ELF file, which says where it belongs.
+      device_tree: a file that the machine gets instead of QEMU's own device tree.
       host_script: a Python script that runs on the host while the guest does; it finds ports and
         files through tools/hostside.py. The test fails unless it exits 0.
       check_script: a Python script that gets what the program printed on its standard input, with
@@ -325,8 +360,16 @@ def guest_test(
         harts = harts,
         memory = memory,
         transport = transport,
+        accel = accel,
         aia = aia,
+        vhost = vhost,
+        nested_host = _NESTED_HOST if accel == "kvm" else select({
+            _ACCEL_KVM: _NESTED_HOST,
+            "//conditions:default": None,
+        }),
         cpu = cpu,
+        device_tree = device_tree,
+        flat_kernel = flat_kernel,
         append = append,
         host_script = host_script,
         check_script = check_script,
@@ -338,3 +381,38 @@ def guest_test(
         tags = tags + ["vm"],
         **kwargs
     )
+
+def _guest_kvm_test_impl(ctx):
+    suite_file = ctx.actions.declare_file(ctx.label.name + ".suite.json")
+    ctx.actions.write(suite_file, struct(
+        suite = [test[GuestTestInfo].spec.short_path for test in ctx.attr.tests],
+        machine = struct(accel = "kvm", aia = ctx.attr.aia, transport = ctx.attr.transport),
+    ).to_json())
+    runfiles = ctx.runfiles(ctx.files._runner + ctx.files._nested_host + [suite_file])
+    for test in ctx.attr.tests:
+        runfiles = runfiles.merge(test[DefaultInfo].default_runfiles)
+    return [DefaultInfo(executable = _runner_script(ctx, [suite_file.short_path]), runfiles = runfiles)]
+
+guest_kvm_test = rule(
+    doc = """Runs guest_tests under KVM, one after another in one nested host, and says how each ended.
+
+    aia, transport: what every machine has; empty: what its test asks for.
+    """,
+    implementation = _guest_kvm_test_impl,
+    test = True,
+    attrs = {
+        "tests": attr.label_list(mandatory = True, providers = [GuestTestInfo]),
+        "aia": attr.string(values = ["", "plic", "aia"]),
+        "transport": attr.string(values = ["", "mmio", "pci"]),
+        "_nested_host": attr.label(default = "//tools:nested_host"),
+        "_runner": attr.label(default = "//tools:guest_test_runner"),
+    },
+)
+
+def guest_tests_above(but):
+    """The names of the guest_tests that the BUILD file has declared so far and that no debugger drives."""
+    return [
+        name
+        for name, test in native.existing_rules().items()
+        if test["kind"] == "_guest_test" and not test["gdb"] and name not in but
+    ]

@@ -69,6 +69,7 @@ class Options:
     transport: str = "mmio"
     aia: str = "plic"  # the interrupt controller: plic, or aia for APLIC and IMSIC
     vhost: bool = True  # under the nested host: the card's rings are served by its kernel, not by its QEMU
+    device_tree: str = ""  # a file instead of QEMU's own tree
     cpu: str = ""  # a CPU model of QEMU's instead of the machine's own
     append: str = ""
     gdb: str = ""  # where QEMU listens for gdb, the machine stopped until then
@@ -183,7 +184,6 @@ class Place:
     netdev: str  # empty: no network
     console: str  # a chardev, with the id `console`
     monitor: str  # a chardev, with the id `monitor`
-    gdb: str
     path: object = staticmethod(escape)  # file here -> path where QEMU runs
 
 
@@ -196,7 +196,7 @@ def qemu_arguments(options, place):
         "-chardev", place.monitor, "-mon", "chardev=monitor,mode=control",
     ]
     if options.accel == "kvm":
-        arguments += ["-accel", "kvm", "-cpu", "host"]
+        arguments += ["-accel", "kvm", "-cpu", "host" + "".join(options.cpu.partition(",")[1:])]
     else:
         arguments += ["-accel", "tcg", "-bios", "default"]
         if options.cpu:
@@ -216,8 +216,10 @@ def qemu_arguments(options, place):
     elif options.image:
         arguments += ["-initrd", place.path(options.image)]
     arguments += ["-append", command_line(options, image_at)]
+    if options.device_tree:
+        arguments += ["-dtb", place.path(options.device_tree)]
     if options.gdb:
-        arguments += ["-gdb", place.gdb, "-S"]
+        arguments += ["-gdb", options.gdb, "-S"]
     return arguments + options.qemu + shlex.split(os.environ.get("HL_QEMU_ARGS", ""))
 
 
@@ -294,29 +296,19 @@ class Console:
             self.terminal = None
 
 
-def listen(text):
-    """A listening socket at one of our values of QEMU's -gdb: tcp:HOST:PORT or unix:PATH,..."""
-    kind, _, rest = text.partition(":")
-    if kind == "unix":
-        listener = socket.socket(socket.AF_UNIX)
-        listener.bind(rest.partition(",")[0])
-        listener.listen(1)
-        return listener
-    host, _, port = rest.rpartition(":")
-    return socket.create_server((host, int(port)))
-
-
 class Machine:
     """One running machine. Use as a context manager: leaving it stops everything it started."""
 
     def __init__(self, options, warn):
+        if options.gdb and options.accel == "kvm":
+            raise MachineError("--gdb goes with --accel tcg only: of a guest under KVM QEMU shows the debugger no registers")
         for path in filter(None, (options.kernel, options.image)):
             if not os.path.exists(path):
                 raise MachineError(f"there is no {path}")
         self.options = options
         self.errors = options.log + ".qemu"
         self.interrupted = False
-        self.network = self.process = self.host = self.terminal = self.listener = None
+        self.network = self.process = self.host = self.terminal = None
         self.shared = []
         with open(options.log, "wb"):
             pass
@@ -343,7 +335,7 @@ class Machine:
             console = f"file,id=console,path={escape(options.log)}"
         self.command = qemu_arguments(options, Place(
             qemu=qemu_binary(), netdev=self.network.netdev, console=console,
-            monitor=f"socket,id=monitor,fd={self.monitor_far.fileno()}", gdb=options.gdb))
+            monitor=f"socket,id=monitor,fd={self.monitor_far.fileno()}"))
         with open(self.errors, "wb") as errors:
             self.process = subprocess.Popen(
                 self.command, stdin=subprocess.DEVNULL if options.quiet else None, stderr=errors,
@@ -362,16 +354,13 @@ class Machine:
         interface = host.interface(options.net)
         vhost = "on" if options.vhost else "off"
         self.command = qemu_arguments(options, Place(
-            qemu="qemu-system-riscv64", path=self._share, gdb="pipe:" + nested.device(nested.GDB),
+            qemu="qemu-system-riscv64", path=self._share,
             netdev=interface and f"tap,id=net0,ifname={interface},script=no,downscript=no,vhost={vhost}",
             console=f"pipe,id=console,path={nested.device(nested.CONSOLE)}",
             monitor=f"pipe,id=monitor,path={nested.device(nested.MONITOR)}"))
         self.terminal = Console(options.log, options.quiet)
         self.terminal.read_into(host.attach(nested.CONSOLE, self.terminal.receive))
         self.monitor.start()
-        if options.gdb:
-            self.listener = listen(options.gdb)
-            threading.Thread(target=self._serve_gdb, daemon=True).start()
         self.process = host.start(nested.script(self.command))
         host.join(nested.MONITOR, self.monitor_far)
         while not self.monitor.greeted.wait(0.05) and self.running():
@@ -383,11 +372,6 @@ class Machine:
         """A file's path in the nested host."""
         self.shared.append(self.host.share(path))
         return self.shared[-1]
-
-    def _serve_gdb(self):
-        with contextlib.suppress(OSError):
-            while True:
-                self.host.join(nested.GDB, self.listener.accept()[0])
 
     def __enter__(self):
         return self
@@ -482,8 +466,7 @@ class Machine:
         self.shared = []
         for part in filter(None, (self.terminal, self.network)):
             part.stop()
-        for end in filter(None, (self.listener, self.monitor_far)):
-            end.close()
+        self.monitor_far.close()
         for path in (self.errors, self.options.log + ".passt"):
             if os.path.exists(path) and os.path.getsize(path) == 0:
                 os.remove(path)

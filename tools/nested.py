@@ -5,7 +5,7 @@ with an init of ours (nested_init.sh) and Debian's QEMU. That QEMU runs the gues
 
     with Host([network.Network(...)], "host.log", say) as host:
         job = host.start("qemu-system-riscv64 -M virt -accel kvm ...")    # a shell script
-        host.join(MONITOR, socket)        # the guest's QMP, console or gdb at a socket of this side
+        host.join(MONITOR, socket)        # the guest's QMP at a socket of this side
         host.call("cat /sys/kernel/debug/kvm/exits")                      # at any moment
         job.wait()
 
@@ -13,8 +13,8 @@ The contract:
 - A Host is started once, runs any number of scripts, one after another or at the same time, and ends with stop().
 - Its n-th network leads to the interface tapN inside, by a bridge: whoever uses that is on the network itself.
 - share() puts a file of this side where a script finds it.
-- The ports MONITOR, CONSOLE and GDB are the devices /dev/vport0p2, 3 and 4 inside, opened by one guest at a time; what
-  comes while nobody has attached to a port is lost.
+- The ports MONITOR and CONSOLE are the devices /dev/vport0p2 and 3 inside, opened by one guest at a time; what comes
+  while nobody has attached to a port is lost.
 - Everything may be called from several threads; NestedError says that the host could not be started, or has died.
 """
 
@@ -35,8 +35,8 @@ import time
 
 import setup
 
-CONTROL, MONITOR, CONSOLE, GDB = 1, 2, 3, 4
-PORT_NAMES = {CONTROL: "control", MONITOR: "monitor", CONSOLE: "console", GDB: "gdb"}
+CONTROL, MONITOR, CONSOLE = 1, 2, 3
+PORT_NAMES = {CONTROL: "control", MONITOR: "monitor", CONSOLE: "console"}
 SHARE = "/hl"
 START_SECONDS = 300  # it takes 5 on an idle machine
 HOST_MAC = "52:54:00:12:35:%02x"  # of the bridged cards; the guest's own is another one
@@ -110,9 +110,9 @@ class Job:
         return self.host.process.pid
 
     def end(self, status):
-        """What the host reported; a signal's number negated, as Popen has it."""
+        """What the host reported: the exit status, or 128 + a signal's number."""
         if not self.ended.is_set():
-            self.returncode = 128 - status if status > 128 else status
+            self.returncode = status
             self.ended.set()
 
     def poll(self):
