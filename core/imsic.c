@@ -13,27 +13,20 @@
 #include "core/cpu.h"
 #include "core/csr.h"
 #include "core/io.h"
+#include "core/irq_identities.h"
 #include "core/irq_setup.h"
 #include "core/memory.h"
 #include "core/trace.h"
 
-#define IDENTITY_END  64 /* identities are numbered 1..63 */
-#define IDENTITY_HART 1  /* another hart wants this one to take a turn */
-
 /* Through siselect and sireg, §3.8. */
-#define EIDELIVERY    0x70
-#define EITHRESHOLD   0x72
-#define EIE0          0xc0
-
-struct identity {
-	irq_handler *handler; /* NULL: free */
-	void *context;
-};
+#define EIDELIVERY  0x70
+#define EITHRESHOLD 0x72
+#define EIE0        0xc0
 
 struct imsic_file {
 	uint64_t physical;
 	volatile uint8_t *page; /* the register seteipnum_le stands at its start */
-	struct identity identities[IDENTITY_END];
+	struct irq_identities identities;
 };
 
 static struct {
@@ -82,7 +75,7 @@ static bool interrupt_hart(struct hart *hart)
 	if (!file)
 		return false;
 	io_fence_write();
-	io_write32(file->page, IDENTITY_HART);
+	io_write32(file->page, IRQ_IDENTITY_HART);
 	return true;
 }
 
@@ -92,19 +85,16 @@ static int allocate_message(struct hart *hart, irq_handler *handler, void *conte
 	struct imsic_file *file = imsic.files[hart->index];
 	if (!file)
 		return -ENOTSUP;
-	uint32_t identity = IDENTITY_HART + 1;
-	while (identity < IDENTITY_END && file->identities[identity].handler)
-		identity++;
-	if (identity == IDENTITY_END)
-		return -ENOSPC;
-	file->identities[identity] = (struct identity){ handler, context };
-	*out = (struct irq_message){ file->physical, identity };
+	int identity = irq_identity_allocate(&file->identities, handler, context);
+	if (identity < 0)
+		return identity;
+	*out = (struct irq_message){ file->physical, (uint32_t)identity };
 	return 0;
 }
 
 static void free_message(struct hart *hart, const struct irq_message *message)
 {
-	imsic.files[hart->index]->identities[message->data].handler = NULL;
+	irq_identity_free(&imsic.files[hart->index]->identities, message->data);
 }
 
 static void dispatch(struct hart *hart)
@@ -116,8 +106,7 @@ static void dispatch(struct hart *hart)
 			break;
 		hart->statistics.external_interrupts++;
 		trace(TRACE_INTERRUPT, identity, 0);
-		if (identity < IDENTITY_END && file->identities[identity].handler)
-			file->identities[identity].handler(file->identities[identity].context);
+		irq_identity_raised(&file->identities, identity);
 	}
 }
 
