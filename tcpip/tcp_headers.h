@@ -7,6 +7,8 @@
 #include "tcpip/tcp_internal.h"
 
 typedef uint64_t __attribute__((may_alias)) long_alias;
+typedef uint32_t __attribute__((may_alias)) word_alias;
+typedef uint16_t __attribute__((may_alias)) half_alias;
 
 #define HEADERS_BELOW_TCP 34 /* Ethernet and IP */
 #define HEADERS_BYTES     (HEADERS_BELOW_TCP + TCP_HEADER_BYTES + TCP_TIMESTAMP_BYTES)

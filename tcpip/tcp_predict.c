@@ -22,9 +22,6 @@
 #define TCP_FLAGS_MASK      0xf7ff
 #define TCP_FLAGS_ORDINARY  0x1080
 
-typedef uint32_t __attribute__((may_alias)) word_alias;
-typedef uint16_t __attribute__((may_alias)) half_alias;
-
 static inline uint32_t recent_slot(uint32_t remote_address, uint32_t ports)
 {
 	return (remote_address ^ ports) * 0x9e3779b1u >> 20;

@@ -239,6 +239,17 @@ static int transmit(struct tcp_connection *c, struct pbuf *packet)
 
 /* ---- ordinary segments ---- */
 
+/* Ones' complement sum of the 16-bit words of both, as they lie in memory. */
+static inline uint16_t sum_words(uint64_t a, uint64_t b)
+{
+	uint64_t sum = (uint32_t)a + (a >> 32) + (uint32_t)b + (b >> 32);
+	sum = (sum >> 16) + (sum & 0xffff);
+	return (uint16_t)~checksum_fold((uint32_t)sum);
+}
+
+/* How far the words of the headers and those of a route's Ethernet header are apart. */
+_Static_assert(offsetof(struct route_cache, ethernet_header) % 8 == 2, "aligned words");
+
 void tcp_headers_make(struct tcp_connection *c)
 {
 	struct tcp_headers *h = &c->recent->headers;
@@ -248,19 +259,20 @@ void tcp_headers_make(struct tcp_connection *c)
 	    route->netif->offloads & NETIF_LOOPBACK)
 		return;
 	const struct tcp_flow *flow = &c->flow;
-	uint8_t *frame = (uint8_t *)h->word + 6, *ip = frame + 14;
-	memset(h->word, 0, sizeof(h->word));
-	memcpy(frame, route->ethernet_header, sizeof(route->ethernet_header));
-	ip[0] = 0x45;
-	ip[1] = c->tos;
-	ip[6] = 0x40; /* don't fragment; no identification (RFC 6864 §4.1) */
-	ip[8] = c->ttl;
-	ip[9] = IP_PROTOCOL_TCP;
-	store_be32(ip + 12, flow->local_address.value);
-	store_be32(ip + 16, flow->remote_address.value);
-	h->ip_sum = (uint16_t)~checksum_fold(checksum_add(0, ip, 20));
-	h->tcp_sum = (uint16_t)~checksum_fold(checksum_pseudo_ipv4(
-	        flow->local_address, flow->remote_address, IP_PROTOCOL_TCP, 0));
+	const uint8_t *ethernet = route->ethernet_header;
+	uint64_t ethernet_tail = *(const long_alias *)(const void *)(ethernet + 6);
+	uint64_t version = 0x45 | (uint32_t)c->tos << 8;
+	/* Don't fragment; no identification (RFC 6864 §4.1). */
+	uint64_t fixed = 0x40 << 16 | (uint64_t)c->ttl << 32 | (uint64_t)IP_PROTOCOL_TCP << 40;
+	uint64_t addresses = wire32(flow->local_address.value) | wire32(flow->remote_address.value)
+	                                                                 << 32;
+	h->word[0] = (uint64_t)(*(const half_alias *)(const void *)ethernet) << 48;
+	h->word[1] = *(const word_alias *)(const void *)(ethernet + 2) | ethernet_tail << 32;
+	h->word[2] = ethernet_tail >> 32 | version << 32;
+	h->word[3] = fixed;
+	h->word[4] = addresses;
+	h->ip_sum = sum_words(addresses, (fixed >> 32) + (uint32_t)fixed + version);
+	h->tcp_sum = sum_words(addresses, wire16(IP_PROTOCOL_TCP));
 	h->ports = (uint32_t)(wire16(flow->local_port) | wire16(flow->remote_port) << 16);
 	h->generation = route->generation;
 }

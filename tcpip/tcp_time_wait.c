@@ -68,11 +68,14 @@ void tcp_time_wait_enter(struct tcp_connection *c)
 {
 	struct tcp_stack *tcp = c->tcp;
 	struct tcp_time_wait *tw = NULL;
+	/* The connection has its headers ready. */
+	if (c->ack_now && tcp_update_route(c)) {
+		tcp_send_segment(c, c->snd_nxt, 0, TCP_ACK);
+		stack_note_output(tcp->stack);
+	}
 	if (tcp->time_wait_count < tcp->max_time_wait)
 		tw = tcp_alloc(tcp, sizeof(*tw));
 	if (!tw) {
-		if (c->ack_now && tcp_update_route(c))
-			tcp_send_segment(c, c->snd_nxt, 0, TCP_ACK);
 		tcp_connection_finish(c, 0);
 		return;
 	}
@@ -98,12 +101,9 @@ void tcp_time_wait_enter(struct tcp_connection *c)
 	tw->port->users++;
 	tcp_port_add_child(tw->port, tw->reuse_address);
 	list_node_init(&tw->link);
-	bool ack = c->ack_now;
 	tcp->time_wait_count++;
 	tcp->counters->tcp_time_wait++;
 	restart(tcp, tw);
-	if (ack)
-		send_ack(tcp, tw);
 	tcp_connection_finish(c, 0);
 }
 
