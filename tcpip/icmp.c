@@ -12,6 +12,7 @@ int icmp_init(struct stack *stack)
 	if (!icmp)
 		return -ENOMEM;
 	list_init(&icmp->ping_sockets);
+	list_init(&icmp->raw_sockets);
 	stack->icmp = icmp;
 	return 0;
 }
@@ -179,6 +180,8 @@ static void error_input(struct stack *stack, const struct pbuf *message)
 void icmp_input(struct stack *stack, struct pbuf *message, const struct ip_packet *ip)
 {
 	stack->statistics.icmp_in++;
+	if (unlikely(!list_is_empty(&stack->icmp->raw_sockets)))
+		ping_input_raw(stack, message, ip);
 	bool looped = message->flags & PBUF_LOOPED;
 	if (!looped && checksum_fold(checksum_pbuf(0, message, 0, message->packet_length))) {
 		stack->statistics.icmp_bad++;

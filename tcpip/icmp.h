@@ -1,7 +1,8 @@
 /*
- * ICMP echo for programs (Linux's ping sockets, SOCK_DGRAM + IPPROTO_ICMP). A socket is known by
- * its identifier; it sends echo requests and receives the replies to them. It belongs to its
- * creator until ping_close. `event` must only note readiness.
+ * ICMP for programs. A ping socket (Linux's SOCK_DGRAM + IPPROTO_ICMP) is known by its identifier;
+ * it sends echo requests and receives the replies to them. A raw one (SOCK_RAW + IPPROTO_ICMP,
+ * raw(7)) sends what it is given and receives a copy of every ICMP message, IP header included. It
+ * belongs to its creator until ping_close. `event` must only note readiness.
  */
 #pragma once
 
@@ -10,6 +11,7 @@
 struct ping_socket;
 
 int ping_create(struct stack *stack, struct ping_socket **out, udp_event *event, void *context);
+int ping_create_raw(struct stack *stack, struct ping_socket **out, udp_event *event, void *context);
 void ping_close(struct ping_socket *socket);
 /* 0: any free identifier (also taken by the first send). -EADDRINUSE, -EINVAL (already bound),
  * -EAGAIN (none free). */
@@ -22,6 +24,13 @@ struct pbuf *ping_message_alloc(struct ping_socket *socket, uint32_t bytes);
  * -ENETUNREACH, -ENOBUFS, a pending error. */
 int ping_send(struct ping_socket *socket, struct ipv4_address destination, struct pbuf *message,
               uint8_t ttl);
+/* For a raw socket: the whole message, checksum included, is the caller's. */
+int ping_send_raw(struct ping_socket *socket, struct ipv4_address destination, struct pbuf *message,
+                  uint8_t ttl);
+/* For a raw socket: what it receives must be for `local` and from `remote`, unless these are 0, and
+ * of no type whose bit is set in `filtered` (ICMP_FILTER); `local` is also what it sends from. */
+void ping_select(struct ping_socket *socket, struct ipv4_address local, struct ipv4_address remote,
+                 uint32_t filtered);
 /* The first reply, ICMP header included; ports are 0. As udp_receive. */
 bool ping_receive(struct ping_socket *socket, struct udp_datagram *out, bool peek);
 uint32_t ping_readiness(const struct ping_socket *socket);

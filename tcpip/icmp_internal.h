@@ -25,11 +25,14 @@ struct icmp_state {
 	struct icmp_bucket global;
 	struct icmp_bucket per_destination[ICMP_LIMIT_BUCKETS];
 	struct list ping_sockets;
+	struct list raw_sockets;
 };
 
 /* ping.c */
 /* An echo reply, standing at its ICMP header: for the socket with its identifier, if any. Takes the
  * reference. */
 void ping_input(struct stack *stack, struct pbuf *message, const struct ip_packet *ip);
+/* Any ICMP message, which is only read: a copy for each raw socket that wants it. */
+void ping_input_raw(struct stack *stack, const struct pbuf *message, const struct ip_packet *ip);
 /* An ICMP error about an echo request of ours. */
 void ping_error(struct stack *stack, uint16_t identifier, int error);

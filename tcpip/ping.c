@@ -1,4 +1,4 @@
-/* Ping sockets: echo requests and their replies for programs. */
+/* Ping sockets: echo requests and their replies for programs. Raw ICMP sockets: every message. */
 #include "tcpip/icmp_internal.h"
 
 #include <errno.h>
@@ -6,6 +6,9 @@
 #define PING_SOCKETS_MAX 256
 #define PING_QUEUE_BYTES 212992 /* true size */
 #define PING_PAYLOAD_MAX (IP_PACKET_MAX - IP_HEADER_BYTES)
+#define IP_LENGTH_AT     2
+#define IP_FRAGMENT_AT   6
+#define IP_CHECKSUM_AT   10
 
 struct ping_socket {
 	struct list_node link;
@@ -16,6 +19,8 @@ struct ping_socket {
 	int error;
 	struct route_cache route;
 	struct ipv4_address route_destination;
+	struct ipv4_address local, remote; /* raw: see ping_select */
+	uint32_t filtered;
 	struct list queue; /* replies; cookie: packed addresses, see ping_input */
 	uint32_t queue_bytes;
 };
@@ -31,10 +36,11 @@ static struct ping_socket *ping_find(struct stack *stack, uint16_t identifier)
 	return NULL;
 }
 
-int ping_create(struct stack *stack, struct ping_socket **out, udp_event *event, void *context)
+static int create(struct stack *stack, struct list *all, struct ping_socket **out, udp_event *event,
+                  void *context)
 {
 	uint32_t count = 0;
-	list_for_each(node, &stack->icmp->ping_sockets) count++;
+	list_for_each(node, all) count++;
 	if (count >= PING_SOCKETS_MAX)
 		return -ENFILE;
 	struct ping_socket *socket = stack_alloc(stack, sizeof(*socket));
@@ -44,9 +50,27 @@ int ping_create(struct stack *stack, struct ping_socket **out, udp_event *event,
 	socket->event = event;
 	socket->context = context;
 	list_init(&socket->queue);
-	list_push_back(&stack->icmp->ping_sockets, &socket->link);
+	list_push_back(all, &socket->link);
 	*out = socket;
 	return 0;
+}
+
+int ping_create(struct stack *stack, struct ping_socket **out, udp_event *event, void *context)
+{
+	return create(stack, &stack->icmp->ping_sockets, out, event, context);
+}
+
+int ping_create_raw(struct stack *stack, struct ping_socket **out, udp_event *event, void *context)
+{
+	return create(stack, &stack->icmp->raw_sockets, out, event, context);
+}
+
+void ping_select(struct ping_socket *socket, struct ipv4_address local, struct ipv4_address remote,
+                 uint32_t filtered)
+{
+	socket->local = local;
+	socket->remote = remote;
+	socket->filtered = filtered;
 }
 
 void ping_close(struct ping_socket *socket)
@@ -99,18 +123,33 @@ static int ping_check(struct ping_socket *socket, const struct pbuf *message)
 	return socket->identifier ? 0 : ping_bind(socket, 0);
 }
 
-int ping_send(struct ping_socket *socket, struct ipv4_address destination, struct pbuf *message,
-              uint8_t ttl)
+/* Takes the message, also on error. */
+static int output(struct ping_socket *socket, struct ipv4_address destination, struct pbuf *message,
+                  uint8_t ttl)
 {
 	struct stack *stack = socket->stack;
 	struct ip_output_options options = { .protocol = IP_PROTOCOL_ICMP,
 		                             .ttl = ttl ? ttl : IP_DEFAULT_TTL };
-	int error = ping_check(socket, message);
-	if (!error && (!route_is_current(stack, &socket->route) ||
-	               !ipv4_equal(socket->route_destination, destination))) {
+	int error = 0;
+	if (!route_is_current(stack, &socket->route) ||
+	    !ipv4_equal(socket->route_destination, destination)) {
 		error = route_lookup(stack, destination, &socket->route);
 		socket->route_destination = destination;
 	}
+	if (error) {
+		pbuf_free(message);
+		return error;
+	}
+	stack->statistics.icmp_out++;
+	struct ipv4_address source =
+	        ipv4_is_any(socket->local) ? socket->route.source : socket->local;
+	return ip_output(stack, &socket->route, source, destination, message, &options);
+}
+
+int ping_send(struct ping_socket *socket, struct ipv4_address destination, struct pbuf *message,
+              uint8_t ttl)
+{
+	int error = ping_check(socket, message);
 	if (error) {
 		pbuf_free(message);
 		return error;
@@ -119,16 +158,25 @@ int ping_send(struct ping_socket *socket, struct ipv4_address destination, struc
 	checksum_store(message->data + 2, 0);
 	checksum_store(message->data + 2,
 	               checksum_fold(checksum_pbuf(0, message, 0, message->packet_length)));
-	stack->statistics.icmp_out++;
-	return ip_output(stack, &socket->route, socket->route.source, destination, message,
-	                 &options);
+	return output(socket, destination, message, ttl);
 }
 
-void ping_input(struct stack *stack, struct pbuf *message, const struct ip_packet *ip)
+int ping_send_raw(struct ping_socket *socket, struct ipv4_address destination, struct pbuf *message,
+                  uint8_t ttl)
 {
-	struct ping_socket *socket = ping_find(stack, load_be16(message->data + 4));
+	if (message->packet_length > PING_PAYLOAD_MAX) {
+		pbuf_free(message);
+		return -EMSGSIZE;
+	}
+	return output(socket, destination, message, ttl);
+}
+
+/* Takes the message. */
+static void enqueue(struct ping_socket *socket, struct pbuf *message, const struct ip_packet *ip)
+{
+	struct stack *stack = socket->stack;
 	uint32_t bytes = pbuf_true_size(message);
-	if (!socket || socket->queue_bytes + bytes > PING_QUEUE_BYTES) {
+	if (socket->queue_bytes + bytes > PING_QUEUE_BYTES) {
 		pbuf_free(message);
 		return;
 	}
@@ -139,6 +187,57 @@ void ping_input(struct stack *stack, struct pbuf *message, const struct ip_packe
 	list_push_back(&socket->queue, &message->link);
 	socket->queue_bytes += bytes;
 	socket->event(socket->context, NET_READABLE);
+}
+
+void ping_input(struct stack *stack, struct pbuf *message, const struct ip_packet *ip)
+{
+	struct ping_socket *socket = ping_find(stack, load_be16(message->data + 4));
+	if (socket)
+		enqueue(socket, message, ip);
+	else
+		pbuf_free(message);
+}
+
+/* The message with its IP header in front, which tells the length of the whole datagram even if it
+ * came in fragments. NULL: no memory. */
+static struct pbuf *copy_with_header(struct ping_socket *socket, const struct pbuf *message,
+                                     const struct ip_packet *ip)
+{
+	uint32_t bytes = ip->header_bytes + message->packet_length;
+	struct pbuf *copy = ping_message_alloc(socket, bytes);
+	if (!copy)
+		return NULL;
+	memcpy(copy->data, message->data - ip->header_bytes, ip->header_bytes);
+	pbuf_copy_out(message, 0, copy->data + ip->header_bytes, message->packet_length);
+	if (load_be16(copy->data + IP_LENGTH_AT) != bytes) {
+		store_be16(copy->data + IP_LENGTH_AT, (uint16_t)bytes);
+		store_be16(copy->data + IP_FRAGMENT_AT, 0);
+		checksum_store(copy->data + IP_CHECKSUM_AT, 0);
+		checksum_store(copy->data + IP_CHECKSUM_AT,
+		               checksum_fold(checksum_add(0, copy->data, ip->header_bytes)));
+	}
+	return copy;
+}
+
+static bool wants(const struct ping_socket *socket, uint8_t type, const struct ip_packet *ip)
+{
+	if (type < 32 && socket->filtered >> type & 1)
+		return false;
+	return (ipv4_is_any(socket->local) || ipv4_equal(socket->local, ip->destination)) &&
+	       (ipv4_is_any(socket->remote) || ipv4_equal(socket->remote, ip->source));
+}
+
+void ping_input_raw(struct stack *stack, const struct pbuf *message, const struct ip_packet *ip)
+{
+	list_for_each(node, &stack->icmp->raw_sockets)
+	{
+		struct ping_socket *socket = list_entry(node, struct ping_socket, link);
+		struct pbuf *copy = wants(socket, message->data[0], ip)
+		                            ? copy_with_header(socket, message, ip)
+		                            : NULL;
+		if (copy)
+			enqueue(socket, copy, ip);
+	}
 }
 
 void ping_error(struct stack *stack, uint16_t identifier, int error)

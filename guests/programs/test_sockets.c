@@ -522,6 +522,61 @@ static void test_ping_pong(void)
 	close(fds[1]);
 }
 
+/* raw(7), ICMP: every message with its IP header, the own request included; the filter; the peer.
+ */
+static void test_raw_icmp(void)
+{
+	struct {
+		uint8_t type, code;
+		uint16_t checksum, identifier, sequence;
+	} request = { .type = 8, .checksum = 0, .identifier = 0x1234, .sequence = 0x0700 };
+	request.checksum = (uint16_t) ~(0x0008 + 0x1234 + 0x0700); /* a sum without a carry */
+	uint8_t got[64];
+	struct sockaddr_in where = local(0);
+	struct timeval wait = { .tv_usec = 50000 };
+	uint32_t filter = 1u << 8;
+	socklen_t length = sizeof(filter);
+	FAILS(socket(AF_INET, SOCK_RAW, 0), EPROTONOSUPPORT);
+	int fd = socket(AF_INET, SOCK_RAW, IPPROTO_ICMP);
+	EQ(fd >= 0, 1);
+	EQ(ntohs(name_of(fd).sin_port), IPPROTO_ICMP);
+	EQ(setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof(wait)), 0);
+	EQ(sendto(fd, &request, sizeof(request), 0, (void *)&where, sizeof(where)), 8);
+	for (int type = 8; type >= 0; type -= 8) {
+		EQ(recv(fd, got, sizeof(got), 0), 28);
+		EQ(got[0], 0x45);
+		EQ(got[2] << 8 | got[3], 28);
+		EQ(got[9], IPPROTO_ICMP);
+		EQ(got[20], type);
+		EQ(memcmp(got + 24, &request.identifier, 4), 0);
+	}
+	FAILS(recv(fd, got, sizeof(got), 0), EAGAIN);
+	EQ(setsockopt(fd, 255, 1, &filter, sizeof(filter)), 0); /* SOL_RAW, ICMP_FILTER */
+	filter = 0;
+	EQ(getsockopt(fd, 255, 1, &filter, &length), 0);
+	EQ(filter, 1u << 8);
+	EQ(connect(fd, (void *)&where, sizeof(where)), 0);
+	EQ(send(fd, &request, sizeof(request), 0), 8);
+	EQ(recv(fd, got, sizeof(got), 0), 28);
+	EQ(got[20], 0);
+	FAILS(recv(fd, got, sizeof(got), 0), EAGAIN);
+	where.sin_addr.s_addr = htonl(0x7f000002); /* messages from there only */
+	EQ(connect(fd, (void *)&where, sizeof(where)), 0);
+	where.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	EQ(sendto(fd, &request, sizeof(request), 0, (void *)&where, sizeof(where)), 8);
+	FAILS(recv(fd, got, sizeof(got), 0), EAGAIN);
+	close(fd);
+	pid_t child = fork();
+	int status;
+	if (!child) {
+		if (setuid(1000))
+			_exit(1);
+		_exit(socket(AF_INET, SOCK_RAW, IPPROTO_ICMP) == -1 && errno == EPERM ? 0 : 2);
+	}
+	EQ(waitpid(child, &status, 0), child);
+	EQ(status, 0);
+}
+
 static void test_epoll(void)
 {
 	int fds[2];
@@ -557,6 +612,7 @@ int main(void)
 	test_inherited_options();
 	test_datagrams();
 	test_ping_pong();
+	test_raw_icmp();
 	test_epoll();
 	test_big_transfer();
 	return end("test_sockets");

@@ -110,13 +110,14 @@ static void describe_unix(emit_line *emit, void *context)
 
 static void describe_sockstat(emit_line *emit, void *context)
 {
-	unsigned tcp = 0, udp = 0, all = 0;
+	unsigned tcp = 0, udp = 0, raw = 0, all = 0;
 	list_for_each(node, &all_sockets)
 	{
 		const struct socket *socket = list_entry(node, struct socket, all_link);
 		all++;
 		tcp += socket->domain == AF_INET && socket->type == SOCK_STREAM;
 		udp += socket->domain == AF_INET && socket->type == SOCK_DGRAM;
+		raw += socket->domain == AF_INET && socket->type == SOCK_RAW;
 	}
 	struct stack_statistics s = { 0 };
 	if (net_stack(this_hart()))
@@ -130,8 +131,8 @@ static void describe_sockstat(emit_line *emit, void *context)
 	emit(context, line);
 	format_string(
 	        line, sizeof(line),
-	        "UDP: inuse %u mem 0\nUDPLITE: inuse 0\nRAW: inuse 0\nFRAG: inuse 0 memory 0\n",
-	        udp);
+	        "UDP: inuse %u mem 0\nUDPLITE: inuse 0\nRAW: inuse %u\nFRAG: inuse 0 memory 0\n",
+	        udp, raw);
 	emit(context, line);
 }
 

@@ -196,8 +196,8 @@ static int inet_create(int type, int protocol, struct socket **out)
 		                                                : -EPROTONOSUPPORT;
 	if (type == SOCK_DGRAM && (protocol == 0 || protocol == IPPROTO_UDP))
 		return udp_socket_create(out);
-	if (type == SOCK_DGRAM && protocol == IPPROTO_ICMP)
-		return ping_socket_create(out);
+	if ((type == SOCK_DGRAM || type == SOCK_RAW) && protocol == IPPROTO_ICMP)
+		return ping_socket_create(type, out);
 	return type == SOCK_DGRAM || type == SOCK_RAW ? -EPROTONOSUPPORT : -ESOCKTNOSUPPORT;
 }
 

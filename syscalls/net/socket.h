@@ -134,10 +134,14 @@ void socket_options_inherit(struct socket *socket, const struct socket *from);
 struct socket *socket_lookup(struct thread *thread, uint64_t descriptor, int *error);
 struct socket *socket_from_file(struct file *file); /* NULL: not a socket */
 
+/* Whether the calling process has it (capabilities(7)). */
+enum { CAP_NET_ADMIN = 12, CAP_NET_RAW = 13 };
+bool has_capability(unsigned number);
+
 /* Constructors. -ENOBUFS, -ENOMEM, -EAFNOSUPPORT (no stack). */
 int tcp_socket_create(struct socket **out);
 int udp_socket_create(struct socket **out);
-int ping_socket_create(struct socket **out);
+int ping_socket_create(int type, struct socket **out);
 int unix_socket_create(int type, struct socket **out);
 /* Connects two fresh sockets of one type to each other (socketpair). */
 void unix_socket_join(struct thread *thread, struct socket *a, struct socket *b);

@@ -11,11 +11,10 @@
 #define OPTION_BYTES_MAX 4096u
 #define JIFFY_US         4000 /* CONFIG_HZ=250: timeouts are rounded up to it */
 
-static bool has_capability(unsigned number)
+bool has_capability(unsigned number)
 {
 	return current_thread()->process->credentials.capabilities >> number & 1;
 }
-enum { CAP_NET_ADMIN = 12 };
 
 /* ---- setting ---- */
 

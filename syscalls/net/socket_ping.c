@@ -1,4 +1,5 @@
-/* Ping sockets: SOCK_DGRAM + IPPROTO_ICMP (icmp(7)). The local port is the echo identifier. */
+/* ICMP sockets. Ping sockets, SOCK_DGRAM + IPPROTO_ICMP (icmp(7)): the local port is the echo
+ * identifier. Raw ones, SOCK_RAW + IPPROTO_ICMP (raw(7)): it is the protocol. */
 #include <errno.h>
 #include <string.h>
 
@@ -11,10 +12,14 @@
 #define MESSAGE_BYTES_MAX 65507u
 #define ICMP_HEADER_BYTES 8u
 
+enum { SOL_RAW = 255, ICMP_FILTER = 1 };
+
 struct ping_file_socket {
 	struct socket socket; /* keep first */
 	struct ping_socket *ping;
+	struct ipv4_address local;  /* raw: bound to; 0: not */
 	struct ipv4_address remote; /* connected to; 0: not */
+	uint32_t filtered;          /* raw: ICMP_FILTER */
 };
 
 static const struct file_operations ping_file_operations;
@@ -31,21 +36,29 @@ static void ping_socket_event(void *context, uint32_t readiness)
 	file_notify(&ping->socket.file, socket_poll_bits(readiness));
 }
 
-int ping_socket_create(struct socket **out)
+static bool is_raw(const struct ping_file_socket *ping)
+{
+	return ping->socket.type == SOCK_RAW;
+}
+
+int ping_socket_create(int type, struct socket **out)
 {
 	struct stack *stack = net_stack(this_hart());
+	if (type == SOCK_RAW && !has_capability(CAP_NET_RAW))
+		return -EPERM;
 	if (!stack)
 		return -EAFNOSUPPORT;
 	struct ping_file_socket *ping = heap_alloc_zeroed(sizeof(*ping));
 	if (!ping)
 		return -ENOBUFS;
-	int error = ping_create(stack, &ping->ping, ping_socket_event, ping);
+	int error = type == SOCK_RAW ? ping_create_raw(stack, &ping->ping, ping_socket_event, ping)
+	                             : ping_create(stack, &ping->ping, ping_socket_event, ping);
 	if (error) {
 		heap_free(ping);
 		return error;
 	}
-	socket_init(&ping->socket, &ping_file_operations, &ping_socket_operations, AF_INET,
-	            SOCK_DGRAM, IPPROTO_ICMP);
+	socket_init(&ping->socket, &ping_file_operations, &ping_socket_operations, AF_INET, type,
+	            IPPROTO_ICMP);
 	*out = &ping->socket;
 	return 0;
 }
@@ -56,6 +69,12 @@ static void ping_release(struct file *file)
 	ping_close(ping->ping);
 	socket_fini(&ping->socket);
 	heap_free(ping);
+}
+
+static void update_selection(struct ping_file_socket *ping)
+{
+	if (is_raw(ping))
+		ping_select(ping->ping, ping->local, ping->remote, ping->filtered);
 }
 
 static int ping_socket_bind(struct thread *thread, struct socket *socket,
@@ -69,7 +88,12 @@ static int ping_socket_bind(struct thread *thread, struct socket *socket,
 	if (!ipv4_is_any(local.address) &&
 	    !stack_is_local_address(net_stack(this_hart()), local.address))
 		return -EADDRNOTAVAIL;
-	return ping_bind(ping_socket_of(socket)->ping, local.port);
+	struct ping_file_socket *ping = ping_socket_of(socket);
+	if (!is_raw(ping))
+		return ping_bind(ping->ping, local.port);
+	ping->local = local.address;
+	update_selection(ping);
+	return 0;
 }
 
 static int ping_socket_connect(struct thread *thread, struct socket *socket,
@@ -78,8 +102,10 @@ static int ping_socket_connect(struct thread *thread, struct socket *socket,
 	(void)thread;
 	struct endpoint remote = { { 0 }, 0 };
 	int error = name->family == AF_UNSPEC ? 0 : inet_name_parse(name, &remote);
-	if (!error)
+	if (!error) {
 		ping_socket_of(socket)->remote = remote.address;
+		update_selection(ping_socket_of(socket));
+	}
 	return error;
 }
 
@@ -94,8 +120,8 @@ static int ping_socket_name(struct socket *socket, int peer, struct socket_name 
 	const struct ping_file_socket *ping = ping_socket_of(socket);
 	if (peer && ipv4_is_any(ping->remote))
 		return -ENOTCONN;
-	struct endpoint endpoint = { peer ? ping->remote : ipv4(0, 0, 0, 0),
-		                     peer ? 0 : ping_identifier(ping->ping) };
+	uint16_t number = is_raw(ping) ? IPPROTO_ICMP : ping_identifier(ping->ping);
+	struct endpoint endpoint = { peer ? ping->remote : ping->local, peer ? 0 : number };
 	inet_name_make(out, endpoint);
 	return 0;
 }
@@ -108,7 +134,7 @@ static long ping_send_message(struct ping_file_socket *ping, struct message *mes
 		return -EOPNOTSUPP;
 	if (bytes > MESSAGE_BYTES_MAX)
 		return -EMSGSIZE;
-	if (bytes < ICMP_HEADER_BYTES)
+	if (bytes < ICMP_HEADER_BYTES && !is_raw(ping))
 		return -EINVAL;
 	if (message->name && message->name->length) {
 		int error = inet_name_parse(message->name, &to);
@@ -127,7 +153,9 @@ static long ping_send_message(struct ping_file_socket *ping, struct message *mes
 	int32_t ttl = ping->socket.options->ttl;
 	if (message->sent && message->sent->ttl > 0)
 		ttl = message->sent->ttl;
-	int error = ping_send(ping->ping, to.address, payload, ttl > 0 ? (uint8_t)ttl : 64);
+	uint8_t hops = ttl > 0 ? (uint8_t)ttl : 64;
+	int error = is_raw(ping) ? ping_send_raw(ping->ping, to.address, payload, hops)
+	                         : ping_send(ping->ping, to.address, payload, hops);
 	return error ? error : (long)bytes;
 }
 
@@ -213,14 +241,28 @@ static bool ping_socket_is_listening(struct socket *socket)
 static int ping_socket_set_option(struct socket *socket, int level, int name, const void *value,
                                   uint32_t length)
 {
+	struct ping_file_socket *ping = ping_socket_of(socket);
 	if (level == SOL_SOCKET)
 		return 0;
+	if (level == SOL_RAW && name == ICMP_FILTER && is_raw(ping)) {
+		memcpy(&ping->filtered, value,
+		       length < sizeof(ping->filtered) ? length : sizeof(ping->filtered));
+		update_selection(ping);
+		return 0;
+	}
 	return level == IPPROTO_IP ? ip_set_option(socket, name, value, length) : -ENOPROTOOPT;
 }
 
 static int ping_socket_get_option(struct socket *socket, int level, int name, void *value,
                                   uint32_t *length)
 {
+	const struct ping_file_socket *ping = ping_socket_of(socket);
+	if (level == SOL_RAW && name == ICMP_FILTER && is_raw(ping)) {
+		if (*length > sizeof(ping->filtered))
+			*length = sizeof(ping->filtered);
+		memcpy(value, &ping->filtered, *length);
+		return 0;
+	}
 	if (level != IPPROTO_IP || name == IP_MTU)
 		return -ENOPROTOOPT;
 	return ip_get_option(socket, name, value, length);
@@ -228,6 +270,8 @@ static int ping_socket_get_option(struct socket *socket, int level, int name, vo
 
 static int ping_socket_describe(struct socket *socket, char *out, size_t room)
 {
+	if (is_raw(ping_socket_of(socket)))
+		return format_string(out, room, "raw");
 	return format_string(out, room, "identifier %u",
 	                     ping_identifier(ping_socket_of(socket)->ping));
 }

@@ -193,6 +193,60 @@ static void test_errors_are_distrusted(void)
 	sim_destroy(sim);
 }
 
+/* A raw socket sees each message whole, behind its IP header, and no more than its queue holds. */
+static void test_raw(void)
+{
+	begin("raw");
+	struct ping_socket *socket;
+	struct udp_datagram got;
+	uint8_t bytes[2048];
+	const struct ipv4_address any = { 0 };
+	CHECK_EQ(ping_create_raw(host->stack, &socket, ignore_event, NULL), 0);
+	for (int scatter = 0; scatter < 2; scatter++) {
+		host->config.scatter = scatter;
+		for (uint8_t type = 0; type < 20; type++) {
+			struct frame f = frame_icmp(host, PEER, host->netif.address, type, 3, 7,
+			                            "some data", 9);
+			inject(&f);
+			CHECK(ping_receive(socket, &got, false));
+			uint32_t length = got.payload->packet_length;
+			CHECK_EQ(length, 20 + 8 + 9);
+			CHECK_EQ(pbuf_copy_out(got.payload, 0, bytes, length), length);
+			CHECK(!memcmp(bytes, f.bytes + 14, length));
+			CHECK(ipv4_equal(got.source.address, PEER));
+			pbuf_free(got.payload);
+			CHECK(!ping_receive(socket, &got, false));
+		}
+	}
+	struct frame f = frame_icmp(host, PEER, host->netif.address, 0, 0, 7, "x", 1);
+	ping_select(socket, any, any, 1);
+	inject(&f);
+	ping_select(socket, any, ipv4(10, 0, 0, 98), 0);
+	inject(&f);
+	ping_select(socket, ipv4(10, 0, 0, 97), any, 0);
+	inject(&f);
+	CHECK(!ping_receive(socket, &got, false));
+	ping_select(socket, host->netif.address, PEER, 1u << 8);
+	uint32_t queued = 0;
+	for (int i = 0; i < 1000; i++)
+		inject(&f);
+	while (ping_receive(socket, &got, false)) {
+		pbuf_free(got.payload);
+		queued++;
+	}
+	CHECK(queued > 20 && queued < 1000);
+	inject(&f);
+	CHECK(ping_readiness(socket) & NET_READABLE);
+	ping_close(socket); /* with what it holds */
+	struct ping_socket *many[256];
+	for (size_t i = 0; i < sizeof(many) / sizeof(many[0]); i++)
+		CHECK_EQ(ping_create_raw(host->stack, &many[i], ignore_event, NULL), 0);
+	CHECK_EQ(ping_create_raw(host->stack, &socket, ignore_event, NULL), -ENFILE);
+	for (size_t i = 0; i < sizeof(many) / sizeof(many[0]); i++)
+		ping_close(many[i]);
+	sim_destroy(sim);
+}
+
 static void test_ping(void)
 {
 	sim = sim_create(1, "ping", NULL);
@@ -250,5 +304,6 @@ int main(int argc, char **argv)
 	test_no_error_about_errors();
 	test_errors_are_distrusted();
 	test_ping();
+	test_raw();
 	return 0;
 }
