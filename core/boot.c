@@ -188,6 +188,13 @@ static void start_memory(uint64_t dtb_physical)
 	boot_hart.active_satp = kernel_satp;
 }
 
+static void probe_firmware(void)
+{
+	uint64_t start = csr_read(time);
+	unsigned calls = sbi_probe();
+	sbi_firmware.call_ticks = (csr_read(time) - start) / calls;
+}
+
 static void start_clock(uint64_t entry_time)
 {
 	dtb_node cpus = dtb_find_path(&tree, "/cpus");
@@ -241,15 +248,15 @@ _Noreturn void boot_main(uint64_t hartid, uint64_t dtb_physical, uint64_t entry_
 		.image_physical = image_physical,
 	};
 	kernel_map_set_image(image_physical);
-	sbi_probe();
+	probe_firmware();
 	if (dtb_open(&tree, phys_to_virt(phys(dtb_physical)), DTB_MAX_BYTES) != 0)
 		panic("no sound device tree at %lx", dtb_physical);
 	console_find_uart(&tree);
 	machine_exit_setup(&tree);
+	start_clock(entry_time);
 	read_chosen();
 	read_options();
 	start_memory(dtb_physical);
-	start_clock(entry_time);
 	cpu_detect(&tree, hartid);
 	personality_install();
 	start_boot_hart(hartid);

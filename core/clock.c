@@ -12,7 +12,7 @@
 struct clock_parameters clock_parameters;
 static uint64_t ticks_per_ns; /* a fraction: 64 binary places */
 
-static uint64_t scale(uint64_t ticks)
+uint64_t clock_ticks_to_ns(uint64_t ticks)
 {
 	if (clock_parameters.shift == 0)
 		return ticks * clock_parameters.multiplier;
@@ -48,7 +48,7 @@ void clock_setup(uint64_t timebase_hz, uint64_t base_ticks)
 
 uint64_t clock_read_ns(void)
 {
-	return scale(csr_read(time) - clock_parameters.base_ticks);
+	return clock_ticks_to_ns(csr_read(time) - clock_parameters.base_ticks);
 }
 
 void clock_set_wall_ns(uint64_t since_1970_ns)

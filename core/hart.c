@@ -29,6 +29,21 @@ static struct {
 
 static struct steal_record steal_records[HARTS_MAX];
 
+/* Output that is deferred for longer leaves in fewer pieces, each of which KVM hears of by an exit:
+ * it may wait for a few times what one costs. */
+#define BACKSTOP_EXITS   8
+#define BACKSTOP_MOST_NS 100000
+
+static uint64_t backstop_usual_ns(void)
+{
+	if (sbi_firmware.implementation != SBI_KVM)
+		return HART_BACKSTOP_NS;
+	uint64_t exits_ns = clock_ticks_to_ns(BACKSTOP_EXITS * sbi_firmware.call_ticks);
+	return exits_ns < HART_BACKSTOP_NS   ? HART_BACKSTOP_NS
+	       : exits_ns > BACKSTOP_MOST_NS ? BACKSTOP_MOST_NS
+	                                     : exits_ns;
+}
+
 /* A wait is dear where it leaves a virtual machine that KVM runs, and cheap elsewhere. */
 static struct idle_poll idle_poll_option(const char *command_line)
 {
@@ -47,7 +62,7 @@ void hart_read_options(const char *command_line)
 {
 	options.slice_ns = boot_option_number(command_line, "slice_us", 2000) * 1000;
 	options.backstop_ns =
-	        boot_option_number(command_line, "backstop_us", HART_BACKSTOP_NS / 1000) * 1000;
+	        boot_option_number(command_line, "backstop_us", backstop_usual_ns() / 1000) * 1000;
 	options.stretch_ns =
 	        boot_option_number(command_line, "stretch_us", HART_STRETCH_NS / 1000) * 1000;
 	options.idle_poll = idle_poll_option(command_line);
@@ -151,6 +166,17 @@ static void arm_timer(struct hart *hart, uint64_t deadline_ns, uint64_t now_ns)
 	hart->timer_armed_ns = deadline_ns;
 	hart->statistics.timer_writes++;
 	clock_arm(deadline_ns);
+}
+
+/* Before a wait, which may well last until a deadline that was armed for the sake of a task: a
+ * backstop, the end of a slice. To be woken by it for nothing costs far more than to move it. */
+#define ARMED_FOR_TASK_NS 1000000
+
+static void arm_timer_to_wait(struct hart *hart, uint64_t deadline_ns, uint64_t now_ns)
+{
+	if (hart->timer_armed_ns < deadline_ns && hart->timer_armed_ns < now_ns + ARMED_FOR_TASK_NS)
+		hart->timer_armed_ns = 0;
+	arm_timer(hart, deadline_ns, now_ns);
 }
 
 uint64_t hart_refresh_now(struct hart *hart)
@@ -302,7 +328,7 @@ static bool wait_for_interrupt(struct hart *hart, uint64_t started_ns)
 	if (!rearm_notifications(hart) || !loop_sleep_begin(&hart->loop))
 		return false;
 	uint64_t now = clock_read_ns(), deadline = loop_next_deadline(&hart->loop);
-	arm_timer(hart, deadline, now);
+	arm_timer_to_wait(hart, deadline, now);
 	note_run(hart, started_ns, now);
 	trace(TRACE_WAIT, deadline, 0);
 	hart->stretch_ns = options.backstop_ns;

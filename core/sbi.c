@@ -36,13 +36,15 @@ static const struct {
 
 struct sbi_firmware sbi_firmware;
 
+#define BASE_QUESTIONS 3
+
 static uint64_t ask_base(uint64_t function, uint64_t argument)
 {
 	struct sbi_result result = sbi_call(EXTENSION_BASE, function, argument, 0, 0, 0);
 	return result.error == 0 ? (uint64_t)result.value : 0;
 }
 
-void sbi_probe(void)
+unsigned sbi_probe(void)
 {
 	sbi_firmware = (struct sbi_firmware){
 		.specification = ask_base(BASE_SPECIFICATION, 0),
@@ -53,6 +55,7 @@ void sbi_probe(void)
 		if (ask_base(BASE_PROBE_EXTENSION, known[i].id))
 			sbi_firmware.extensions |= known[i].bit;
 	}
+	return BASE_QUESTIONS + (unsigned)KNOWN;
 }
 
 void sbi_describe(char *out, size_t room)

@@ -35,10 +35,12 @@ struct sbi_firmware {
 	uint64_t specification; /* major << 24 | minor */
 	uint64_t implementation, version;
 	uint32_t extensions; /* enum sbi_extension */
+	uint64_t call_ticks; /* what a call takes on average, by the time CSR; set by core/boot.c */
 };
 extern struct sbi_firmware sbi_firmware;
 
-void sbi_probe(void);
+/* Returns how many calls it made. */
+unsigned sbi_probe(void);
 static inline bool sbi_has(enum sbi_extension extension)
 {
 	return sbi_firmware.extensions & extension;

@@ -53,7 +53,7 @@ static void start(uint64_t implementation, const uint32_t *present)
 	memset(&firmware, 0, sizeof firmware);
 	firmware.implementation = implementation;
 	firmware.present = present;
-	sbi_probe();
+	CHECK_EQ(sbi_probe(), firmware.calls);
 }
 
 static void test_probe(void)
