@@ -23,6 +23,7 @@
 #define STATUS_RECEIVED       0x01
 #define STATUS_TRANSMIT_EMPTY 0x20
 
+#define FIFO_BYTES            16   /* what an empty transmitter takes */
 #define INPUT_BYTES           1024 /* a power of two */
 
 int log_threshold = LOG_NOTICE;
@@ -52,10 +53,12 @@ static void uart_write(unsigned index, uint8_t value)
 	io_write8(uart.base + ((size_t)index << uart.shift), value);
 }
 
+/* Each access leaves a virtual machine: the status is asked for once per FIFO. */
 static void uart_output(const char *bytes, size_t length)
 {
 	for (size_t i = 0; i < length; i++) {
-		while (!(uart_read(UART_LINE_STATUS) & STATUS_TRANSMIT_EMPTY))
+		while (i % FIFO_BYTES == 0 &&
+		       !(uart_read(UART_LINE_STATUS) & STATUS_TRANSMIT_EMPTY))
 			;
 		uart_write(UART_DATA, (uint8_t)bytes[i]);
 	}
@@ -137,6 +140,7 @@ void console_find_uart(const struct dtb *dtb)
 		return;
 	uart.shift = dtb_u32(dtb, uart.node, "reg-shift", 0, 0) & 3;
 	uart.base = phys_to_virt(phys(address));
+	uart_write(UART_FIFO_CONTROL, FIFO_ENABLE);
 }
 
 static void uart_interrupt(void *context)
@@ -168,7 +172,6 @@ void console_start_input(const struct dtb *dtb, struct hart *hart)
 	struct dtb_interrupt wire = dtb_interrupt(dtb, uart.node);
 	if (irq_register(&wire, uart_interrupt, NULL) != 0)
 		return;
-	uart_write(UART_FIFO_CONTROL, FIFO_ENABLE);
 	uart_write(UART_MODEM_CONTROL, MODEM_OUT2);
 	uart_write(UART_INTERRUPT_ENABLE, ENABLE_RECEIVED);
 }

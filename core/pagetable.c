@@ -13,8 +13,12 @@
 #define TABLE_ENTRIES     512
 #define ASIDS             4096
 
-static uint64_t asid_used[ASIDS / 64];
-static uint32_t asid_count; /* of this machine, at most ASIDS; 0: not asked yet */
+/* What an ASID meant is remembered by the machine until it is flushed: those released wait for one
+ * flush of everything, made when no other is left. */
+static uint64_t asid_used[ASIDS / 64];     /* the released ones included */
+static uint64_t asid_released[ASIDS / 64]; /* since the last flush of everything */
+static uint32_t asid_first;                /* word of asid_used before which all are used */
+static uint32_t asid_count;                /* of this machine, at most ASIDS; 0: not asked yet */
 
 /* satp's ASID field keeps only the bits that exist (privileged ISA §4.1.11). */
 static void asid_probe(void)
@@ -28,28 +32,48 @@ static void asid_probe(void)
 	asid_used[0] = 1; /* 0 is the kernel's own table, and shared by all that find none free */
 }
 
-static uint16_t asid_take(void)
+/* 0: none. */
+static uint16_t asid_take_unused(void)
 {
-	if (asid_count == 0)
-		asid_probe();
-	for (uint32_t word = 0; word < (asid_count + 63) / 64; word++) {
-		if (~asid_used[word] == 0)
+	for (; asid_first < (asid_count + 63) / 64; asid_first++) {
+		uint64_t unused = ~asid_used[asid_first];
+		if (!unused)
 			continue;
-		uint32_t asid = word * 64 + (uint32_t)__builtin_ctzll(~asid_used[word]);
+		uint32_t asid = asid_first * 64 + (uint32_t)__builtin_ctzll(unused);
 		if (asid >= asid_count)
 			break;
-		asid_used[word] |= 1ull << asid % 64;
+		asid_used[asid_first] |= 1ull << asid % 64;
 		return (uint16_t)asid;
 	}
 	return 0;
 }
 
+static void asid_reuse_released(void)
+{
+	tlb_flush_all();
+	for (uint32_t word = 0; word < ASIDS / 64; word++) {
+		asid_used[word] &= ~asid_released[word];
+		asid_released[word] = 0;
+	}
+	asid_first = 0;
+}
+
+static uint16_t asid_take(void)
+{
+	if (asid_count == 0)
+		asid_probe();
+	uint16_t asid = asid_take_unused();
+	if (asid == 0) {
+		asid_reuse_released();
+		asid = asid_take_unused();
+	}
+	return asid;
+}
+
 static void asid_release(uint16_t asid)
 {
-	if (asid == 0)
-		return;
-	tlb_flush_asid(asid);
-	asid_used[asid / 64] &= ~(1ull << asid % 64);
+	if (asid != 0)
+		asid_released[asid / 64] |= 1ull << asid % 64;
 }
 
 static uint64_t *table_of(uint64_t pte)

@@ -9,7 +9,8 @@
 #include "syscalls/files/tty_line.h"
 #include "syscalls/process.h"
 
-#define OUTPUT_CHUNK 256
+#define OUTPUT_CHUNK 1024
+#define OUTPUT_BYTES (2 * OUTPUT_CHUNK) /* a chunk of nothing but newlines */
 #define SIGWINCH     28
 
 enum {
@@ -75,16 +76,18 @@ static void output(const char *bytes, size_t length)
 		console_write(bytes, length);
 		return;
 	}
-	while (length) {
-		const char *newline = memchr(bytes, '\n', length);
-		size_t run = newline ? (size_t)(newline - bytes) : length;
-		console_write(bytes, run);
-		if (newline)
-			console_write("\r\n", 2);
-		run += newline ? 1 : 0;
-		bytes += run;
-		length -= run;
+	char out[OUTPUT_BYTES]; /* each call of the console leaves a virtual machine */
+	size_t used = 0;
+	for (; length; length--, bytes++) {
+		if (used + 2 > sizeof(out)) {
+			console_write(out, used);
+			used = 0;
+		}
+		if (*bytes == '\n')
+			out[used++] = '\r';
+		out[used++] = *bytes;
 	}
+	console_write(out, used);
 }
 
 static void echo(void *context, const char *bytes, size_t length)
