@@ -112,6 +112,27 @@ static void test_many(void)
 	CHECK_FAILS(wait(&status), ECHILD);
 }
 
+/* More address spaces, one after another, than there are ASIDs in use at once: each sees its own
+ * page. */
+static void test_many_address_spaces(void)
+{
+	volatile int *private = (volatile int *)page;
+	int status;
+
+	for (int i = 0; i < 4500; i++) {
+		pid_t child = fork();
+
+		CHECK(child >= 0);
+		if (child == 0) {
+			*private = i & 127;
+			_exit(*private);
+		}
+		*private = -i;
+		CHECK(waitpid(child, &status, 0) == child && WEXITSTATUS(status) == (i & 127));
+		CHECK(*private == -i);
+	}
+}
+
 int main(int argc, char **argv)
 {
 	if (argc == 3) {
@@ -123,6 +144,7 @@ int main(int argc, char **argv)
 	test_copy_on_write();
 	test_exec(argv[0]);
 	test_many();
+	test_many_address_spaces();
 	puts("processes: all checks hold");
 	return 0;
 }
