@@ -99,6 +99,10 @@ struct file_operations {
 	/* How long read(2) and write(2) may wait: SO_RCVTIMEO, SO_SNDTIMEO. NULL or LOOP_NEVER: for
 	 * ever. */
 	uint64_t (*timeout_ns)(struct file *file, bool write);
+	/* How many bytes a blocking read waits for, at least: SO_RCVLOWAT. NULL: one. */
+	uint64_t (*least)(struct file *file);
+	/* A pending error (POLLERR) is told once: not to a call that has moved bytes already. */
+	bool error_once;
 	/* fcntl(F_SETFL) changed file->flags. */
 	void (*flags_changed)(struct file *file);
 	/* close(2) of the last descriptor; takes the reference. May park (SO_LINGER): the call's
@@ -139,6 +143,12 @@ void file_put(struct file *file);
 static inline void file_notify(struct file *file, uint32_t events)
 {
 	wait_queue_notify(&file->waiters, events);
+}
+/* What a blocking read of `wanted` bytes waits for. */
+static inline uint64_t file_least(struct file *file, uint64_t wanted)
+{
+	uint64_t least = file->operations->least ? file->operations->least(file) : 1;
+	return least < wanted ? least : wanted;
 }
 static inline uint32_t file_poll(struct file *file)
 {
@@ -203,6 +213,7 @@ struct io_request {
 	bool nonblocking;
 	bool all; /* go on until uio.remaining is 0 (write, MSG_WAITALL); partial count on error,
 	             signal or timeout */
+	uint64_t least; /* or until so many bytes have come (SO_RCVLOWAT) */
 	bool positioned;   /* uses `offset`, not file->offset */
 	uint64_t total;    /* io_run's own: bytes of the attempts so far */
 	uint64_t extra[6]; /* the attempt's own */

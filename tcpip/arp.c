@@ -310,8 +310,10 @@ static void packet_unreachable(struct stack *stack, struct pbuf *packet)
 	uint8_t h[IP_HEADER_BYTES + 4];
 	if (pbuf_copy_out(packet, 0, h, sizeof(h)) != sizeof(h))
 		return;
-	struct icmp_error error = { .type = 3, .code = 1, .error = EHOSTUNREACH };
+	struct icmp_error error = { .type = 3, .code = 1, .error = EHOSTUNREACH, .packet = packet };
+	error.payload_offset = IP_HEADER_BYTES + UDP_HEADER_BYTES;
 	error.local.address.value = load_be32(h + 12);
+	error.offender = error.local.address;
 	error.remote.address.value = load_be32(h + 16);
 	error.local.port = load_be16(h + IP_HEADER_BYTES);
 	error.remote.port = load_be16(h + IP_HEADER_BYTES + 2);

@@ -126,7 +126,7 @@ static uint32_t next_hop_mtu(uint32_t told, uint32_t quoted_length)
 struct quotation {
 	uint8_t protocol;
 	struct ipv4_address source, destination;
-	uint32_t total_length;
+	uint32_t total_length, header_bytes;
 	uint8_t transport[8];
 };
 
@@ -140,16 +140,20 @@ static bool quotation_parse(const struct pbuf *message, struct quotation *out)
 	    load_be16(h + 6) & IP_FRAGMENT_OFFSET)
 		return false;
 	out->total_length = load_be16(h + 2);
+	out->header_bytes = header_bytes;
 	out->protocol = h[9];
 	out->source.value = load_be32(h + 12);
 	out->destination.value = load_be32(h + 16);
 	return pbuf_copy_out(message, ICMP_HEADER_BYTES + header_bytes, out->transport, 8) == 8;
 }
 
-static void error_input(struct stack *stack, const struct pbuf *message)
+static void error_input(struct stack *stack, const struct pbuf *message, const struct ip_packet *ip)
 {
 	struct quotation quote;
-	struct icmp_error error = { .type = message->data[0], .code = message->data[1] };
+	struct icmp_error error = { .type = message->data[0],
+		                    .code = message->data[1],
+		                    .offender = ip->source,
+		                    .packet = message };
 	if (!quotation_parse(message, &quote) || !stack_is_local_address(stack, quote.source) ||
 	    !error_map(&error)) {
 		stack->statistics.icmp_bad++;
@@ -158,6 +162,7 @@ static void error_input(struct stack *stack, const struct pbuf *message)
 	error.local = (struct endpoint){ quote.source, load_be16(quote.transport) };
 	error.remote = (struct endpoint){ quote.destination, load_be16(quote.transport + 2) };
 	error.sequence = seq(load_be32(quote.transport + 4));
+	error.payload_offset = ICMP_HEADER_BYTES + quote.header_bytes + UDP_HEADER_BYTES;
 	bool too_large =
 	        error.type == ICMP_UNREACHABLE && error.code == UNREACHABLE_FRAGMENTATION_NEEDED;
 	if (too_large)
@@ -198,7 +203,7 @@ void icmp_input(struct stack *stack, struct pbuf *message, const struct ip_packe
 	case ICMP_UNREACHABLE:
 	case ICMP_TIME_EXCEEDED:
 	case ICMP_PARAMETER_PROBLEM:
-		error_input(stack, message);
+		error_input(stack, message, ip);
 		break;
 	}
 	pbuf_free(message);

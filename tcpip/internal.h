@@ -34,6 +34,9 @@ int route_lookup(struct stack *stack, struct ipv4_address destination, struct ro
 void path_mtu_update(struct stack *stack, struct ipv4_address destination, uint32_t mtu);
 /* Current for this stack's generation? */
 bool route_is_current(const struct stack *stack, const struct route_cache *route);
+/* False: a loopback address must not leave the machine (RFC 1122 §3.2.1.3). */
+bool route_suits_source(const struct route_cache *route, struct ipv4_address source);
+bool netif_is_broadcast(const struct netif *netif, struct ipv4_address address);
 
 struct ip_output_options {
 	uint8_t protocol, ttl, tos;
@@ -99,6 +102,9 @@ struct icmp_error {
 	struct endpoint local, remote;
 	struct tcp_seq sequence;
 	uint32_t mtu;
+	struct ipv4_address offender;  /* who says so */
+	const struct pbuf *packet;     /* holds what was sent, as far as it was quoted, */
+	uint32_t payload_offset;       /* with the bytes behind UDP's header here; only lent */
 };
 void tcp_icmp_error(struct stack *stack, const struct icmp_error *error);
 void udp_icmp_error(struct stack *stack, const struct icmp_error *error);

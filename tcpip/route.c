@@ -128,7 +128,8 @@ static int route_select(struct stack *stack, struct ipv4_address destination,
 	out->next_hop = destination;
 	if (stack_is_local_address(stack, destination)) {
 		out->netif = &stack->loopback.netif;
-		out->source = destination;
+		/* Linux's route to 127.0.0.0/8 prefers that source. */
+		out->source = ipv4_is_loopback(destination) ? ipv4(127, 0, 0, 1) : destination;
 		return 0;
 	}
 	if (ipv4_is_any(destination))
@@ -215,4 +216,9 @@ int route_lookup(struct stack *stack, struct ipv4_address destination, struct ro
 bool route_is_current(const struct stack *stack, const struct route_cache *route)
 {
 	return route->generation == stack->generation;
+}
+
+bool route_suits_source(const struct route_cache *route, struct ipv4_address source)
+{
+	return !ipv4_is_loopback(source) || route->netif->offloads & NETIF_LOOPBACK;
 }

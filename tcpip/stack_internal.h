@@ -169,7 +169,6 @@ int path_mtu_init(struct stack *stack);
 void path_mtu_fini(struct stack *stack);
 /* The broadcast address of the interface's network, or its own address where there is none. */
 struct ipv4_address netif_broadcast(const struct netif *netif);
-bool netif_is_broadcast(const struct netif *netif, struct ipv4_address address);
 
 /* loopback.c */
 void loopback_init(struct stack *stack);

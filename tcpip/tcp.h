@@ -43,8 +43,12 @@ int tcp_listen(struct tcp_connection *connection, int backlog);
  * inherited from the listener. */
 struct tcp_connection *tcp_accept(struct tcp_connection *listener);
 /* Starts the handshake: 0 means it is under way (NET_WRITABLE, or NET_ERROR with the reason, will follow). -EISCONN,
- * -EALREADY, -ENETUNREACH, -EADDRNOTAVAIL (no port left), -EINVAL, -ECONNREFUSED never (that comes later). */
+ * -EALREADY, -ENETUNREACH, -EADDRNOTAVAIL (no port left), -EINVAL (a loopback address towards the outside), -ECONNREFUSED never
+ * (that comes later). */
 int tcp_connect(struct tcp_connection *connection, struct endpoint remote);
+/* Whatever it is, it becomes unconnected, as connect(2) to AF_UNSPEC makes it: bound where it was bound by name, its options kept,
+ * ECONNRESET pending when a connection ended. Another object may take its place. -ENOBUFS: nothing was done. */
+int tcp_disconnect(struct tcp_connection **connection);
 
 /* ---- sending: the one copy of the transmit path is made by the caller into the room that reserve names ---- */
 
@@ -54,6 +58,8 @@ int tcp_connect(struct tcp_connection *connection, struct endpoint remote);
 int64_t tcp_send_reserve(struct tcp_connection *connection, uint64_t want, uint8_t **room);
 /* `bytes` of the reserved room were filled. */
 void tcp_send_commit(struct tcp_connection *connection, uint32_t bytes, bool more /* MSG_MORE */);
+/* The last byte written is urgent (MSG_OOB). */
+void tcp_send_urgent(struct tcp_connection *connection);
 /* Take whole buffers by reference instead of copying (sendfile from pages that do not change): the chain's bytes are appended;
  * takes the reference. -EAGAIN etc. as above (the chain is then still the caller's). */
 int tcp_send_pbuf(struct tcp_connection *connection, struct pbuf *data, bool more);
@@ -91,11 +97,7 @@ void tcp_abort(struct tcp_connection *connection); /* RST now; still owned, tcp_
 
 uint32_t tcp_readiness(const struct tcp_connection *connection); /* enum net_readiness, also for listeners */
 int tcp_take_error(struct tcp_connection *connection);           /* positive errno, cleared: SO_ERROR */
-/* The same where connect(2) reports it: the connection is not shut by the failure any more. */
-int tcp_take_connect_error(struct tcp_connection *connection);
 void tcp_set_error(struct tcp_connection *connection, int error);
-/* What a socket that gives this connection up (connect to AF_UNSPEC) finds as its error: ECONNRESET or 0. */
-int tcp_disconnect_error(const struct tcp_connection *connection);
 enum tcp_state tcp_get_state(const struct tcp_connection *connection);
 struct endpoint tcp_local(const struct tcp_connection *connection);
 struct endpoint tcp_remote(const struct tcp_connection *connection);

@@ -115,6 +115,8 @@ void tcp_ack_advance(struct tcp_connection *c, struct tcp_seq ack, uint32_t time
 	c->soft_error = 0;
 	if (seq_lt(c->small_sequence, ack))
 		c->small_sequence = ack;
+	if (seq_le(c->send_urgent, ack))
+		c->odd &= (uint8_t)~TCP_ODD_URGENT_SENT;
 	if (c->scoreboard) {
 		tcp_interval_trim(c->scoreboard, ack);
 		if (!c->scoreboard->count && !tcp_in_recovery(c)) {

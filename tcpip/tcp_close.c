@@ -21,7 +21,8 @@ static void queue_fin(struct tcp_connection *c)
 	tcp_output_schedule(c);
 }
 
-/* Linux: shutdown for reading disconnects a listener and a socket that still connects. */
+/* Linux: shutdown for reading disconnects a listener and a socket that still connects. For one that
+ * never was connected. */
 static void disconnect(struct tcp_connection *c)
 {
 	if (c->flow.state == TCP_LISTEN) {
@@ -31,10 +32,34 @@ static void disconnect(struct tcp_connection *c)
 	}
 	if (c->flow.state == TCP_SYN_SENT)
 		c->error = ECONNRESET;
-	tcp_connection_finish(c, 0);
+	if (c->flow.state != TCP_CLOSED)
+		tcp_connection_finish(c, 0);
+	if (!c->address_kept)
+		c->flow.local_address = (struct ipv4_address){ 0 };
+	c->flow.remote_address = (struct ipv4_address){ 0 };
+	c->flow.remote_port = 0;
+	c->receive_shut = false;
 }
 
-int tcp_disconnect_error(const struct tcp_connection *c)
+/* What bind gave to `from` goes over to `to`, which has nothing yet. The number of a port that is
+ * not kept still shows, as in Linux. */
+static void take_binding(struct tcp_connection *to, struct tcp_connection *from)
+{
+	to->flow.local_port = from->flow.local_port;
+	to->address_kept = from->address_kept;
+	if (from->address_kept)
+		to->flow.local_address = from->flow.local_address;
+	if (!from->port_kept)
+		return;
+	to->port_kept = to->port_bound = true;
+	to->port = from->port;
+	list_remove(&from->bind_link);
+	list_push_back(&to->port->bound, &to->bind_link);
+	from->port = NULL;
+	from->port_kept = from->port_bound = false;
+}
+
+static int disconnect_error(const struct tcp_connection *c)
 {
 	switch (c->flow.state) {
 	case TCP_CLOSED:
@@ -47,6 +72,30 @@ int tcp_disconnect_error(const struct tcp_connection *c)
 	default:
 		return ECONNRESET;
 	}
+}
+
+int tcp_disconnect(struct tcp_connection **connection)
+{
+	struct tcp_connection *c = *connection;
+	if (!c->ever_connected) {
+		disconnect(c);
+		return 0;
+	}
+	struct tcp_connection *fresh = tcp_connection_create(c->tcp);
+	if (!fresh)
+		return -ENOBUFS;
+	tcp_inherit_options(fresh, c);
+	fresh->defer_accept_s = c->defer_accept_s;
+	tcp_set_event(fresh, c->event, c->event_context);
+	fresh->error = (uint16_t)disconnect_error(c);
+	c->event = NULL;
+	if (c->flow.state != TCP_CLOSED)
+		tcp_connection_abort(c, 0);
+	take_binding(fresh, c);
+	tcp_close(c);
+	*connection = fresh;
+	tcp_notify(fresh, NET_READABLE | NET_WRITABLE | NET_ERROR | NET_HANGUP | NET_READ_HANGUP);
+	return 0;
 }
 
 int tcp_shutdown(struct tcp_connection *c, bool receive, bool send)

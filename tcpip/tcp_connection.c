@@ -187,6 +187,7 @@ static void port_release(struct tcp_connection *c)
 		tcp_port_remove_child(c->port, c->reuse_address);
 	tcp_port_put(c->tcp, c->port);
 	c->port = NULL;
+	c->port_bound = false;
 }
 
 void tcp_receive_purge(struct tcp_connection *c)
@@ -238,9 +239,8 @@ void tcp_scoreboard_clear(struct tcp_connection *c)
 void tcp_connection_finish(struct tcp_connection *c, int error)
 {
 	if (c->flow.state != TCP_CLOSED) {
-		/* A connection that failed is shut both ways: a read finds the end. */
-		c->receive_shut |= c->flow.state == TCP_SYN_SENT && error;
 		tcp_connection_set_state(c, TCP_CLOSED);
+		c->receive_shut = true; /* both ways: a read finds the end */
 		if (error)
 			c->error = (uint16_t)error;
 	}
@@ -253,7 +253,7 @@ void tcp_connection_finish(struct tcp_connection *c, int error)
 	list_remove(&c->output_link);
 	c->ack_waits = false;
 	c->starved = false;
-	if (!c->port_bound)
+	if (!c->port_kept)
 		port_release(c);
 	tcp_notify(c, NET_READABLE | NET_WRITABLE | NET_ERROR | NET_HANGUP | NET_READ_HANGUP);
 	tcp_connection_release(c);
@@ -322,6 +322,7 @@ void tcp_connection_established(struct tcp_connection *c)
 	c->ever_connected = true;
 	tcp_update_mss(c);
 	c->retransmits = c->backoff = 0;
+	c->first_retransmit_ns = 0;
 	c->congestion->start(c);
 	if (c->total_retransmits > 1)
 		c->cwnd = c->snd_mss;

@@ -28,16 +28,15 @@ uint32_t tcp_readiness(const struct tcp_connection *c)
 	if (state == TCP_LISTEN)
 		return c->listening->accept_count ? NET_READABLE : 0;
 	bool closed = state == TCP_CLOSED;
-	bool receive_shut = c->receive_shut || c->fin_received || (closed && c->ever_connected);
-	bool send_shut = c->fin_queued || (closed && c->ever_connected);
-	if (closed || (receive_shut && send_shut))
+	bool receive_shut = c->receive_shut || c->fin_received;
+	if (closed || (receive_shut && c->fin_queued))
 		ready |= NET_HANGUP;
 	if (receive_shut)
 		ready |= NET_READABLE | NET_READ_HANGUP;
 	if (state != TCP_SYN_SENT && state != TCP_SYN_RECEIVED) {
 		if (is_readable(c))
 			ready |= NET_READABLE;
-		if (send_shut || closed || tcp_is_writable(c))
+		if (c->fin_queued || closed || tcp_is_writable(c))
 			ready |= NET_WRITABLE;
 		if (c->urgent_valid)
 			ready |= NET_URGENT;
@@ -54,15 +53,10 @@ int tcp_take_error(struct tcp_connection *c)
 	return error;
 }
 
-int tcp_take_connect_error(struct tcp_connection *c)
-{
-	c->receive_shut = false;
-	return tcp_take_error(c);
-}
-
 void tcp_set_error(struct tcp_connection *c, int error)
 {
 	c->error = (uint16_t)error;
+	tcp_notify(c, NET_ERROR);
 }
 
 enum tcp_state tcp_get_state(const struct tcp_connection *c)

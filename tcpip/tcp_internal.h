@@ -289,7 +289,8 @@ struct tcp_connection {
 	bool receive_locked : 1, send_locked : 1, keepalive : 1, oob_inline : 1;
 	bool quickack_off : 1, reuse_address : 1, reuse_port : 1, port_bound : 1;
 	bool ever_connected : 1, orphan : 1, head_again : 1, tail_repeated : 1;
-	bool quickack_asked : 1; /* TCP_QUICKACK: quick ACKs wait for nothing */
+	bool quickack_asked : 1;              /* TCP_QUICKACK: quick ACKs wait for nothing */
+	bool address_kept : 1, port_kept : 1; /* bound by name: they outlive a connection */
 	uint8_t tos, ttl, urgent_byte;
 	union {
 		struct {
@@ -305,8 +306,9 @@ struct tcp_connection {
 	struct tcp_seq head_mark; /* SND.NXT when the first hole was last repaired */
 	/* Tail loss probe: what was sent when it left, and where it ended itself. */
 	struct tcp_seq tail_edge, tail_probe_end;
-	uint64_t timeout_ns;       /* the RTO while retransmit_ns is the probe's time */
-	struct tcp_interval dsack; /* the last segment that came twice (RFC 2883), told once */
+	struct tcp_seq send_urgent; /* behind the urgent byte; while TCP_ODD_URGENT_SENT */
+	uint64_t timeout_ns;        /* the RTO while retransmit_ns is the probe's time */
+	struct tcp_interval dsack;  /* the last segment that came twice (RFC 2883), told once */
 	struct tcp_seq
 	        small_sequence; /* end of the last segment that was not full (Minshall's Nagle) */
 	struct tcp_seq iss, irs, urgent_sequence;
@@ -327,7 +329,7 @@ struct tcp_connection {
 		struct tcp_connection *parent;  /* while in an accept queue; or NULL */
 	};
 	uint64_t first_retransmit_ns; /* when the oldest unacknowledged byte was first retransmitted
-	                                 or probed */
+	                                 or probed; of a SYN: when it was first sent */
 	uint64_t invalid_ack_ns;      /* last ACK in answer to an invalid segment */
 
 	uint32_t send_buffer;
@@ -350,8 +352,9 @@ enum tcp_odd {
 	TCP_ODD_REASSEMBLY = 1 << 1, /* segments are missing */
 	TCP_ODD_RECOVERY = 1 << 2,   /* duplicate ACKs, SACKed ranges, recovery */
 	TCP_ODD_URGENT = 1 << 3,
-	TCP_ODD_MEMORY = 1 << 4, /* the receive buffer holds too much memory */
-	TCP_ODD_WINDOW = 1 << 5, /* the peer's window is zero */
+	TCP_ODD_MEMORY = 1 << 4,      /* the receive buffer holds too much memory */
+	TCP_ODD_WINDOW = 1 << 5,      /* the peer's window is zero */
+	TCP_ODD_URGENT_SENT = 1 << 6, /* and not yet acknowledged */
 };
 
 /* Half-open passive connection (SYN received, SYN-ACK sent). */
@@ -725,6 +728,8 @@ void tcp_request_free(struct tcp_stack *tcp, struct tcp_request *request);
 void tcp_request_timer_fired(struct loop *loop, struct loop_watcher *watcher, uint32_t events);
 /* Requests are forgotten; what waits to be accepted is reset, or (`silently`) only let go. */
 void tcp_listener_close(struct tcp_connection *listener, bool silently);
+/* What a child has of its listener. */
+void tcp_inherit_options(struct tcp_connection *child, const struct tcp_connection *listener);
 void tcp_choose_window(struct tcp_stack *tcp, uint32_t receive_buffer, uint32_t window_clamp,
                        uint32_t mss, bool scaling, uint32_t *window, uint8_t *wscale);
 

@@ -229,7 +229,7 @@ void tcp_listen_segment(struct tcp_connection *listener, struct tcp_segment *s,
 
 /* ---- from request to connection ---- */
 
-static void inherit(struct tcp_connection *child, const struct tcp_connection *listener)
+void tcp_inherit_options(struct tcp_connection *child, const struct tcp_connection *listener)
 {
 	child->nodelay = listener->nodelay;
 	child->cork = listener->cork;
@@ -292,7 +292,7 @@ static struct tcp_connection *child_create(struct tcp_stack *tcp, struct tcp_req
 	struct tcp_connection *child = tcp_connection_create(tcp);
 	if (!child)
 		return NULL;
-	inherit(child, listener);
+	tcp_inherit_options(child, listener);
 	child_fill(child, request);
 	child->port = listener->port;
 	child->port->users++;
@@ -391,8 +391,9 @@ int tcp_listen(struct tcp_connection *c, int backlog)
 	if (c->flow.state != TCP_CLOSED || c->ever_connected)
 		return -EINVAL;
 	if (!c->port) {
-		int error =
-		        tcp_bind(c, (struct endpoint){ { 0 }, 0 }, c->reuse_address, c->reuse_port);
+		struct ipv4_address any = { 0 };
+		struct endpoint local = { c->address_kept ? c->flow.local_address : any, 0 };
+		int error = tcp_bind(c, local, c->reuse_address, c->reuse_port);
 		if (error)
 			return error;
 	}

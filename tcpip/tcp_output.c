@@ -61,11 +61,13 @@ static bool interface_is_full(const struct tcp_connection *c)
 }
 
 /* The most that one call may hand down: a device without TSO gets no more than its ring takes after
- * segmentation. */
+ * segmentation. The urgent pointer differs from segment to segment. */
 static uint32_t burst_limit(const struct tcp_connection *c)
 {
 	struct netif *netif = c->route.netif;
 	uint32_t limit = TCP_MAX_PAYLOAD / c->snd_mss;
+	if (c->odd & TCP_ODD_URGENT_SENT)
+		return c->snd_mss;
 	if (!(netif->offloads & NETIF_TX_TSO4))
 		limit = min_u32(limit, netif->transmit_space(netif));
 	return max_u32(limit, 1) * c->snd_mss;
@@ -79,10 +81,10 @@ static uint32_t window_room(const struct tcp_connection *c)
 }
 
 /* Nagle as Minshall refined it: a short segment waits while an earlier short one is unacknowledged;
- * a corked one always. */
+ * a corked one always, an urgent one never. */
 static bool short_segment_may_go(const struct tcp_connection *c)
 {
-	if (c->fin_queued)
+	if (c->fin_queued || c->odd & TCP_ODD_URGENT_SENT)
 		return true;
 	if (c->cork || c->more)
 		return false;

@@ -134,6 +134,8 @@ int tcp_bind(struct tcp_connection *c, struct endpoint local, bool reuse_address
 		return -EADDRNOTAVAIL;
 	c->reuse_address = reuse_address;
 	c->reuse_port = reuse_port;
+	c->address_kept = !ipv4_is_any(local.address);
+	c->port_kept = local.port != 0;
 	if (!local.port)
 		return bind_any(c, local.address);
 	struct tcp_port *port = tcp_port_find(c->tcp, local.port);

@@ -281,7 +281,8 @@ void tcp_headers_make(struct tcp_connection *c)
 static inline bool is_ordinary(const struct tcp_connection *c, uint32_t length, uint8_t flags)
 {
 	if (!c->recent || c->recent->headers.generation != c->route.generation ||
-	    !route_is_current(c->tcp->stack, &c->route) || flags & TCP_SYN)
+	    !route_is_current(c->tcp->stack, &c->route) || flags & TCP_SYN ||
+	    c->odd & TCP_ODD_URGENT_SENT)
 		return false;
 	return length || !(c->dsack_due || (c->reassembly && c->reassembly->block_count));
 }
@@ -312,6 +313,17 @@ static int send_ordinary(struct tcp_connection *c, struct tcp_seq sequence, uint
 	return (int)length;
 }
 
+/* RFC 9293 §3.8.5, with RFC 6093's reading of it: the pointer points behind the urgent byte. */
+static void add_urgent_pointer(const struct tcp_connection *c, uint8_t *header,
+                               struct tcp_seq sequence)
+{
+	int32_t ahead = seq_diff(c->send_urgent, sequence);
+	if (ahead <= 0)
+		return;
+	header[13] |= TCP_URG;
+	store_be16(header + 18, (uint16_t)min_u32((uint32_t)ahead, 65535));
+}
+
 /* Returns the payload bytes that went out (perhaps fewer than asked for), or -ENOBUFS: nothing was
  * sent. */
 int tcp_send_segment(struct tcp_connection *c, struct tcp_seq sequence, uint32_t length,
@@ -339,6 +351,8 @@ int tcp_send_segment(struct tcp_connection *c, struct tcp_seq sequence, uint32_t
 		window = tcp_select_window(c);
 	build_header(packet->data, &c->flow, sequence, flags & TCP_ACK ? c->rcv_nxt : seq(0),
 	             header_bytes, flags, window, header_bytes + length);
+	if (c->odd & TCP_ODD_URGENT_SENT)
+		add_urgent_pointer(c, packet->data, sequence);
 	copy_options(packet->data + TCP_HEADER_BYTES, options, option_bytes);
 	set_metadata(packet, header_bytes, length, c->snd_mss);
 	if (flags & TCP_ACK)

@@ -32,7 +32,8 @@ static void connect_reset(struct tcp_connection *c)
 	c->error = c->soft_error = 0;
 	c->retransmits = c->backoff = c->probes = 0;
 	c->total_retransmits = 0;
-	c->first_retransmit_ns = 0;
+	c->first_retransmit_ns = tcp_now(c->tcp);
+	c->receive_shut = false;
 	c->srtt_us8 = c->rttvar_us4 = 0;
 	c->tail_armed = c->tail_due = c->tail_probing = false;
 	c->rto_us = TCP_RTO_INITIAL_US;
@@ -77,13 +78,15 @@ int tcp_connect(struct tcp_connection *c, struct endpoint remote)
 		return -EISCONN;
 	if (ipv4_is_any(remote.address))
 		remote.address = ipv4(127, 0, 0, 1);
-	if (ipv4_is_multicast(remote.address) || ipv4_is_limited_broadcast(remote.address))
-		return -ENETUNREACH;
 	int error = route_lookup(c->tcp->stack, remote.address, &c->route);
 	if (error)
 		return error;
+	if (ipv4_is_multicast(remote.address) || netif_is_broadcast(c->route.netif, remote.address))
+		return -ENETUNREACH;
+	if (!route_suits_source(&c->route, c->flow.local_address))
+		return -EINVAL;
 	connect_reset(c);
-	bool unbound = ipv4_is_any(c->flow.local_address);
+	bool unbound = !c->address_kept;
 	if (unbound)
 		c->flow.local_address = c->route.source;
 	error = tcp_port_choose(c, remote);
@@ -261,6 +264,14 @@ void tcp_send_commit(struct tcp_connection *c, uint32_t bytes, bool more)
 	committed(c, unit, bytes, more);
 }
 
+void tcp_send_urgent(struct tcp_connection *c)
+{
+	c->send_urgent = c->write_seq;
+	c->odd |= TCP_ODD_URGENT_SENT;
+	c->more = false;
+	tcp_output_schedule(c);
+}
+
 int tcp_send_pbuf(struct tcp_connection *c, struct pbuf *data, bool more)
 {
 	int error = send_check(c);
@@ -331,7 +342,6 @@ static int64_t nothing_to_read(struct tcp_connection *c)
 		return 0;
 	switch (c->flow.state) {
 	case TCP_CLOSED:
-		return c->ever_connected ? 0 : -ENOTCONN;
 	case TCP_LISTEN:
 		return -ENOTCONN;
 	default:
@@ -362,7 +372,7 @@ static struct pbuf *piece_at(struct tcp_connection *c, uint64_t *offset)
 }
 
 /* Bytes from `offset` to the urgent mark that may be read in one go; the mark's own byte is skipped
- * unless it is inline. */
+ * unless it is inline, and then a read begins there. */
 static uint64_t limit_to_mark(struct tcp_connection *c, uint64_t offset, uint64_t bytes)
 {
 	int32_t mark = seq_diff(c->urgent_sequence, c->rcv_copied);
@@ -370,7 +380,7 @@ static uint64_t limit_to_mark(struct tcp_connection *c, uint64_t offset, uint64_
 		return bytes;
 	if ((uint64_t)mark > offset)
 		return min_u64(bytes, (uint64_t)mark - offset);
-	return c->oob_inline ? bytes : 0;
+	return c->oob_inline && !offset ? bytes : 0;
 }
 
 /* The general case: somewhere in the middle of the unread bytes, or near an urgent mark. */
@@ -501,10 +511,12 @@ uint64_t tcp_receive_available(const struct tcp_connection *c)
 
 int tcp_receive_urgent(struct tcp_connection *c, bool peek)
 {
+	if (c->flow.state == TCP_LISTEN)
+		return -ENOTCONN;
 	if (c->oob_inline || !c->urgent_noted)
 		return -EINVAL;
-	if (!c->urgent_valid)
-		return -EAGAIN;
+	if (!c->urgent_valid) /* taken, or on its way */
+		return seq_lt(c->urgent_sequence, c->rcv_nxt) ? -EINVAL : -EAGAIN;
 	int byte = c->urgent_byte;
 	if (!peek)
 		c->urgent_valid = false;

@@ -208,6 +208,10 @@ static void urgent_check(struct tcp_connection *c, const struct tcp_segment *s)
 		return;
 	if (c->urgent_noted && seq_le(mark, c->urgent_sequence))
 		return;
+	/* As Linux: an earlier urgent byte that was next to be read gives way. */
+	if (c->urgent_noted && !c->oob_inline && seq_eq(c->urgent_sequence, c->rcv_copied) &&
+	    tcp_unread(c))
+		tcp_receive_consume(c, 1);
 	c->urgent_noted = true;
 	c->urgent_valid = false;
 	c->urgent_sequence = mark;

@@ -40,11 +40,23 @@ static int timeout_error(const struct tcp_connection *c)
 	return c->soft_error ? c->soft_error : ETIMEDOUT;
 }
 
+/* The backoff must not outlast the user's patience (Linux's tcp_clamp_rto_to_user_timeout). */
+static void clamp_to_user_timeout(struct tcp_connection *c)
+{
+	if (!c->user_timeout_ms || !c->first_retransmit_ns)
+		return;
+	uint64_t soonest = tcp_now(c->tcp) + 1000000;
+	uint64_t end = c->first_retransmit_ns + c->user_timeout_ms * 1000000ull;
+	c->retransmit_ns = min_u64(c->retransmit_ns, end > soonest ? end : soonest);
+	tcp_timer_update(c, c->retransmit_ns);
+}
+
 static void backoff_and_restart(struct tcp_connection *c)
 {
 	if (c->backoff < 32)
 		c->backoff++;
 	tcp_retransmit_timer_start(c);
+	clamp_to_user_timeout(c);
 	tcp_output_schedule(c);
 }
 
@@ -79,12 +91,10 @@ static bool handshake_expired(struct tcp_connection *c)
 	uint8_t limit = c->flow.state == TCP_SYN_SENT ? c->syncnt : TCP_SYNACK_RETRIES;
 	uint64_t waited_ms = (tcp_now(c->tcp) - c->first_retransmit_ns) / 1000000;
 	if (c->retransmits >= limit ||
-	    (c->user_timeout_ms && c->first_retransmit_ns && waited_ms >= c->user_timeout_ms)) {
+	    (c->user_timeout_ms && c->retransmits && waited_ms >= c->user_timeout_ms)) {
 		tcp_connection_finish(c, timeout_error(c));
 		return false;
 	}
-	if (!c->first_retransmit_ns)
-		c->first_retransmit_ns = tcp_now(c->tcp);
 	c->retransmits++;
 	c->total_retransmits++;
 	c->tcp->counters->tcp_retransmits++;

@@ -38,6 +38,7 @@ int udp_create(struct stack *stack, struct udp_socket **out, udp_event *event, v
 	list_node_init(&socket->demux_link);
 	list_node_init(&socket->blocked_link);
 	list_init(&socket->queue);
+	list_init(&socket->errors);
 	udp_set_receive_buffer(socket, UDP_DEFAULT_RECEIVE_BUFFER);
 	stack->udp->sockets++;
 	*out = socket;
@@ -49,6 +50,7 @@ void udp_close(struct udp_socket *socket)
 	struct list_node *node;
 	while ((node = list_pop_front(&socket->queue)))
 		pbuf_free(list_entry(node, struct pbuf, link));
+	udp_keep_errors(socket, false);
 	udp_table_unbind(socket);
 	list_remove(&socket->blocked_link);
 	socket->stack->udp->sockets--;
@@ -84,24 +86,27 @@ int udp_bind(struct udp_socket *socket, struct endpoint local, bool reuse_addres
 	return 0;
 }
 
-int udp_connect(struct udp_socket *socket, struct endpoint remote)
+int udp_connect(struct udp_socket *socket, struct endpoint remote, bool broadcast_allowed)
 {
 	struct route_cache route;
-	if (remote.port == 0)
-		return -EINVAL;
 	if (ipv4_is_any(remote.address)) /* as Linux: this host */
 		remote.address = ipv4(127, 0, 0, 1);
-	int error = route_lookup(socket->stack, remote.address, &route);
-	if (!error && !socket->local.port)
+	int error = 0;
+	if (!socket->local.port)
 		error = udp_table_bind(socket, (struct endpoint){ socket->bound_address, 0 });
+	if (!error)
+		error = route_lookup(socket->stack, remote.address, &route);
 	if (error)
 		return error;
+	if (!route_suits_source(&route, socket->local.address))
+		return -EINVAL;
+	if (!broadcast_allowed && netif_is_broadcast(route.netif, remote.address))
+		return -EACCES;
 	socket->route = route;
 	socket->route_destination = remote.address;
-	socket->local.address =
-	        ipv4_is_any(socket->bound_address) ? route.source : socket->bound_address;
+	if (ipv4_is_any(socket->local.address))
+		socket->local.address = route.source;
 	socket->remote = remote;
-	socket->error = 0;
 	udp_table_rehash(socket);
 	return 0;
 }
@@ -109,7 +114,6 @@ int udp_connect(struct udp_socket *socket, struct endpoint remote)
 int udp_disconnect(struct udp_socket *socket)
 {
 	socket->remote = (struct endpoint){ 0 };
-	socket->error = 0;
 	if (!socket->local.port)
 		return 0;
 	if (socket->bound_explicitly)
@@ -137,7 +141,7 @@ uint32_t udp_readiness(const struct udp_socket *socket)
 		readiness |= NET_READABLE;
 	if (!list_node_is_linked(&socket->blocked_link))
 		readiness |= NET_WRITABLE;
-	if (socket->error)
+	if (socket->error || !list_is_empty(&socket->errors))
 		readiness |= NET_ERROR;
 	return readiness;
 }
@@ -147,6 +151,12 @@ int udp_take_error(struct udp_socket *socket)
 	int error = socket->error;
 	socket->error = 0;
 	return error;
+}
+
+void udp_set_error(struct udp_socket *socket, int error)
+{
+	socket->error = error;
+	socket->event(socket->context, NET_ERROR);
 }
 
 /* Our receive buffers are twice as large as Linux's: the same number must hold as many datagrams.
@@ -166,21 +176,6 @@ void udp_transmit_ready(struct stack *stack)
 		struct udp_socket *socket = list_entry(node, struct udp_socket, blocked_link);
 		socket->event(socket->context, NET_WRITABLE);
 	}
-}
-
-void udp_icmp_error(struct stack *stack, const struct icmp_error *error)
-{
-	struct udp_socket *socket = udp_table_find(stack, error->local, error->remote);
-	if (!socket)
-		return;
-	if (error->mtu)
-		path_mtu_update(stack, error->remote.address, error->mtu);
-	/* Linux: without IP_RECVERR only a connected socket learns of it, and only of what is
-	 * final. */
-	if (!socket->remote.port || (!error->fatal && !error->mtu))
-		return;
-	socket->error = error->error;
-	socket->event(socket->context, NET_ERROR);
 }
 
 const char *udp_verify(struct stack *stack)

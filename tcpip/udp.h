@@ -29,11 +29,12 @@ void udp_close(struct udp_socket *socket);
 /* Port 0 takes an ephemeral one (RFC 6056). reuse: SO_REUSEADDR/SO_REUSEPORT as Linux treats them for UDP.
  * -EADDRINUSE, -EADDRNOTAVAIL, -EINVAL (already bound). */
 int udp_bind(struct udp_socket *socket, struct endpoint local, bool reuse_address, bool reuse_port);
-/* Fixes the peer (filters input, ICMP errors surface as ECONNREFUSED). -ENETUNREACH... */
-int udp_connect(struct udp_socket *socket, struct endpoint remote);
+/* Fixes the peer (filters input, ICMP errors surface as ECONNREFUSED; port 0: all of that host's) and, unless it is fixed already,
+ * the source address. -ENETUNREACH, -EINVAL (a loopback source towards the outside), -EACCES (broadcast), -EAGAIN (no port left). */
+int udp_connect(struct udp_socket *socket, struct endpoint remote, bool broadcast_allowed);
 int udp_disconnect(struct udp_socket *socket); /* AF_UNSPEC */
 struct endpoint udp_local(const struct udp_socket *socket);
-struct endpoint udp_remote(const struct udp_socket *socket); /* port 0: not connected */
+struct endpoint udp_remote(const struct udp_socket *socket); /* address 0: not connected */
 /* A payload buffer with room for all headers: `bytes` <= 65507. NULL: pool exhausted. The chain's pieces have length set;
  * fill them in order. */
 struct pbuf *udp_payload_alloc(struct udp_socket *socket, uint32_t bytes);
@@ -47,5 +48,24 @@ uint32_t udp_next_length(const struct udp_socket *socket); /* FIONREAD: bytes of
 uint32_t udp_readiness(const struct udp_socket *socket);
 /* Pending error (positive errno), cleared by the call: SO_ERROR. */
 int udp_take_error(struct udp_socket *socket);
+void udp_set_error(struct udp_socket *socket, int error);
 void udp_set_receive_buffer(struct udp_socket *socket, uint32_t bytes); /* counted in true size */
+
+/* ---- the queue of errors (ip(7), IP_RECVERR) ---- */
+
+enum udp_error_origin { UDP_ERROR_LOCAL = 1, UDP_ERROR_ICMP = 2 };
+struct udp_error {
+	int error; /* positive errno */
+	uint8_t origin, type, code;
+	uint32_t information;         /* the MTU of EMSGSIZE */
+	struct ipv4_address offender; /* of ICMP */
+	struct endpoint remote;       /* where the datagram was sent to */
+	struct pbuf *payload;         /* its bytes as far as they are known; NULL: none are */
+};
+/* From now on errors are kept, those of an unconnected socket as well; or no more, and those kept go. */
+void udp_keep_errors(struct udp_socket *socket, bool keep);
+/* The oldest; the payload becomes the caller's. False: none. */
+bool udp_take_kept_error(struct udp_socket *socket, struct udp_error *out);
+/* The sender refused a datagram as too long for the path; kept if errors are. */
+void udp_note_too_long(struct udp_socket *socket, struct endpoint remote, uint32_t mtu);
 void udp_set_send_buffer(struct udp_socket *socket, uint32_t bytes);

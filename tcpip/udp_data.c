@@ -189,8 +189,6 @@ static int send_prepare(struct udp_socket *socket, struct endpoint to, uint32_t 
 	struct stack *stack = socket->stack;
 	if (socket->error)
 		return -udp_take_error(socket);
-	if (to.port == 0)
-		return -EINVAL;
 	if (bytes > UDP_PAYLOAD_MAX)
 		return -EMSGSIZE;
 	struct route_cache *route = &socket->route;
@@ -201,10 +199,17 @@ static int send_prepare(struct udp_socket *socket, struct endpoint to, uint32_t 
 			return error;
 		socket->route_destination = to.address;
 	}
+	if (!ipv4_is_any(options->source) && !stack_is_local_address(stack, options->source))
+		return -ENETUNREACH;
+	if (!route_suits_source(route, ipv4_is_any(options->source) ? socket->local.address
+	                                                            : options->source))
+		return -EINVAL;
 	if (!options->broadcast_allowed && netif_is_broadcast(route->netif, to.address))
 		return -EACCES;
-	if (options->dont_fragment && bytes + UDP_HEADER_BYTES + IP_HEADER_BYTES > route->mtu)
+	if (options->dont_fragment && bytes + UDP_HEADER_BYTES + IP_HEADER_BYTES > route->mtu) {
+		udp_note_too_long(socket, to, route->mtu);
 		return -EMSGSIZE;
+	}
 	if (!socket->local.port) {
 		int error = udp_table_bind(socket, (struct endpoint){ 0 });
 		if (error)
@@ -236,8 +241,9 @@ int udp_send(struct udp_socket *socket, const struct endpoint *to, struct pbuf *
 	struct endpoint destination = to ? *to : socket->remote;
 	if (ipv4_is_any(destination.address)) /* as Linux: this host */
 		destination.address = ipv4(127, 0, 0, 1);
-	int error = !to && !socket->remote.port
-	                    ? -EDESTADDRREQ
+	int error = !to && !udp_is_connected(socket) ? -EDESTADDRREQ
+	            : to && !to->port
+	                    ? -EINVAL
 	                    : send_prepare(socket, destination, payload->packet_length, options);
 	if (error) {
 		pbuf_free(payload);

@@ -8,6 +8,8 @@
 #define UDP_HASH_BUCKETS           512
 #define UDP_DEFAULT_RECEIVE_BUFFER 212992 /* Linux's rmem_default */
 
+#define UDP_ERRORS_MAX 64 /* kept per socket */
+
 struct udp_socket {
 	struct list_node port_link;    /* udp_stack.ports, while bound */
 	struct list_node demux_link;   /* udp_stack.connected or .unconnected, while bound */
@@ -15,11 +17,15 @@ struct udp_socket {
 	struct stack *stack;
 	udp_event *event;
 	void *context;
-	struct endpoint local, remote;     /* port 0: not bound, not connected */
+	struct endpoint local;  /* port 0: not bound */
+	struct endpoint remote; /* address 0: not connected; port 0: any (connect(2) to port 0) */
 	struct ipv4_address bound_address; /* what udp_bind asked for */
 	bool bound_explicitly;
 	bool reuse_address, reuse_port;
 	int error;
+	bool keep_errors;
+	uint8_t error_count;
+	struct list errors;       /* struct kept_error, udp_error.c */
 	struct route_cache route; /* to route_destination */
 	struct ipv4_address route_destination;
 	struct list queue; /* received payloads; cookies: see datagram_note */
@@ -27,9 +33,9 @@ struct udp_socket {
 	uint32_t receive_limit; /* of queue_bytes */
 };
 
-/* Three views of the bound sockets: by port (conflicts), by local port for those without a peer, by
- * all four values for the connected. So neither many connected nor many bound sockets make a lookup
- * slow. */
+/* Three views of the bound sockets: by port (conflicts), by local port for those without a peer's
+ * port, by all four values for the connected. So neither many connected nor many bound sockets make
+ * a lookup slow. */
 struct udp_stack {
 	struct list ports[UDP_HASH_BUCKETS];
 	struct list unconnected[UDP_HASH_BUCKETS];
@@ -38,6 +44,11 @@ struct udp_stack {
 	uint64_t key; /* of the hash, unpredictable */
 	uint32_t sockets;
 };
+
+static inline bool udp_is_connected(const struct udp_socket *socket)
+{
+	return !ipv4_is_any(socket->remote.address);
+}
 
 /* ---- udp_table.c ---- */
 

@@ -120,11 +120,13 @@ struct udp_socket *udp_table_find_connected(struct stack *stack, struct endpoint
 	return NULL;
 }
 
-static bool hears(const struct udp_socket *socket, struct endpoint local)
+static bool hears(const struct udp_socket *socket, struct endpoint local, struct endpoint remote)
 {
 	return socket->local.port == local.port &&
 	       (ipv4_is_any(socket->local.address) ||
-	        ipv4_equal(socket->local.address, local.address));
+	        ipv4_equal(socket->local.address, local.address)) &&
+	       (!udp_is_connected(socket) || ipv4_equal(socket->remote.address, remote.address)) &&
+	       (!socket->remote.port || socket->remote.port == remote.port);
 }
 
 /* The youngest of the sockets bound most specifically; of a SO_REUSEPORT group the one that the
@@ -138,7 +140,7 @@ static struct udp_socket *find_unconnected(struct stack *stack, struct endpoint 
 	list_for_each(node, bucket)
 	{
 		struct udp_socket *socket = list_entry(node, struct udp_socket, demux_link);
-		if (!hears(socket, local))
+		if (!hears(socket, local, remote))
 			continue;
 		bool more_specific = best && ipv4_is_any(best->local.address) &&
 		                     !ipv4_is_any(socket->local.address);
@@ -155,7 +157,7 @@ static struct udp_socket *find_unconnected(struct stack *stack, struct endpoint 
 	list_for_each(node, bucket)
 	{
 		struct udp_socket *socket = list_entry(node, struct udp_socket, demux_link);
-		if (hears(socket, local) &&
+		if (hears(socket, local, remote) &&
 		    ipv4_equal(socket->local.address, best->local.address) && pick-- == 0)
 			return socket;
 	}
@@ -176,10 +178,7 @@ struct udp_socket *udp_table_next_listener(struct stack *stack, struct udp_socke
 	struct list_node *node = after ? after->port_link.next : bucket->head.next;
 	for (; node != &bucket->head; node = node->next) {
 		struct udp_socket *socket = list_entry(node, struct udp_socket, port_link);
-		bool peer_fits = !socket->remote.port ||
-		                 (socket->remote.port == remote.port &&
-		                  ipv4_equal(socket->remote.address, remote.address));
-		if (hears(socket, local) && peer_fits)
+		if (hears(socket, local, remote))
 			return socket;
 	}
 	return NULL;

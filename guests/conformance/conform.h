@@ -99,4 +99,18 @@ void udp_pair(int pair[2]);
 /* socketpair of AF_UNIX. */
 void unix_pair(int type, int pair[2]);
 
+/* Listens like tcp_listener, with a full queue of connections: a further SYN is dropped. */
+int full_listener(struct sockaddr_in *address);
+
+/* SO_ERROR by name, and cleared; 0 when there was none. */
+void observe_so_error(const char *label, int fd);
+/* An option that is an int. */
+int set_int(int fd, int level, int option, int value);
+void observe_int(const char *label, int fd, int level, int option);
+/* SO_RCVTIMEO or SO_SNDTIMEO. */
+void set_timeout(int fd, int option, int ms);
+void set_nonblocking(int fd);
+
+/* A handler for SIGALRM with these flags of sigaction, and the signal once, after so many ms. */
+void interrupt_after(int ms, int flags);
 void pause_ms(int ms);

@@ -4,7 +4,11 @@ The key is the program's name and that of its recorded output in linux/; the val
 """
 
 GROUPS = {
+    "accept": ["accept.c", "accept_backlog.c"],
     "addresses": ["addresses.c"],
+    "connect": ["connect.c", "connect_places.c", "connect_udp.c"],
+    "data": ["data.c", "data_files.c", "data_urgent.c", "data_waits.c"],
+    "datagram": ["datagram.c", "datagram_control.c", "datagram_many.c"],
     "readiness": [
         "readiness.c",
         "readiness.h",

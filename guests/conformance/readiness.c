@@ -2,7 +2,6 @@
 #define _GNU_SOURCE
 #include "readiness.h"
 
-#include <fcntl.h>
 #include <poll.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -66,11 +65,6 @@ void observe_readiness(int fd)
 		observe_poll(masks[i].label, fd, masks[i].events, 0);
 	observe_select(fd);
 	observe_epoll(fd);
-}
-
-void set_nonblocking(int fd)
-{
-	must("F_SETFL", fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK));
 }
 
 void fill(int fd)

@@ -23,8 +23,6 @@
 
 void observe_readiness(int fd);
 
-/* Sets O_NONBLOCK. */
-void set_nonblocking(int fd);
 /* Writes to a nonblocking descriptor until nothing more is taken for a while. */
 void fill(int fd);
 /* Waits until poll reports one of the events; that does not come: the case notes it and ends. */

@@ -3,10 +3,13 @@
 #include "conform.h"
 
 #include <arpa/inet.h>
+#include <fcntl.h>
 #include <net/if.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/time.h>
 #include <time.h>
 
 #define GATEWAY "10.0.2.2"
@@ -105,6 +108,61 @@ void udp_pair(int pair[2])
 void unix_pair(int type, int pair[2])
 {
 	must("socketpair", socketpair(AF_UNIX, type, 0, pair));
+}
+
+int full_listener(struct sockaddr_in *address)
+{
+	int listener = tcp_listener(0, address);
+	must("connect", connect_to(tcp_socket(), *address));
+	return listener;
+}
+
+void observe_so_error(const char *label, int fd)
+{
+	int error = 0;
+	socklen_t length = sizeof(error);
+	int result = getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &length);
+	if (result != 0 || error == 0)
+		observe(label, result);
+	else
+		observe_text(label, "%s", strerrorname_np(error));
+}
+
+int set_int(int fd, int level, int option, int value)
+{
+	return setsockopt(fd, level, option, &value, sizeof(value));
+}
+
+void observe_int(const char *label, int fd, int level, int option)
+{
+	int value = 0;
+	socklen_t length = sizeof(value);
+	int result = getsockopt(fd, level, option, &value, &length);
+	observe(label, result == 0 ? value : result);
+}
+
+void set_timeout(int fd, int option, int ms)
+{
+	struct timeval time = { ms / 1000, ms % 1000 * 1000 };
+	must("timeout", setsockopt(fd, SOL_SOCKET, option, &time, sizeof(time)));
+}
+
+void set_nonblocking(int fd)
+{
+	must("F_SETFL", fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK));
+}
+
+static void alarm_rang(int signal)
+{
+	(void)signal;
+}
+
+void interrupt_after(int ms, int flags)
+{
+	struct sigaction action = { .sa_handler = alarm_rang, .sa_flags = flags };
+	struct itimerval timer = { .it_value = { ms / 1000, ms % 1000 * 1000 } };
+	must("sigaction", sigaction(SIGALRM, &action, NULL));
+	must("setitimer", setitimer(ITIMER_REAL, &timer, NULL));
 }
 
 void pause_ms(int ms)

@@ -1,5 +1,6 @@
 /*
  * tcp_echo PORT: sends back what each client sends, many clients at once.
+ * tcp_echo --check: checks itself over the loopback instead (tcp_echo_check.c).
  *
  * One thread and one epoll. A client is read from only while nothing waits to be sent back to it,
  * so a client that does not read holds up itself alone.
@@ -15,6 +16,8 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
+
+#include "echo.h"
 
 #define BUFFER_BYTES 65536
 #define CLIENTS_MAX  65000
@@ -37,7 +40,7 @@ static void fail(const char *what)
 	exit(1);
 }
 
-static int listen_on(uint16_t port)
+int tcp_echo_listen(uint16_t port)
 {
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	struct sockaddr_in address = { .sin_family = AF_INET, .sin_port = htons(port) };
@@ -180,23 +183,14 @@ static void raise_files(void)
 	setrlimit(RLIMIT_NOFILE, &limit);
 }
 
-int main(int argc, char **argv)
+void tcp_echo_serve(int listener)
 {
-	struct epoll_event events[64], event = { .events = EPOLLIN };
-	int listener, n, fd;
+	struct epoll_event events[64], event = { .events = EPOLLIN, .data.fd = listener };
+	int n, fd;
 
-	if (argc != 2) {
-		fprintf(stderr, "usage: tcp_echo PORT\n");
-		return 2;
-	}
-	raise_files();
-	listener = listen_on((uint16_t)atoi(argv[1]));
 	epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-	event.data.fd = listener;
 	if (epoll_fd < 0 || epoll_ctl(epoll_fd, EPOLL_CTL_ADD, listener, &event) < 0)
 		fail("epoll");
-	printf("tcp_echo: listening on port %s\n", argv[1]);
-	fflush(stdout);
 	for (;;) {
 		n = epoll_wait(epoll_fd, events, 64, -1);
 		if (n < 0 && errno != EINTR)
@@ -209,4 +203,21 @@ int main(int argc, char **argv)
 				close_client(fd);
 		}
 	}
+}
+
+int main(int argc, char **argv)
+{
+	int listener;
+
+	if (argc != 2) {
+		fprintf(stderr, "usage: tcp_echo PORT | --check\n");
+		return 2;
+	}
+	if (strcmp(argv[1], "--check") == 0)
+		return tcp_echo_check();
+	raise_files();
+	listener = tcp_echo_listen((uint16_t)atoi(argv[1]));
+	printf("tcp_echo: listening on port %s\n", argv[1]);
+	fflush(stdout);
+	tcp_echo_serve(listener);
 }

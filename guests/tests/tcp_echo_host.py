@@ -1,6 +1,11 @@
-"""Drives tcp_echo: single bytes, large streams both ways at once, and many clients at once."""
+"""Drives tcp_echo: single bytes, large streams both ways at once, many clients at once, and clients that go away.
+
+What the guest itself can check, over its loopback, is guests/programs/tcp_echo_check.c.
+"""
 
 import os
+import socket
+import struct
 import threading
 
 import hostside
@@ -28,6 +33,24 @@ def echo(size, link):
     hostside.check(back == data, f"{size} bytes came back changed")
 
 
+def half_close(size):
+    """All that was sent comes back after the end of it was sent."""
+    with hostside.connect(PORT) as link:
+        data = os.urandom(size)
+        link.sendall(data)
+        link.shutdown(socket.SHUT_WR)
+        hostside.check(read_exactly(link, size) == data, f"{size} bytes came back changed after a half-close")
+        hostside.check(link.recv(1) == b"", "the guest sent more than it was given")
+
+
+def reset():
+    """A client that leaves with a RST disturbs nobody."""
+    link = hostside.connect(PORT)
+    link.sendall(b"x" * 1000)
+    link.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    link.close()
+
+
 def main():
     with hostside.connect(PORT, wait_for="listening") as link:
         for size in [1, 2, 1459, 1460, 1461, 65536, 1]:
@@ -44,6 +67,12 @@ def main():
     for link in links:
         echo(100, link)
         link.close()
+    for size in [1, 1000, 50000]:
+        half_close(size)
+    for _ in range(20):
+        reset()
+        with hostside.connect(PORT) as link:
+            echo(100, link)
 
 
 if __name__ == "__main__":

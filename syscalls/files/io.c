@@ -15,6 +15,9 @@ static long io_resume(struct thread *thread, uint32_t reasons);
 static long io_try(struct thread *thread, struct io_request *request)
 {
 	for (;;) {
+		if (request->total && request->file->operations->error_once &&
+		    file_poll(request->file) & POLLERR)
+			return (long)request->total;
 		long result = request->attempt(thread, request);
 		if (result < 0) {
 			if (result == -EAGAIN)
@@ -22,7 +25,8 @@ static long io_try(struct thread *thread, struct io_request *request)
 			return request->total ? (long)request->total : result;
 		}
 		request->total += (uint64_t)result;
-		if (!request->all || result == 0 || request->uio.remaining == 0)
+		bool enough = !request->all && request->total >= request->least;
+		if (enough || result == 0 || request->uio.remaining == 0)
 			return (long)request->total;
 	}
 }

@@ -47,6 +47,7 @@ static long stream_wait(struct thread *thread, struct file *file, struct uio *ui
 		.events = write ? POLLOUT : POLLIN,
 		.nonblocking = file->flags & O_NONBLOCK,
 		.all = write,
+		.least = write ? 0 : file_least(file, uio->done + uio->remaining),
 		.total = done > 0 ? (uint64_t)done : 0,
 	};
 	uio_moved(&request.uio);
@@ -110,9 +111,12 @@ static inline long read_file(struct thread *thread, struct file *file, struct ui
 {
 	if (file->seekable)
 		return read_at(file, uio, position);
+	uint64_t wanted = uio->remaining;
 	long result = file->operations->read(file, uio, 0);
-	if (result == -EAGAIN)
-		return stream_wait(thread, file, uio, false, 0);
+	bool waits = result == -EAGAIN || (result > 0 && !(file->flags & O_NONBLOCK) &&
+	                                   (uint64_t)result < file_least(file, wanted));
+	if (__builtin_expect(waits, 0))
+		return stream_wait(thread, file, uio, false, result);
 	uio_fini(uio);
 	return result;
 }

@@ -174,9 +174,11 @@ static long transfer_park(struct thread *thread, struct transfer *transfer, long
 	return SYS_PARKED;
 }
 
-static bool is_unfinished(long result)
+/* Bytes that were taken from the source must reach the destination, whatever O_NONBLOCK says. */
+static bool is_unfinished(const struct transfer *transfer, long result)
 {
-	return result == -EAGAIN || result == -EINPROGRESS;
+	bool may_wait = !transfer->nonblocking || transfer->buffer_bytes;
+	return result == -EINPROGRESS || (result == -EAGAIN && may_wait);
 }
 
 static long transfer_resume(struct thread *thread, uint32_t reasons)
@@ -188,9 +190,10 @@ static long transfer_resume(struct thread *thread, uint32_t reasons)
 		transfer_fini(transfer);
 	} else {
 		result = transfer_run(thread, transfer);
-		if (is_unfinished(result) && !(reasons & WAKE_SIGNAL))
+		bool unfinished = is_unfinished(transfer, result);
+		if (unfinished && !(reasons & WAKE_SIGNAL))
 			return transfer_park(thread, transfer, result);
-		result = transfer_finish(transfer, is_unfinished(result) ? -ERESTARTSYS : result);
+		result = transfer_finish(transfer, unfinished ? -ERESTARTSYS : result);
 	}
 	file_put(in);
 	file_put(out);
@@ -200,10 +203,8 @@ static long transfer_resume(struct thread *thread, uint32_t reasons)
 static long transfer_start(struct thread *thread, struct transfer *transfer)
 {
 	long result = transfer_run(thread, transfer);
-	/* Bytes that were taken from the source must reach the destination, whatever O_NONBLOCK
-	 * says. */
 	bool must_wait = result == -EAGAIN && transfer->buffer_bytes;
-	if (!is_unfinished(result) || (result == -EAGAIN && transfer->nonblocking && !must_wait))
+	if (!is_unfinished(transfer, result))
 		return transfer_finish(transfer, result);
 	if (thread_has_signal(thread) && !must_wait)
 		return transfer_finish(transfer, -ERESTARTSYS);
@@ -333,7 +334,9 @@ long sys_splice(struct thread *thread, const uint64_t *argument)
 	if ((in_is_pipe && transfer.in_position.value) ||
 	    (out_is_pipe && transfer.out_position.value))
 		return -ESPIPE;
-	if (transfer.out->flags & O_APPEND)
+	bool seeks = (!transfer.in_position.value || transfer.in->seekable) &&
+	             (!transfer.out_position.value || transfer.out->seekable);
+	if (!seeks || transfer.out->flags & O_APPEND)
 		return -EINVAL;
 	error = load_position(transfer.in, transfer.in_position, &transfer.in_offset,
 	                      &transfer.in_positioned);

@@ -13,6 +13,7 @@ enum {
 	SOCK_MAX = 11
 };
 enum { SOCK_NONBLOCK = 04000, SOCK_CLOEXEC = 02000000 };
+enum { UDP_CORK = 1 };
 enum { IPPROTO_IP = 0, IPPROTO_ICMP = 1, IPPROTO_TCP = 6, IPPROTO_UDP = 17, IPPROTO_MAX = 263 };
 enum { SHUT_RD = 0, SHUT_WR = 1, SHUT_RDWR = 2 };
 enum { SOL_SOCKET = 1 };

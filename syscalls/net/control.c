@@ -179,6 +179,7 @@ static int parse_ip(const struct user_cmsghdr *header, const uint8_t *data, uint
 	case IP_PKTINFO:
 		if (bytes != 12)
 			return -EINVAL;
+		memcpy(&out->interface, data, sizeof(out->interface));
 		out->source = ipv4(data[4], data[5], data[6], data[7]);
 		return 0;
 	case IP_TTL:

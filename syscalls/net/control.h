@@ -24,6 +24,7 @@ struct send_control {
 	struct file_rights *rights; /* SCM_RIGHTS; owned, or NULL */
 	struct user_credentials credentials;
 	struct ipv4_address source; /* IP_PKTINFO ipi_spec_dst; 0: none */
+	uint32_t interface;         /* its ipi_ifindex; 0: none */
 	int32_t ttl, tos;           /* -1: not given */
 	bool has_credentials;
 };

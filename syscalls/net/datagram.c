@@ -45,13 +45,21 @@ static void put_address(uint8_t *to, struct ipv4_address address)
 		to[i] = (uint8_t)(address.value >> (24 - 8 * i));
 }
 
+/* What was sent to the machine's own address counts as come in there, though over the loopback. */
+static const struct netif *interface_of(const struct udp_datagram *datagram)
+{
+	const struct netif *device = interface_by_index(2);
+	bool own = device && ipv4_equal(device->address, datagram->destination.address);
+	return own ? device : datagram->netif;
+}
+
 void datagram_put_control(const struct socket_options *options, struct control_writer *writer,
                           const struct udp_datagram *datagram)
 {
 	put_time(options, writer, datagram->wall_ns);
 	if (options->packet_information) {
 		uint8_t information[12];
-		const struct netif *netif = datagram->netif;
+		const struct netif *netif = interface_of(datagram);
 		uint32_t index = interface_index(netif);
 		memcpy(information, &index, sizeof(index));
 		bool broadcast = ipv4_is_limited_broadcast(datagram->destination.address) ||

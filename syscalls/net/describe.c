@@ -43,7 +43,7 @@ static void describe_inet(emit_line *emit, void *context, uint8_t type)
 			const struct udp_socket *udp = udp_socket_of(socket)->udp;
 			local = udp_local(udp);
 			remote = udp_remote(udp);
-			state = remote.port ? 1 : 7;
+			state = ipv4_is_any(remote.address) ? 7 : 1;
 			unread = udp_next_length(udp);
 		}
 		char line[LINE_BYTES];

@@ -46,6 +46,12 @@ static struct netif *by_index(struct stack *stack, uint32_t index)
 	return index == 2 ? stack_first_netif(stack) : NULL;
 }
 
+struct netif *interface_by_index(uint32_t index)
+{
+	struct stack *stack = net_stack(this_hart());
+	return stack ? by_index(stack, index) : NULL;
+}
+
 static struct netif *by_name(struct stack *stack, const char *name)
 {
 	for (uint32_t index = 1; index <= 2; index++) {

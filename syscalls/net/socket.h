@@ -33,8 +33,8 @@ struct message {
 	struct uio *uio;
 	uint32_t flags;     /* MSG_* of the call; MSG_DONTWAIT also stands for O_NONBLOCK */
 	uint32_t out_flags; /* receive: MSG_TRUNC, MSG_EOR, MSG_ERRQUEUE, MSG_OOB for msg_flags */
-	struct socket_name *name; /* send: destination, length 0 when none; receive: filled with the
-	                             source; may be NULL */
+	struct socket_name *name; /* send: destination (sendto's may have length 0), or NULL;
+	                             receive: filled with the source; may be NULL */
 	struct send_control *sent;      /* send: parsed control messages, or NULL */
 	struct control_writer *control; /* receive: where control messages go, or NULL */
 };
@@ -64,6 +64,8 @@ struct socket_operations {
 	long (*receive_piece)(struct socket *socket, struct user_addr to, uint64_t bytes);
 	int (*shutdown)(struct socket *socket, bool receive, bool send);
 	int (*take_error)(struct socket *socket); /* SO_ERROR: positive, cleared */
+	/* An error (positive) to be told by the next call; may be NULL. */
+	void (*set_error)(struct socket *socket, int error);
 	bool (*is_listening)(struct socket *socket);
 	/* Level and name that the common code does not know, and those that it tells the protocol
 	 * of (SOL_SOCKET: after storing). -ENOPROTOOPT. `value` is in kernel memory; get sets
@@ -178,6 +180,7 @@ int ip_get_option(struct socket *socket, int name, void *value, uint32_t *length
 /* SIOCGIF*: any socket will do. -ENOTTY when the command is not one of them. */
 long interface_ioctl(uint32_t command, uint64_t argument);
 uint32_t interface_index(const struct netif *netif); /* 1: loopback, 2: the device, 0: none */
+struct netif *interface_by_index(uint32_t index);    /* NULL: none */
 
 /* Kernel memory limits of socket buffers, /proc/sys/net/core/{r,w}mem_max. */
 #define SOCKET_BUFFER_MAX         212992u

@@ -83,7 +83,8 @@ static long receive_finish(struct thread *thread, struct io_request *request, lo
 }
 
 static long receive_wait(struct thread *thread, struct socket *socket, struct uio *uio,
-                         uint32_t flags, const struct receive_state *state, long done)
+                         uint32_t flags, const struct receive_state *state, uint64_t least,
+                         long done)
 {
 	struct io_request request = {
 		.file = &socket->file,
@@ -94,6 +95,7 @@ static long receive_wait(struct thread *thread, struct socket *socket, struct ui
 		.events = POLLIN,
 		.flags = flags,
 		.all = flags & MSG_WAITALL,
+		.least = least,
 		.total = (uint64_t)done,
 	};
 	uio_moved(&request.uio);
@@ -109,14 +111,13 @@ static long receive_one(struct thread *thread, struct socket *socket, struct uio
 		flags |= MSG_DONTWAIT;
 	if (socket->type != SOCK_STREAM || (flags & (MSG_DONTWAIT | MSG_ERRQUEUE | MSG_OOB)))
 		flags &= ~(uint32_t)MSG_WAITALL;
+	uint64_t least = file_least(&socket->file, uio->remaining);
 	long result = receive_once(thread, socket, uio, flags, state);
-	bool more = result > 0 && (flags & MSG_WAITALL) && uio->remaining;
-	if (result == -EAGAIN && (flags & (MSG_DONTWAIT | MSG_ERRQUEUE | MSG_OOB)))
-		more = false;
-	else if (result == -EAGAIN)
-		more = true;
-	if (more)
-		return receive_wait(thread, socket, uio, flags, state, result > 0 ? result : 0);
+	bool more = result == -EAGAIN || (result > 0 && uio->remaining &&
+	                                  ((flags & MSG_WAITALL) || (uint64_t)result < least));
+	if (more && !(flags & (MSG_DONTWAIT | MSG_ERRQUEUE | MSG_OOB)))
+		return receive_wait(thread, socket, uio, flags, state, least,
+		                    result > 0 ? result : 0);
 	uio_fini(uio);
 	return receive_complete(state, result);
 }
@@ -215,6 +216,11 @@ static long receive_many_finish(struct thread *thread, struct io_request *reques
 	(void)thread;
 	if (!request->extra[MANY_DONE])
 		return result;
+	/* As Linux: the next call tells what ended this one. */
+	struct socket *socket = socket_of(request->file);
+	bool failed = result < 0 && result != -EAGAIN && result != -EINTR && result != -ERESTARTSYS;
+	if (failed && socket->operations->set_error)
+		socket->operations->set_error(socket, (int)-result);
 	result = (long)request->extra[MANY_DONE];
 	if (request->extra[MANY_TIMEOUT]) {
 		uint64_t now = clock_read_ns(), deadline = request->extra[MANY_DEADLINE];

@@ -32,7 +32,7 @@ static long send_attempt(struct thread *thread, struct io_request *request)
 	struct message message = {
 		.uio = &request->uio,
 		.flags = request->flags,
-		.name = &context->name,
+		.name = context->name.length ? &context->name : NULL,
 		.sent = context->has_control ? &context->control : NULL,
 	};
 	return socket->operations->send(thread, socket, &message);
@@ -144,8 +144,8 @@ int message_header_read(struct user_addr at, struct user_message_header *header,
 	return uio_init_vector(uio, user(header->vector), header->vector_count);
 }
 
-/* Everything of a sendmsg in kernel memory. On success the caller owes uio_fini and control_release
- * (send_one does both). */
+/* Everything of a sendmsg in kernel memory; a name of no length is none. On success the caller owes
+ * uio_fini and control_release (send_one does both). */
 static int message_prepare(struct thread *thread, struct socket *socket, struct user_addr at,
                            struct message *message, struct send_control *control)
 {
@@ -155,6 +155,8 @@ static int message_prepare(struct thread *thread, struct socket *socket, struct 
 		return error;
 	error = socket_name_from_user(message->name, user(header.name),
 	                              (uint32_t)header.name_length);
+	if (!message->name->length)
+		message->name = NULL;
 	if (!error && header.control_length) {
 		error = control_parse(thread, socket, user(header.control), header.control_length,
 		                      control);

@@ -121,26 +121,13 @@ static int tcp_socket_listen(struct socket *socket, int backlog)
 	return tcp_listen(tcp->connection, backlog);
 }
 
-/* AF_UNSPEC: back to a fresh socket, options kept. */
+/* AF_UNSPEC, and after an attempt of which connect tells that it failed. */
 static int tcp_socket_disconnect(struct tcp_socket *tcp)
 {
-	struct tcp_connection *fresh;
-	int error = tcp_open(net_stack(this_hart()), &fresh, tcp_socket_event, tcp);
-	if (error)
-		return error;
-	for (int option = 0; option <= TCP_OPTION_OOB_INLINE; option++) {
-		int64_t value = tcp_get_option(tcp->connection, (enum tcp_option)option);
-		bool sized =
-		        option == TCP_OPTION_RECEIVE_BUFFER || option == TCP_OPTION_SEND_BUFFER;
-		if (!sized && value != tcp_get_option(fresh, (enum tcp_option)option))
-			tcp_set_option(fresh, (enum tcp_option)option, value);
-	}
-	tcp_set_error(fresh, tcp_disconnect_error(tcp->connection));
-	tcp_abort(tcp->connection);
-	tcp_close(tcp->connection);
-	tcp->connection = fresh;
-	tcp->progress = TCP_SOCKET_IDLE;
-	return 0;
+	int error = tcp_disconnect(&tcp->connection);
+	if (!error)
+		tcp->progress = TCP_SOCKET_IDLE;
+	return error;
 }
 
 /* The handshake is over one way or the other, or still goes on (-EAGAIN). */
@@ -152,8 +139,8 @@ static int tcp_socket_connect_result(struct socket *socket)
 	case TCP_SYN_RECEIVED:
 		return -EAGAIN;
 	case TCP_CLOSED: {
-		int error = tcp_take_connect_error(tcp->connection);
-		tcp->progress = TCP_SOCKET_IDLE;
+		int error = tcp_take_error(tcp->connection);
+		tcp_socket_disconnect(tcp);
 		return error ? -error : -ECONNABORTED;
 	}
 	default:
@@ -250,6 +237,12 @@ static int tcp_socket_shutdown(struct socket *socket, bool receive, bool send)
 
 /* ---- sending ---- */
 
+static bool is_connecting(const struct tcp_socket *tcp)
+{
+	enum tcp_state state = tcp_get_state(tcp->connection);
+	return state == TCP_SYN_SENT || state == TCP_SYN_RECEIVED;
+}
+
 /* What Linux answers where the library says that there is no connection. */
 static long send_error(const struct tcp_socket *tcp, int64_t error)
 {
@@ -257,8 +250,7 @@ static long send_error(const struct tcp_socket *tcp, int64_t error)
 		return -EAGAIN; /* memory will come back: NET_WRITABLE follows */
 	if (error != -ENOTCONN)
 		return error;
-	enum tcp_state state = tcp_get_state(tcp->connection);
-	return state == TCP_SYN_SENT || state == TCP_SYN_RECEIVED ? -EAGAIN : -EPIPE;
+	return is_connecting(tcp) ? -EAGAIN : -EPIPE;
 }
 
 static long tcp_send_bytes(struct tcp_socket *tcp, struct uio *uio, bool more)
@@ -270,8 +262,10 @@ static long tcp_send_bytes(struct tcp_socket *tcp, struct uio *uio, bool more)
 		uint64_t want = uio->remaining;
 		int64_t got = tcp_send_reserve(connection, want ? want : 1, &room);
 		if (__builtin_expect(got <= 0, 0)) {
-			if (sent || (want == 0 && got == -EAGAIN))
+			if (sent)
 				return sent;
+			if (want == 0 && got == -EAGAIN && !is_connecting(tcp))
+				return 0;
 			return send_error(tcp, got);
 		}
 		if (want == 0)
@@ -341,9 +335,11 @@ static long tcp_socket_send(struct thread *thread, struct socket *socket, struct
 	(void)thread;
 	if (message->flags & MSG_FASTOPEN)
 		return -EOPNOTSUPP;
-	if (message->flags & MSG_OOB)
-		return -EOPNOTSUPP;
-	return tcp_send_bytes(tcp_socket_of(socket), message->uio, message->flags & MSG_MORE);
+	struct tcp_socket *tcp = tcp_socket_of(socket);
+	long sent = tcp_send_bytes(tcp, message->uio, message->flags & MSG_MORE);
+	if (sent > 0 && message->flags & MSG_OOB)
+		tcp_send_urgent(tcp->connection);
+	return sent;
 }
 
 /* ---- receiving ---- */
@@ -353,11 +349,8 @@ static long receive_nothing(struct tcp_socket *tcp)
 {
 	const uint8_t *bytes;
 	int64_t result = tcp_receive_peek(tcp->connection, 0, &bytes);
-	if (result == -ENOTCONN) {
-		enum tcp_state state = tcp_get_state(tcp->connection);
-		if (state == TCP_SYN_SENT || state == TCP_SYN_RECEIVED)
-			return -EAGAIN;
-	}
+	if (result == -ENOTCONN && is_connecting(tcp))
+		return -EAGAIN;
 	return result > 0 ? 0 : (long)result;
 }
 
@@ -416,16 +409,9 @@ static long receive_discarded(struct tcp_socket *tcp, struct uio *uio, uint64_t 
 	return (long)bytes;
 }
 
-/* True when a blocking call must wait for more: SO_RCVLOWAT (socket(7)). */
-static bool below_lowat(const struct tcp_socket *tcp, const struct uio *uio, uint64_t available)
+static uint64_t tcp_least(struct file *file)
 {
-	uint64_t want = tcp->socket.options->receive_lowat;
-	if (want <= 1)
-		return false;
-	if (want > uio->remaining)
-		want = uio->remaining;
-	return available < want &&
-	       !(tcp_readiness(tcp->connection) & (NET_READ_HANGUP | NET_ERROR | NET_HANGUP));
+	return socket_of(file)->options->receive_lowat;
 }
 
 static long tcp_read(struct file *file, struct uio *uio, uint64_t offset)
@@ -437,8 +423,6 @@ static long tcp_read(struct file *file, struct uio *uio, uint64_t offset)
 	uint64_t available = tcp_receive_available(tcp->connection);
 	if (available == 0)
 		return receive_nothing(tcp);
-	if (!(file->flags & O_NONBLOCK) && below_lowat(tcp, uio, available))
-		return -EAGAIN;
 	return receive_bytes(tcp, uio, available);
 }
 
@@ -500,8 +484,6 @@ static long tcp_socket_receive(struct thread *thread, struct socket *socket,
 	uint64_t available = tcp_receive_available(tcp->connection);
 	if (available == 0)
 		return receive_nothing(tcp);
-	if (!(message->flags & MSG_DONTWAIT) && below_lowat(tcp, uio, available))
-		return -EAGAIN;
 	if (message->flags & MSG_PEEK)
 		return receive_peeked(tcp, uio, available);
 	if (message->flags & MSG_TRUNC)
@@ -519,6 +501,11 @@ static uint32_t tcp_poll(struct file *file)
 static int tcp_socket_take_error(struct socket *socket)
 {
 	return tcp_take_error(tcp_socket_of(socket)->connection);
+}
+
+static void tcp_socket_set_error(struct socket *socket, int error)
+{
+	tcp_set_error(tcp_socket_of(socket)->connection, error);
 }
 
 static bool tcp_socket_is_listening(struct socket *socket)
@@ -579,6 +566,8 @@ static const struct file_operations tcp_file_operations = {
 	.ioctl = socket_ioctl,
 	.status = socket_status,
 	.timeout_ns = socket_timeout_ns,
+	.least = tcp_least,
+	.error_once = true,
 	.closing = tcp_closing,
 	.release = tcp_release,
 };
@@ -596,6 +585,7 @@ static const struct socket_operations tcp_socket_operations = {
 	.receive = tcp_socket_receive,
 	.shutdown = tcp_socket_shutdown,
 	.take_error = tcp_socket_take_error,
+	.set_error = tcp_socket_set_error,
 	.is_listening = tcp_socket_is_listening,
 	.set_option = tcp_socket_set_option,
 	.get_option = tcp_socket_get_option,

@@ -10,8 +10,6 @@
 #include "syscalls/net/control.h"
 #include "syscalls/net/datagram.h"
 
-#define UDP_LENGTH_MAX 65535u
-
 static const struct file_operations udp_file_operations;
 static const struct socket_operations udp_socket_operations;
 
@@ -29,6 +27,8 @@ int udp_socket_create(struct socket **out)
 	struct udp_file_socket *udp = heap_alloc(sizeof(*udp));
 	if (!udp)
 		return -ENOBUFS;
+	udp->cork = NULL;
+	udp->corked = false;
 	int error = udp_create(stack, &udp->udp, udp_socket_event, udp);
 	if (error) {
 		heap_free(udp);
@@ -45,6 +45,7 @@ int udp_socket_create(struct socket **out)
 static void udp_release(struct file *file)
 {
 	struct udp_file_socket *udp = udp_socket_of(socket_of(file));
+	udp_cork_drop(udp);
 	udp_close(udp->udp);
 	socket_fini(&udp->socket);
 	heap_free(udp);
@@ -74,11 +75,7 @@ static int udp_socket_connect(struct thread *thread, struct socket *socket,
 	int error = inet_name_parse(name, &remote);
 	if (error)
 		return error;
-	if (ipv4_is_limited_broadcast(remote.address) && !socket->options->broadcast)
-		return -EACCES;
-	if (ipv4_is_any(remote.address))
-		remote.address = ipv4(127, 0, 0, 1);
-	return udp_connect(udp->udp, remote);
+	return udp_connect(udp->udp, remote, socket->options->broadcast);
 }
 
 static int udp_socket_connect_result(struct socket *socket)
@@ -99,103 +96,31 @@ static int udp_socket_name(struct socket *socket, int peer, struct socket_name *
 
 static int udp_socket_shutdown(struct socket *socket, bool receive, bool send)
 {
-	if (udp_remote(udp_socket_of(socket)->udp).port == 0)
+	if (ipv4_is_any(udp_remote(udp_socket_of(socket)->udp).address))
 		return -ENOTCONN;
 	socket->shut |= (receive ? SOCKET_SHUT_RECEIVE : 0) | (send ? SOCKET_SHUT_SEND : 0);
 	file_notify(&socket->file, socket_poll_bits(POLLIN | POLLOUT) | POLLRDHUP | POLLHUP);
 	return 0;
 }
 
-/* ---- sending ---- */
-
-static int destination(const struct udp_file_socket *udp, const struct socket_name *name,
-                       struct endpoint *out)
-{
-	if (!name || !name->length)
-		return udp_remote(udp->udp).port ? 0 : -EDESTADDRREQ;
-	if (name->length < sizeof(struct sockaddr_in))
-		return -EINVAL;
-	if (name->family != AF_INET && name->family != AF_UNSPEC)
-		return -EAFNOSUPPORT;
-	struct socket_name inet = *name;
-	inet.family = AF_INET;
-	int error = inet_name_parse(&inet, out);
-	if (!error && out->port == 0)
-		return -EINVAL;
-	if (ipv4_is_any(out->address))
-		out->address = ipv4(127, 0, 0, 1);
-	return error;
-}
-
-static long send_datagram(struct udp_file_socket *udp, struct uio *uio, uint32_t flags,
-                          const struct socket_name *name, const struct send_control *control)
-{
-	struct socket *socket = &udp->socket;
-	uint64_t bytes = uio->remaining;
-	if (bytes > UDP_LENGTH_MAX)
-		return -EMSGSIZE;
-	if (flags & (MSG_OOB | MSG_MORE))
-		return -EOPNOTSUPP;
-	struct endpoint to;
-	int error = destination(udp, name, &to);
-	if (error)
-		return error;
-	error = udp_take_error(udp->udp);
-	if (error)
-		return -error;
-	if (socket->shut & SOCKET_SHUT_SEND)
-		return -EPIPE;
-	if (bytes > UDP_LENGTH_MAX - 28)
-		return -EMSGSIZE;
-	if (!(udp_readiness(udp->udp) & NET_WRITABLE)) {
-		net_want_completions(this_hart());
-		return -EAGAIN;
-	}
-	struct pbuf *payload = udp_payload_alloc(udp->udp, (uint32_t)bytes);
-	if (!payload)
-		return -ENOBUFS;
-	if (!datagram_fill(payload, uio)) {
-		pbuf_free(payload);
-		return -EFAULT;
-	}
-	const struct socket_options *options = socket->options;
-	struct udp_send_options send = {
-		.ttl = options->ttl > 0 ? (uint8_t)options->ttl : 0,
-		.tos = options->tos,
-		.broadcast_allowed = options->broadcast,
-		.dont_fragment = options->mtu_discover == IP_PMTUDISC_DO ||
-		                 options->mtu_discover == IP_PMTUDISC_PROBE,
-	};
-	if (control) {
-		send.source = control->source;
-		send.ttl = control->ttl > 0 ? (uint8_t)control->ttl : send.ttl;
-		send.tos = control->tos >= 0 ? (uint8_t)control->tos : send.tos;
-	}
-	bool named = name && name->length;
-	error = udp_send(udp->udp, named ? &to : NULL, payload, &send);
-	if (error == -EAGAIN) {
-		uio_rewind(uio, bytes);
-		net_want_completions(this_hart());
-	}
-	return error ? error : (long)bytes;
-}
+/* ---- sending: udp_send.c ---- */
 
 static long udp_write(struct file *file, struct uio *uio, uint64_t offset)
 {
 	(void)offset;
-	return send_datagram(udp_socket_of(socket_of(file)), uio, 0, NULL, NULL);
+	struct message message = { .uio = uio };
+	return udp_send_message(udp_socket_of(socket_of(file)), &message);
 }
 
 static long udp_socket_send(struct thread *thread, struct socket *socket, struct message *message)
 {
 	(void)thread;
-	return send_datagram(udp_socket_of(socket), message->uio, message->flags, message->name,
-	                     message->sent);
+	return udp_send_message(udp_socket_of(socket), message);
 }
 
 /* ---- receiving ---- */
 
-/* IP_RECVERR: the pending error as a message of the error queue (ip(7)). */
+/* IP_RECVERR: the oldest error, with the bytes that it is about (ip(7)). */
 static long receive_error(struct udp_file_socket *udp, struct message *message)
 {
 	struct {
@@ -205,33 +130,40 @@ static long receive_error(struct udp_file_socket *udp, struct message *message)
 		struct sockaddr_in offender;
 	} extended;
 	_Static_assert(sizeof(extended) == 32, "struct sock_extended_err and the offender");
-	enum { ORIGIN_ICMP = 2, ICMP_UNREACHABLE = 3, CODE_HOST = 1, CODE_PORT = 3 };
-	int error = udp->socket.options->receive_errors ? udp_take_error(udp->udp) : 0;
-	if (!error)
+	struct udp_error error;
+	if (!udp_take_kept_error(udp->udp, &error))
 		return -EAGAIN;
-	struct socket_name remote;
-	inet_name_make(&remote, udp_remote(udp->udp));
 	memset(&extended, 0, sizeof(extended));
-	extended.error = (uint32_t)error;
-	extended.origin = ORIGIN_ICMP;
-	extended.type = ICMP_UNREACHABLE;
-	extended.code = error == ECONNREFUSED ? CODE_PORT : CODE_HOST;
-	extended.offender = remote.inet;
-	extended.offender.port[0] = extended.offender.port[1] = 0;
+	extended.error = (uint32_t)error.error;
+	extended.origin = error.origin;
+	extended.type = error.type;
+	extended.code = error.code;
+	extended.information = error.information;
+	if (error.origin == UDP_ERROR_ICMP) {
+		struct socket_name offender;
+		inet_name_make(&offender, (struct endpoint){ error.offender, 0 });
+		extended.offender = offender.inet;
+	}
+	long result = 0;
+	if (error.payload) {
+		const struct udp_datagram datagram = { .payload = error.payload };
+		result = datagram_copy(&datagram, message->uio);
+		if (result >= 0 && (uint32_t)result < error.payload->packet_length)
+			message->out_flags |= MSG_TRUNC;
+		pbuf_free(error.payload);
+	}
 	if (message->control)
 		control_put(message->control, IPPROTO_IP, IP_RECVERR, &extended, sizeof(extended));
 	if (message->name)
-		*message->name = remote;
+		inet_name_make(message->name, error.remote);
 	message->out_flags |= MSG_ERRQUEUE;
-	return 0;
+	return result;
 }
 
 static long receive_datagram(struct udp_file_socket *udp, struct message *message)
 {
 	if (message->flags & MSG_ERRQUEUE)
 		return receive_error(udp, message);
-	if (message->flags & MSG_OOB)
-		return -EOPNOTSUPP;
 	int error = udp_take_error(udp->udp);
 	if (error)
 		return -error;
@@ -299,6 +231,11 @@ static int udp_socket_take_error(struct socket *socket)
 	return udp_take_error(udp_socket_of(socket)->udp);
 }
 
+static void udp_socket_set_error(struct socket *socket, int error)
+{
+	udp_set_error(udp_socket_of(socket)->udp, error);
+}
+
 static bool udp_socket_is_listening(struct socket *socket)
 {
 	(void)socket;
@@ -307,18 +244,37 @@ static bool udp_socket_is_listening(struct socket *socket)
 
 static long udp_socket_ioctl(struct socket *socket, uint32_t command, uint64_t argument)
 {
-	if (command != FIONREAD)
+	int32_t bytes = 0; /* TIOCOUTQ: nothing waits here */
+	if (command == FIONREAD)
+		bytes = (int32_t)udp_next_length(udp_socket_of(socket)->udp);
+	else if (command != TIOCOUTQ)
 		return -ENOTTY;
-	int32_t bytes = (int32_t)udp_next_length(udp_socket_of(socket)->udp);
 	return copy_to_user(user(argument), &bytes, sizeof(bytes));
+}
+
+static int udp_set_own_option(struct udp_file_socket *udp, int name, const void *value,
+                              uint32_t length)
+{
+	int32_t number;
+	int error = name == UDP_CORK ? option_int(value, length, &number) : -ENOPROTOOPT;
+	if (error)
+		return error;
+	udp->corked = number != 0;
+	return udp->corked ? 0 : udp_cork_send(udp);
 }
 
 static int udp_socket_set_option(struct socket *socket, int level, int name, const void *value,
                                  uint32_t length)
 {
 	struct udp_socket *udp = udp_socket_of(socket)->udp;
-	if (level == IPPROTO_IP)
-		return ip_set_option(socket, name, value, length);
+	if (level == IPPROTO_IP) {
+		int error = ip_set_option(socket, name, value, length);
+		if (!error && name == IP_RECVERR)
+			udp_keep_errors(udp, socket->options->receive_errors);
+		return error;
+	}
+	if (level == IPPROTO_UDP)
+		return udp_set_own_option(udp_socket_of(socket), name, value, length);
 	if (level != SOL_SOCKET)
 		return -ENOPROTOOPT;
 	if (name == SO_RCVBUF || name == SO_RCVBUFFORCE)
@@ -331,6 +287,8 @@ static int udp_socket_set_option(struct socket *socket, int level, int name, con
 static int udp_socket_get_option(struct socket *socket, int level, int name, void *value,
                                  uint32_t *length)
 {
+	if (level == IPPROTO_UDP && name == UDP_CORK)
+		return option_put_int(value, length, udp_socket_of(socket)->corked);
 	return level == IPPROTO_IP ? ip_get_option(socket, name, value, length) : -ENOPROTOOPT;
 }
 
@@ -359,6 +317,7 @@ static const struct socket_operations udp_socket_operations = {
 	.receive = udp_socket_receive,
 	.shutdown = udp_socket_shutdown,
 	.take_error = udp_socket_take_error,
+	.set_error = udp_socket_set_error,
 	.is_listening = udp_socket_is_listening,
 	.set_option = udp_socket_set_option,
 	.get_option = udp_socket_get_option,

@@ -4,12 +4,22 @@
 #include "syscalls/net/socket.h"
 #include "tcpip/udp.h"
 
+struct udp_cork;
+
 struct udp_file_socket {
 	struct socket socket; /* keep first */
 	struct udp_socket *udp;
+	struct udp_cork *cork; /* the datagram that grows (MSG_MORE, UDP_CORK), or NULL */
+	bool corked;           /* UDP_CORK */
 };
 
 static inline struct udp_file_socket *udp_socket_of(struct socket *socket)
 {
 	return (struct udp_file_socket *)socket;
 }
+
+/* One attempt: the bytes of the message, or a negative errno. */
+long udp_send_message(struct udp_file_socket *udp, struct message *message);
+/* What has grown leaves: 0, or a negative errno and it is lost. */
+int udp_cork_send(struct udp_file_socket *udp);
+void udp_cork_drop(struct udp_file_socket *udp);

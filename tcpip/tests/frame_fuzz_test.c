@@ -276,7 +276,7 @@ static void target_open(struct target *t, uint64_t seed)
 	CHECK_EQ(udp_bind(t->udp, (struct endpoint){ { 0 }, 7 }, true, false), 0);
 	CHECK_EQ(udp_create(stack, &t->connected, ignore_event, NULL), 0);
 	CHECK_EQ(udp_bind(t->connected, (struct endpoint){ { 0 }, 7 }, true, false), 0);
-	CHECK_EQ(udp_connect(t->connected, (struct endpoint){ PEER, 53 }), 0);
+	CHECK_EQ(udp_connect(t->connected, (struct endpoint){ PEER, 53 }, false), 0);
 	CHECK_EQ(ping_create(stack, &t->ping, ignore_event, NULL), 0);
 	CHECK_EQ(ping_bind(t->ping, 0x4242), 0);
 	if (seed & 2)

@@ -166,7 +166,7 @@ static void test_errors_are_distrusted(void)
 	struct udp_socket *socket;
 	struct udp_send_options options = { 0 };
 	CHECK_EQ(udp_create(host->stack, &socket, ignore_event, NULL), 0);
-	CHECK_EQ(udp_connect(socket, (struct endpoint){ PEER, 53 }), 0);
+	CHECK_EQ(udp_connect(socket, (struct endpoint){ PEER, 53 }, false), 0);
 	CHECK_EQ(udp_send(socket, NULL, udp_payload_alloc(socket, 4), &options), 0);
 	struct frame sent = catch.frame[0];
 	for (uint32_t length = 0; length <= 32; length++) {

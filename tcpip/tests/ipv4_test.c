@@ -376,7 +376,7 @@ static void test_path_mtu(void)
 {
 	begin("path_mtu");
 	struct udp_send_options options = { 0 };
-	CHECK_EQ(udp_connect(socket_, (struct endpoint){ PEER, 99 }), 0);
+	CHECK_EQ(udp_connect(socket_, (struct endpoint){ PEER, 99 }, false), 0);
 	CHECK_EQ(udp_send(socket_, NULL, udp_payload_alloc(socket_, 1400), &options), 0);
 	CHECK_EQ(catch.count, 1);
 	CHECK_EQ(frame_be16(&catch.frame[0], 20), 0x4000);

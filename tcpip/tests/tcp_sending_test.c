@@ -370,6 +370,39 @@ static void zero_window(void)
 	script_end(&s);
 }
 
+static void urgent(void)
+{
+	begin_plain("the urgent pointer leads behind the urgent byte, and Nagle does not hold it");
+	user_write(&s, 1000);
+	expect(&s, A, 1, 1, 1000);
+	user_write(&s, 100);
+	expect_silence(&s);
+	tcp_send_urgent(s.c);
+	flush_hosts(&s);
+	CHECK_EQ(expect(&s, A | TCP_URG, 1001, 1, 100)->urgent, 100);
+	user_write(&s, 10);
+	expect(&s, A, 1101, 1, 10);
+	send_segment(&s, A, 1, 1111, 0);
+	CHECK(!(s.c->odd & TCP_ODD_URGENT_SENT));
+	user_write(&s, 10);
+	expect(&s, A, 1111, 1, 10);
+	script_end(&s);
+
+	begin_plain("each segment before the urgent byte points to it");
+	uint8_t *room;
+	CHECK_EQ(tcp_send_reserve(s.c, 1460, &room), 1460);
+	memset(room, 'x', 1460);
+	tcp_send_commit(s.c, 1460, true);
+	CHECK_EQ(tcp_send_reserve(s.c, 40, &room), 40);
+	memset(room, 'x', 40);
+	tcp_send_commit(s.c, 40, false);
+	tcp_send_urgent(s.c);
+	flush_hosts(&s);
+	CHECK_EQ(expect(&s, A | TCP_URG, 1, 1, 1460)->urgent, 1500);
+	CHECK_EQ(expect(&s, A | TCP_URG, 1461, 1, 40)->urgent, 40);
+	script_end(&s);
+}
+
 int main(void)
 {
 	congestion_window();
@@ -378,6 +411,7 @@ int main(void)
 	sack_sending();
 	nagle();
 	zero_window();
+	urgent();
 	printf("ok\n");
 	return 0;
 }

@@ -2,7 +2,7 @@
  */
 #include "tcpip/stack_internal.h"
 #include "tcpip/tests/frames.h"
-#include "tcpip/udp.h"
+#include "tcpip/udp_internal.h"
 
 #include <errno.h>
 
@@ -135,7 +135,7 @@ static void test_loopback(void)
 	}
 	CHECK_EQ(a->wire.sent, 1); /* its announcement */
 	/* refused at once */
-	CHECK_EQ(udp_connect(client, at(ipv4(127, 0, 0, 1), 54)), 0);
+	CHECK_EQ(udp_connect(client, at(ipv4(127, 0, 0, 1), 54), false), 0);
 	CHECK_EQ(send_bytes(client, NULL, 1, 0), 0);
 	pass();
 	CHECK(udp_readiness(client) & NET_ERROR);
@@ -227,7 +227,7 @@ static void test_demultiplexing(void)
 	pass();
 	expect(specific, 5, 1);
 	CHECK_EQ(udp_bind(connected, at(ANY, 7), true, false), 0);
-	CHECK_EQ(udp_connect(connected, at(a->netif.address, 1002)), 0);
+	CHECK_EQ(udp_connect(connected, at(a->netif.address, 1002), false), 0);
 	CHECK(ipv4_equal(udp_local(connected).address, b->netif.address));
 	CHECK_EQ(send_bytes(c1, &to, 5, 2), 0);
 	CHECK_EQ(send_bytes(c2, &to, 5, 3), 0);
@@ -238,7 +238,7 @@ static void test_demultiplexing(void)
 	pass();
 	expect(c2, 5, 4);
 	/* the filter works the other way round too: c1 connected to another port hears nothing */
-	CHECK_EQ(udp_connect(c1, at(b->netif.address, 9)), 0);
+	CHECK_EQ(udp_connect(c1, at(b->netif.address, 9), false), 0);
 	struct endpoint back = at(a->netif.address, 1001);
 	CHECK_EQ(send_bytes(specific, &back, 5, 5), 0);
 	pass();
@@ -329,20 +329,57 @@ static void test_refusal_from_afar(void)
 	struct udp_socket *client = open_on(a), *unconnected = open_on(a);
 	struct endpoint to = at(b->netif.address, 7);
 	CHECK_EQ(send_bytes(unconnected, &to, 5, 0), 0);
-	CHECK_EQ(udp_connect(client, to), 0);
+	CHECK_EQ(udp_connect(client, to, false), 0);
 	CHECK_EQ(send_bytes(client, NULL, 5, 0), 0);
 	pass();
 	CHECK_EQ(udp_take_error(unconnected), 0);
 	CHECK_EQ(udp_take_error(client), ECONNREFUSED);
 	CHECK(event_bits & NET_ERROR);
 	CHECK_EQ(udp_take_error(client), 0);
-	CHECK_EQ(udp_connect(client, at(ipv4(99, 9, 9, 9), 7)), -ENETUNREACH);
+	CHECK_EQ(udp_connect(client, at(ipv4(99, 9, 9, 9), 7), false), -ENETUNREACH);
 	to = at(ipv4(99, 9, 9, 9), 7);
 	CHECK_EQ(send_bytes(unconnected, &to, 5, 0), -ENETUNREACH);
 	to = at(b->netif.address, 0);
 	CHECK_EQ(send_bytes(unconnected, &to, 5, 0), -EINVAL);
 	udp_close(client);
 	udp_close(unconnected);
+	sim_destroy(sim);
+}
+
+/* What is too long is noted, as much as there is room for, and what the peer refuses. */
+static void test_kept_errors(void)
+{
+	begin("kept errors");
+	struct udp_socket *client = open_on(a);
+	struct endpoint to = at(b->netif.address, 7);
+	struct udp_send_options options = { .dont_fragment = true };
+	struct udp_error error;
+	udp_keep_errors(client, true);
+	for (int i = 0; i < UDP_ERRORS_MAX + 10; i++)
+		CHECK_EQ(udp_send(client, &to, udp_payload_alloc(client, 3000), &options),
+		         -EMSGSIZE);
+	CHECK(udp_readiness(client) & NET_ERROR);
+	for (int i = 0; i < UDP_ERRORS_MAX; i++) {
+		CHECK(udp_take_kept_error(client, &error));
+		CHECK_EQ(error.error, EMSGSIZE);
+		CHECK_EQ(error.information, 1500);
+	}
+	CHECK(!udp_take_kept_error(client, &error));
+	CHECK(!(udp_readiness(client) & NET_ERROR));
+	CHECK_EQ(send_bytes(client, &to, 5, 40), 0);
+	pass();
+	CHECK(udp_take_kept_error(client, &error));
+	CHECK_EQ(error.error, ECONNREFUSED);
+	CHECK_EQ(error.origin, UDP_ERROR_ICMP);
+	CHECK(ipv4_equal(error.offender, b->netif.address));
+	CHECK_EQ(error.remote.port, 7);
+	CHECK_EQ(error.payload->length, 5);
+	CHECK_EQ(error.payload->data[0], 40);
+	pbuf_free(error.payload);
+	CHECK_EQ(udp_take_error(client), 0);
+	CHECK_EQ(send_bytes(client, &to, 5, 0), 0);
+	pass();
+	udp_close(client);
 	sim_destroy(sim);
 }
 
@@ -475,6 +512,7 @@ int main(int argc, char **argv)
 	test_reuse_port_group();
 	test_receive_buffer();
 	test_refusal_from_afar();
+	test_kept_errors();
 	test_groups();
 	test_full_ring();
 	test_bad_weather();

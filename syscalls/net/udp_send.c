@@ -1,0 +1,201 @@
+/* Datagrams on their way out: where to, with which options, and those that grow over several calls
+ * (MSG_MORE, UDP_CORK: udp(7)). */
+#include <errno.h>
+#include <string.h>
+
+#include "core/memory.h"
+#include "syscalls/net.h"
+#include "syscalls/net/control.h"
+#include "syscalls/net/datagram.h"
+#include "syscalls/net/socket_udp.h"
+
+#define UDP_LENGTH_MAX  65535u
+#define UDP_PAYLOAD_MAX (UDP_LENGTH_MAX - 28)
+
+/* What is known of a datagram before its bytes. */
+struct outgoing {
+	bool named; /* else to the peer */
+	struct endpoint to;
+	struct udp_send_options options;
+};
+
+/* The first call decides where it goes, the later ones add bytes. */
+struct udp_cork {
+	struct outgoing outgoing;
+	struct pbuf *payload;
+};
+
+void udp_cork_drop(struct udp_file_socket *udp)
+{
+	if (!udp->cork)
+		return;
+	pbuf_free(udp->cork->payload);
+	heap_free(udp->cork);
+	udp->cork = NULL;
+}
+
+static int send_payload(struct udp_file_socket *udp, const struct outgoing *outgoing,
+                        struct pbuf *payload)
+{
+	return udp_send(udp->udp, outgoing->named ? &outgoing->to : NULL, payload,
+	                &outgoing->options);
+}
+
+int udp_cork_send(struct udp_file_socket *udp)
+{
+	struct udp_cork *cork = udp->cork;
+	if (!cork)
+		return 0;
+	udp->cork = NULL;
+	int error = send_payload(udp, &cork->outgoing, cork->payload);
+	heap_free(cork);
+	return error == -EAGAIN ? -ENOBUFS : error; /* it is gone, and can't be tried again */
+}
+
+static int destination(const struct udp_file_socket *udp, const struct socket_name *name,
+                       struct outgoing *out)
+{
+	out->named = name != NULL;
+	if (!name)
+		return ipv4_is_any(udp_remote(udp->udp).address) ? -EDESTADDRREQ : 0;
+	if (name->length < sizeof(struct sockaddr_in))
+		return -EINVAL;
+	if (name->family != AF_INET && name->family != AF_UNSPEC)
+		return -EAFNOSUPPORT;
+	struct socket_name inet = *name;
+	inet.family = AF_INET;
+	int error = inet_name_parse(&inet, &out->to);
+	if (!error && out->to.port == 0)
+		return -EINVAL;
+	if (ipv4_is_any(out->to.address))
+		out->to.address = ipv4(127, 0, 0, 1);
+	return error;
+}
+
+static void choose_options(const struct socket_options *options, const struct send_control *control,
+                           struct udp_send_options *out)
+{
+	*out = (struct udp_send_options){
+		.ttl = options->ttl > 0 ? (uint8_t)options->ttl : 0,
+		.tos = options->tos,
+		.broadcast_allowed = options->broadcast,
+		.dont_fragment = options->mtu_discover == IP_PMTUDISC_DO ||
+		                 options->mtu_discover == IP_PMTUDISC_PROBE,
+	};
+	if (!control)
+		return;
+	out->source = control->source;
+	out->ttl = control->ttl > 0 ? (uint8_t)control->ttl : out->ttl;
+	out->tos = control->tos >= 0 ? (uint8_t)control->tos : out->tos;
+}
+
+/* All that can be wrong before a byte is touched. */
+static int prepare(struct udp_file_socket *udp, const struct message *message, struct outgoing *out)
+{
+	int error = destination(udp, message->name, out);
+	if (error)
+		return error;
+	if (message->sent && message->sent->interface &&
+	    !interface_by_index(message->sent->interface))
+		return -ENODEV;
+	error = udp_take_error(udp->udp);
+	if (error)
+		return -error;
+	if (udp->socket.shut & SOCKET_SHUT_SEND)
+		return -EPIPE;
+	choose_options(udp->socket.options, message->sent, &out->options);
+	return 0;
+}
+
+/* A buffer as large as any datagram, for it is not known how far it grows. */
+static int cork_start(struct udp_file_socket *udp, const struct outgoing *outgoing)
+{
+	struct udp_cork *cork = heap_alloc(sizeof(*cork));
+	if (!cork)
+		return -ENOBUFS;
+	cork->outgoing = *outgoing;
+	cork->payload = udp_payload_alloc(udp->udp, UDP_PAYLOAD_MAX);
+	if (!cork->payload) {
+		heap_free(cork);
+		return -ENOBUFS;
+	}
+	cork->payload->length = cork->payload->packet_length = 0;
+	udp->cork = cork;
+	return 0;
+}
+
+/* As Linux: what can't be added takes all of the datagram with it. */
+static long cork_add(struct udp_file_socket *udp, struct uio *uio)
+{
+	struct pbuf *payload = udp->cork->payload;
+	uint64_t bytes = uio->remaining;
+	int error = 0;
+	if (bytes > UDP_PAYLOAD_MAX - payload->length)
+		error = -EMSGSIZE;
+	else if (uio_copy_in(uio, payload->data + payload->length, bytes) < bytes)
+		error = -EFAULT;
+	if (error) {
+		udp_cork_drop(udp);
+		return error;
+	}
+	payload->length += (uint32_t)bytes;
+	payload->packet_length = payload->length;
+	return (long)bytes;
+}
+
+static long send_corked(struct udp_file_socket *udp, struct message *message)
+{
+	if (!udp->cork) {
+		struct outgoing outgoing;
+		int error = prepare(udp, message, &outgoing);
+		if (!error)
+			error = cork_start(udp, &outgoing);
+		if (error)
+			return error;
+	}
+	long result = cork_add(udp, message->uio);
+	if (result < 0 || udp->corked || message->flags & MSG_MORE)
+		return result;
+	int error = udp_cork_send(udp);
+	return error ? error : result;
+}
+
+static long send_at_once(struct udp_file_socket *udp, struct message *message)
+{
+	struct uio *uio = message->uio;
+	uint64_t bytes = uio->remaining;
+	struct outgoing outgoing;
+	int error = prepare(udp, message, &outgoing);
+	if (error)
+		return error;
+	if (bytes > UDP_PAYLOAD_MAX)
+		return -EMSGSIZE;
+	struct pbuf *payload = udp_payload_alloc(udp->udp, (uint32_t)bytes);
+	if (!payload)
+		return -ENOBUFS;
+	if (!datagram_fill(payload, uio)) {
+		pbuf_free(payload);
+		return -EFAULT;
+	}
+	error = send_payload(udp, &outgoing, payload);
+	if (error == -EAGAIN) {
+		uio_rewind(uio, bytes);
+		net_want_completions(this_hart());
+	}
+	return error ? error : (long)bytes;
+}
+
+long udp_send_message(struct udp_file_socket *udp, struct message *message)
+{
+	if (message->uio->remaining > UDP_LENGTH_MAX)
+		return -EMSGSIZE;
+	if (message->flags & MSG_OOB)
+		return -EOPNOTSUPP;
+	if (!(udp_readiness(udp->udp) & NET_WRITABLE)) {
+		net_want_completions(this_hart());
+		return -EAGAIN;
+	}
+	if (udp->cork || udp->corked || message->flags & MSG_MORE)
+		return send_corked(udp, message);
+	return send_at_once(udp, message);
+}
