@@ -87,6 +87,8 @@ struct file_operations {
 	/* -ENOTTY when unknown. May not park. */
 	long (*ioctl)(struct file *file, uint32_t command, uint64_t argument);
 	int (*status)(struct file *file, struct file_status *out);
+	/* fchmod of a file without a node; NULL: -EPERM. */
+	void (*set_mode)(struct file *file, uint32_t permissions);
 	int64_t (*seek)(struct file *file, int64_t offset, int whence);
 	int (*truncate)(struct file *file, uint64_t bytes);
 	/* The page at `index` of the file with a reference for the caller; `shared_write`: it will
@@ -126,6 +128,7 @@ struct file {
 	int32_t owner;        /* F_SETOWN: pid, or minus process group */
 	uint8_t owner_signal; /* F_SETSIG */
 	bool seekable;        /* has an offset: read/write/lseek/pread work */
+	bool pipe_is_quiet;   /* EPIPE comes without SIGPIPE: sockets of whole messages */
 };
 
 /* refs 1. NULL when memory is short. */

@@ -124,8 +124,12 @@ enum tcp_option {            /* unit of the value */
 	TCP_OPTION_LINGER_S,           /* -1: off; 0: RST on close */
 	TCP_OPTION_TOS,
 	TCP_OPTION_TTL,
+	TCP_OPTION_FREE_BIND,          /* bool; bind takes addresses that are not ours */
+	TCP_OPTION_BIND_NO_PORT,       /* bool; bind to port 0 leaves the port to connect and listen */
 	TCP_OPTION_OOB_INLINE,
 };
+/* What the next segment's timestamp would be (RFC 7323). */
+uint32_t tcp_timestamp(const struct tcp_connection *connection);
 /* -EINVAL out of range. */
 int tcp_set_option(struct tcp_connection *connection, enum tcp_option option, int64_t value);
 int64_t tcp_get_option(const struct tcp_connection *connection, enum tcp_option option);
@@ -137,7 +141,7 @@ struct tcp_information {
 	uint32_t last_data_sent_ms, last_data_recv_ms, last_ack_recv_ms;
 	uint32_t pmtu, rcv_ssthresh, rtt_us, rttvar_us, snd_ssthresh, snd_cwnd, advmss, reordering;
 	uint32_t rcv_rtt_us, rcv_space, total_retrans, min_rtt_us, segs_out, segs_in;
-	uint32_t notsent_bytes, snd_wnd, rcv_wnd, data_segs_in, data_segs_out;
+	uint32_t notsent_bytes, snd_wnd, rcv_wnd, data_segs_in, data_segs_out, delivered;
 	uint64_t bytes_acked, bytes_received, bytes_sent, bytes_retrans, delivery_rate;
 };
 void tcp_get_information(const struct tcp_connection *connection, struct tcp_information *out);

@@ -102,6 +102,8 @@ int tcp_shutdown(struct tcp_connection *c, bool receive, bool send)
 {
 	switch (c->flow.state) {
 	case TCP_CLOSED:
+		if (receive) /* Linux: it fails, and is done all the same */
+			c->receive_shut = true;
 		return -ENOTCONN;
 	case TCP_LISTEN:
 	case TCP_SYN_SENT:

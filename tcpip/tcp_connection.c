@@ -177,14 +177,14 @@ void tcp_connection_set_state(struct tcp_connection *c, enum tcp_state state)
 		c->odd |= TCP_ODD_STATE;
 }
 
-static void port_release(struct tcp_connection *c)
+void tcp_port_release(struct tcp_connection *c)
 {
 	if (!c->port)
 		return;
 	if (c->port_bound)
 		list_remove(&c->bind_link);
 	else
-		tcp_port_remove_child(c->port, c->reuse_address);
+		tcp_port_remove_child(c->port, c->reuse_address, c->reuse_port);
 	tcp_port_put(c->tcp, c->port);
 	c->port = NULL;
 	c->port_bound = false;
@@ -254,7 +254,7 @@ void tcp_connection_finish(struct tcp_connection *c, int error)
 	c->ack_waits = false;
 	c->starved = false;
 	if (!c->port_kept)
-		port_release(c);
+		tcp_port_release(c);
 	tcp_notify(c, NET_READABLE | NET_WRITABLE | NET_ERROR | NET_HANGUP | NET_READ_HANGUP);
 	tcp_connection_release(c);
 }
@@ -274,7 +274,7 @@ void tcp_connection_release(struct tcp_connection *c)
 	if (c->orphan)
 		tcp->orphan_count--;
 	tcp_receive_purge(c);
-	port_release(c);
+	tcp_port_release(c);
 	loop_timer_destroy(tcp->loop, &c->timer);
 	list_remove(&c->all_link);
 	tcp->connection_count--;

@@ -59,6 +59,11 @@ void tcp_set_error(struct tcp_connection *c, int error)
 	tcp_notify(c, NET_ERROR);
 }
 
+uint32_t tcp_timestamp(const struct tcp_connection *c)
+{
+	return tcp_now_ms(c->tcp) + c->timestamp_offset;
+}
+
 enum tcp_state tcp_get_state(const struct tcp_connection *c)
 {
 	return c->flow.state;
@@ -115,11 +120,11 @@ static void sender_information(const struct tcp_connection *c, struct tcp_inform
 		out->lost = segments(range - held, mss);
 		out->retrans = segments(c->high_retransmitted.value - c->snd_una.value, mss);
 	}
-	out->snd_cwnd = c->cwnd / mss;
+	out->snd_cwnd = c->cwnd ? c->cwnd / mss : TCP_INITIAL_WINDOW_SEGMENTS;
 	out->snd_ssthresh = c->ssthresh == UINT32_MAX ? INT32_MAX : c->ssthresh / mss;
 	out->rto_us = c->rto_us << min_u32(c->backoff, 6);
 	out->rtt_us = c->srtt_us8 / 8;
-	out->rttvar_us = c->rttvar_us4 / 4;
+	out->rttvar_us = c->srtt_us8 ? c->rttvar_us4 / 4 : TCP_RTO_INITIAL_US / 4;
 	out->min_rtt_us = c->min_rtt_us;
 	out->reordering = TCP_DUPACK_THRESHOLD;
 	out->notsent_bytes = tcp_unsent(c);
@@ -128,6 +133,11 @@ static void sender_information(const struct tcp_connection *c, struct tcp_inform
 	out->data_segs_out = c->data_segments_out;
 	out->total_retrans = c->total_retransmits;
 	out->bytes_acked = c->bytes_acked;
+	if (tcp_is_synchronized(c)) { /* segments that arrived; the SYN counts */
+		uint32_t away = out->unacked - min_u32(out->unacked, out->sacked);
+		out->delivered = 1 + out->data_segs_out -
+		                 min_u32(out->data_segs_out, out->total_retrans + away);
+	}
 	out->bytes_sent = c->bytes_sent;
 	out->bytes_retrans = c->bytes_retransmitted;
 	out->delivery_rate = c->delivered * 1000000ull / (c->delivered_us ? c->delivered_us : 1);

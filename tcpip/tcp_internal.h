@@ -134,7 +134,8 @@ struct tcp_port {
 	struct list listeners;   /* bind_link */
 	uint32_t users;          /* everything that refers to it */
 	uint32_t children;       /* users that did not bind it: accepted, connected, TIME_WAIT */
-	uint32_t reuse_children; /* those of them with SO_REUSEADDR */
+	uint32_t reuse_address_children; /* those of them with SO_REUSEADDR */
+	uint32_t reuse_port_children;    /* and with SO_REUSEPORT */
 	uint16_t number;
 };
 
@@ -291,6 +292,7 @@ struct tcp_connection {
 	bool ever_connected : 1, orphan : 1, head_again : 1, tail_repeated : 1;
 	bool quickack_asked : 1;              /* TCP_QUICKACK: quick ACKs wait for nothing */
 	bool address_kept : 1, port_kept : 1; /* bound by name: they outlive a connection */
+	bool free_bind : 1, bind_no_port : 1;
 	uint8_t tos, ttl, urgent_byte;
 	union {
 		struct {
@@ -381,7 +383,7 @@ struct tcp_time_wait {
 	struct tcp_seq snd_nxt, rcv_nxt;
 	uint32_t receive_window; /* as it goes on the wire, scaled down */
 	uint32_t timestamp_recent, timestamp_offset;
-	bool timestamps, reuse_address;
+	bool timestamps, reuse_address, reuse_port;
 	uint8_t tos;
 };
 
@@ -540,8 +542,12 @@ struct tcp_port *tcp_port_find(struct tcp_stack *tcp, uint16_t number);
 /* Finds or makes it and adds a user; NULL: no memory. */
 struct tcp_port *tcp_port_get(struct tcp_stack *tcp, uint16_t number);
 void tcp_port_put(struct tcp_stack *tcp, struct tcp_port *port);
-void tcp_port_add_child(struct tcp_port *port, bool reuse_address);
-void tcp_port_remove_child(struct tcp_port *port, bool reuse_address);
+/* An ephemeral port at the address that the connection has, if any. */
+int tcp_port_bind_any(struct tcp_connection *c);
+/* The connection's port is its no more (tcp_connection.c). */
+void tcp_port_release(struct tcp_connection *c);
+void tcp_port_add_child(struct tcp_port *port, bool reuse_address, bool reuse_port);
+void tcp_port_remove_child(struct tcp_port *port, bool reuse_address, bool reuse_port);
 /* 0, or a negative errno: a port (and its 4-tuple) for tcp_connect. */
 int tcp_port_choose(struct tcp_connection *c, struct endpoint remote);
 struct tcp_connection *tcp_listener_find(struct tcp_stack *tcp, struct ipv4_address local,

@@ -243,6 +243,8 @@ void tcp_inherit_options(struct tcp_connection *child, const struct tcp_connecti
 	child->send_buffer = listener->send_buffer;
 	child->window_clamp = listener->window_clamp;
 	child->user_mss = listener->user_mss;
+	child->quickack_off = listener->quickack_off;
+	child->pingpong = listener->pingpong;
 	child->user_timeout_ms = listener->user_timeout_ms;
 	child->notsent_lowat = listener->notsent_lowat;
 	child->receive_lowat = listener->receive_lowat;
@@ -296,7 +298,7 @@ static struct tcp_connection *child_create(struct tcp_stack *tcp, struct tcp_req
 	child_fill(child, request);
 	child->port = listener->port;
 	child->port->users++;
-	tcp_port_add_child(child->port, child->reuse_address);
+	tcp_port_add_child(child->port, child->reuse_address, child->reuse_port);
 	child->parent = listener;
 	tcp_table_replace(&tcp->flows, &request->flow.node, &child->flow.node);
 	child->hashed = true;
@@ -391,9 +393,7 @@ int tcp_listen(struct tcp_connection *c, int backlog)
 	if (c->flow.state != TCP_CLOSED || c->ever_connected)
 		return -EINVAL;
 	if (!c->port) {
-		struct ipv4_address any = { 0 };
-		struct endpoint local = { c->address_kept ? c->flow.local_address : any, 0 };
-		int error = tcp_bind(c, local, c->reuse_address, c->reuse_port);
+		int error = tcp_port_bind_any(c);
 		if (error)
 			return error;
 	}

@@ -52,16 +52,18 @@ void tcp_port_put(struct tcp_stack *tcp, struct tcp_port *port)
 	tcp_free(tcp, port, sizeof(*port));
 }
 
-void tcp_port_add_child(struct tcp_port *port, bool reuse_address)
+void tcp_port_add_child(struct tcp_port *port, bool reuse_address, bool reuse_port)
 {
 	port->children++;
-	port->reuse_children += reuse_address;
+	port->reuse_address_children += reuse_address;
+	port->reuse_port_children += reuse_port;
 }
 
-void tcp_port_remove_child(struct tcp_port *port, bool reuse_address)
+void tcp_port_remove_child(struct tcp_port *port, bool reuse_address, bool reuse_port)
 {
 	port->children--;
-	port->reuse_children -= reuse_address;
+	port->reuse_address_children -= reuse_address;
+	port->reuse_port_children -= reuse_port;
 }
 
 static bool addresses_overlap(struct ipv4_address a, struct ipv4_address b)
@@ -94,8 +96,9 @@ static bool port_conflicts(const struct tcp_port *port, const struct tcp_connect
 	if (owner_conflicts(&port->bound, c, address, false) ||
 	    owner_conflicts(&port->listeners, c, address, false))
 		return true;
-	return c->reuse_address || c->reuse_port ? port->children > port->reuse_children
-	                                         : port->children > 0;
+	return port->children &&
+	       !(c->reuse_address && port->children == port->reuse_address_children) &&
+	       !(c->reuse_port && port->children == port->reuse_port_children);
 }
 
 static void port_bind(struct tcp_connection *c, struct tcp_port *port, struct ipv4_address address)
@@ -126,16 +129,27 @@ static int bind_any(struct tcp_connection *c, struct ipv4_address address)
 	return -EADDRINUSE;
 }
 
+int tcp_port_bind_any(struct tcp_connection *c)
+{
+	return bind_any(c, c->flow.local_address);
+}
+
 int tcp_bind(struct tcp_connection *c, struct endpoint local, bool reuse_address, bool reuse_port)
 {
 	if (c->flow.state != TCP_CLOSED || c->port || c->ever_connected)
 		return -EINVAL;
-	if (!ipv4_is_any(local.address) && !stack_is_local_address(c->tcp->stack, local.address))
+	if (!ipv4_is_any(local.address) && !ipv4_is_multicast(local.address) &&
+	    !ipv4_is_limited_broadcast(local.address) && !c->free_bind &&
+	    !stack_is_local_address(c->tcp->stack, local.address))
 		return -EADDRNOTAVAIL;
 	c->reuse_address = reuse_address;
 	c->reuse_port = reuse_port;
 	c->address_kept = !ipv4_is_any(local.address);
 	c->port_kept = local.port != 0;
+	if (!local.port && c->bind_no_port) {
+		c->flow.local_address = local.address;
+		return 0;
+	}
 	if (!local.port)
 		return bind_any(c, local.address);
 	struct tcp_port *port = tcp_port_find(c->tcp, local.port);
@@ -237,6 +251,6 @@ int tcp_port_choose(struct tcp_connection *c, struct endpoint remote)
 	if (!c->port)
 		return -ENOMEM;
 	c->flow.local_port = (uint16_t)number;
-	tcp_port_add_child(c->port, c->reuse_address);
+	tcp_port_add_child(c->port, c->reuse_address, c->reuse_port);
 	return 0;
 }

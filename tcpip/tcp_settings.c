@@ -19,7 +19,7 @@ static const struct range {
 	[TCP_OPTION_USER_TIMEOUT_MS] = { 0, INT32_MAX },
 	[TCP_OPTION_DEFER_ACCEPT_S] = { 0, 32767 },
 	[TCP_OPTION_LINGER2_S] = { 0, 120 },
-	[TCP_OPTION_WINDOW_CLAMP] = { 0, INT32_MAX },
+	[TCP_OPTION_WINDOW_CLAMP] = { 0, UINT32_MAX },
 	[TCP_OPTION_NOTSENT_LOWAT] = { 0, UINT32_MAX },
 	[TCP_OPTION_RECEIVE_BUFFER] = { 0, INT32_MAX },
 	[TCP_OPTION_SEND_BUFFER] = { 0, INT32_MAX },
@@ -27,6 +27,8 @@ static const struct range {
 	[TCP_OPTION_LINGER_S] = { -1, INT32_MAX },
 	[TCP_OPTION_TOS] = { 0, 255 },
 	[TCP_OPTION_TTL] = { 1, 255 },
+	[TCP_OPTION_FREE_BIND] = { 0, 1 },
+	[TCP_OPTION_BIND_NO_PORT] = { 0, 1 },
 	[TCP_OPTION_OOB_INLINE] = { 0, 1 },
 };
 
@@ -56,6 +58,12 @@ static void apply_flag(struct tcp_connection *c, enum tcp_option option, bool on
 		c->keepalive = on;
 		tcp_keepalive_restart(c);
 		break;
+	case TCP_OPTION_FREE_BIND:
+		c->free_bind = on;
+		break;
+	case TCP_OPTION_BIND_NO_PORT:
+		c->bind_no_port = on;
+		break;
 	default:
 		c->oob_inline = on;
 		break;
@@ -79,15 +87,20 @@ static void apply_buffer(struct tcp_connection *c, enum tcp_option option, int64
 	}
 }
 
-/* A smaller maximum can be asked for at any time; it is never advertised after the handshake. */
+/* It counts in the handshake: as on Linux, who is connected keeps the segments agreed on. */
 static int apply_maxseg(struct tcp_connection *c, int64_t value)
 {
 	if (value && value < 88)
 		return -EINVAL;
 	c->user_mss = (uint16_t)value;
-	if (tcp_is_synchronized(c) && c->path_mtu)
-		tcp_update_mss(c);
 	return 0;
+}
+
+/* No more than the buffer can come to hold (Linux's tcp_set_rcvlowat). */
+static uint32_t lowat_of(const struct tcp_connection *c, uint32_t wanted)
+{
+	uint32_t most = (c->receive_locked ? c->receive_buffer : c->tcp->receive_max) / 2;
+	return wanted ? min_u32(wanted, most) : 1;
 }
 
 static void apply_number(struct tcp_connection *c, enum tcp_option option, int64_t value)
@@ -123,7 +136,7 @@ static void apply_number(struct tcp_connection *c, enum tcp_option option, int64
 		tcp_notify(c, NET_WRITABLE);
 		break;
 	case TCP_OPTION_RECEIVE_LOWAT:
-		c->receive_lowat = value ? (uint32_t)value : 1;
+		c->receive_lowat = lowat_of(c, (uint32_t)value);
 		tcp_notify(c, NET_READABLE);
 		break;
 	case TCP_OPTION_LINGER_S:
@@ -150,6 +163,8 @@ int tcp_set_option(struct tcp_connection *c, enum tcp_option option, int64_t val
 	case TCP_OPTION_CORK:
 	case TCP_OPTION_QUICKACK:
 	case TCP_OPTION_KEEPALIVE:
+	case TCP_OPTION_FREE_BIND:
+	case TCP_OPTION_BIND_NO_PORT:
 	case TCP_OPTION_OOB_INLINE:
 		apply_flag(c, option, value);
 		return 0;
@@ -195,7 +210,8 @@ int64_t tcp_get_option(const struct tcp_connection *c, enum tcp_option option)
 	case TCP_OPTION_LINGER2_S:
 		return c->linger2_s;
 	case TCP_OPTION_WINDOW_CLAMP:
-		return c->window_clamp ? c->window_clamp : tcp_window_space(c);
+		return c->window_clamp || !c->ever_connected ? c->window_clamp
+		                                             : tcp_window_space(c);
 	case TCP_OPTION_NOTSENT_LOWAT:
 		return c->notsent_lowat;
 	case TCP_OPTION_RECEIVE_BUFFER:
@@ -210,6 +226,10 @@ int64_t tcp_get_option(const struct tcp_connection *c, enum tcp_option option)
 		return c->tos;
 	case TCP_OPTION_TTL:
 		return c->ttl;
+	case TCP_OPTION_FREE_BIND:
+		return c->free_bind;
+	case TCP_OPTION_BIND_NO_PORT:
+		return c->bind_no_port;
 	case TCP_OPTION_OOB_INLINE:
 		return c->oob_inline;
 	}

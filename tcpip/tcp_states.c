@@ -377,6 +377,7 @@ void tcp_syn_sent_arrives(struct tcp_connection *c, struct tcp_segment *s)
 		return;
 	}
 	c->snd_una = s->acknowledgment;
+	c->bytes_acked = 1; /* as Linux: the SYN counts where it was sent first */
 	c->syn_due = false;
 	if (c->rtt_timing) {
 		c->rtt_timing = false;

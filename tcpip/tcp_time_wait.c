@@ -22,7 +22,7 @@ void tcp_time_wait_free(struct tcp_stack *tcp, struct tcp_time_wait *tw)
 {
 	list_remove(&tw->link);
 	tcp_table_remove(&tcp->flows, &tw->flow.node);
-	tcp_port_remove_child(tw->port, tw->reuse_address);
+	tcp_port_remove_child(tw->port, tw->reuse_address, tw->reuse_port);
 	tcp_port_put(tcp, tw->port);
 	tcp->time_wait_count--;
 	tcp->counters->tcp_time_wait--;
@@ -96,10 +96,11 @@ void tcp_time_wait_enter(struct tcp_connection *c)
 	tw->timestamp_offset = c->timestamp_offset;
 	tw->timestamp_noted_ns = tcp_now(tcp);
 	tw->reuse_address = c->reuse_address;
+	tw->reuse_port = c->reuse_port;
 	tw->tos = c->tos;
 	tw->port = c->port;
 	tw->port->users++;
-	tcp_port_add_child(tw->port, tw->reuse_address);
+	tcp_port_add_child(tw->port, tw->reuse_address, tw->reuse_port);
 	list_node_init(&tw->link);
 	tcp->time_wait_count++;
 	tcp->counters->tcp_time_wait++;

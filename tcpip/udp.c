@@ -74,16 +74,26 @@ int udp_bind(struct udp_socket *socket, struct endpoint local, bool reuse_addres
 {
 	if (socket->local.port)
 		return -EINVAL;
-	if (!address_is_bindable(socket->stack, local.address))
+	if (!socket->free_bind && !address_is_bindable(socket->stack, local.address))
 		return -EADDRNOTAVAIL;
 	socket->reuse_address = reuse_address;
 	socket->reuse_port = reuse_port;
+	if (!local.port && socket->bind_no_port) {
+		socket->bound_address = socket->local.address = local.address;
+		return 0;
+	}
 	int error = udp_table_bind(socket, local);
 	if (error)
 		return error == -EAGAIN ? -EADDRINUSE : error;
 	socket->bound_address = local.address;
 	socket->bound_explicitly = local.port != 0;
 	return 0;
+}
+
+void udp_set_binding(struct udp_socket *socket, bool free_bind, bool without_port)
+{
+	socket->free_bind = free_bind;
+	socket->bind_no_port = without_port;
 }
 
 int udp_connect(struct udp_socket *socket, struct endpoint remote, bool broadcast_allowed)

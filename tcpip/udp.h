@@ -29,6 +29,9 @@ void udp_close(struct udp_socket *socket);
 /* Port 0 takes an ephemeral one (RFC 6056). reuse: SO_REUSEADDR/SO_REUSEPORT as Linux treats them for UDP.
  * -EADDRINUSE, -EADDRNOTAVAIL, -EINVAL (already bound). */
 int udp_bind(struct udp_socket *socket, struct endpoint local, bool reuse_address, bool reuse_port);
+/* What udp_bind does from now on. free_bind: addresses that are not ours will do, too. without_port: port 0 fixes the
+ * address only. */
+void udp_set_binding(struct udp_socket *socket, bool free_bind, bool without_port);
 /* Fixes the peer (filters input, ICMP errors surface as ECONNREFUSED; port 0: all of that host's) and, unless it is fixed already,
  * the source address. -ENETUNREACH, -EINVAL (a loopback source towards the outside), -EACCES (broadcast), -EAGAIN (no port left). */
 int udp_connect(struct udp_socket *socket, struct endpoint remote, bool broadcast_allowed);

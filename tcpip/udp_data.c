@@ -211,7 +211,7 @@ static int send_prepare(struct udp_socket *socket, struct endpoint to, uint32_t 
 		return -EMSGSIZE;
 	}
 	if (!socket->local.port) {
-		int error = udp_table_bind(socket, (struct endpoint){ 0 });
+		int error = udp_table_bind(socket, (struct endpoint){ socket->bound_address, 0 });
 		if (error)
 			return error;
 	}

@@ -22,6 +22,7 @@ struct udp_socket {
 	struct ipv4_address bound_address; /* what udp_bind asked for */
 	bool bound_explicitly;
 	bool reuse_address, reuse_port;
+	bool free_bind, bind_no_port; /* udp_set_binding */
 	int error;
 	bool keep_errors;
 	uint8_t error_count;

@@ -5,10 +5,28 @@ The key is the program's name and that of its recorded output in linux/; the val
 
 GROUPS = {
     "accept": ["accept.c", "accept_backlog.c"],
-    "addresses": ["addresses.c"],
+    "addresses": [
+        "addresses.c",
+        "addresses_errors.c",
+        "addresses_states.c",
+    ],
     "connect": ["connect.c", "connect_places.c", "connect_udp.c"],
     "data": ["data.c", "data_files.c", "data_urgent.c", "data_waits.c"],
     "datagram": ["datagram.c", "datagram_control.c", "datagram_many.c"],
+    "ending": [
+        "ending.h",
+        "ending_descriptors.c",
+        "ending_shared.c",
+        "ending_tcp.c",
+    ],
+    "options": [
+        "options.h",
+        "options_ioctl.c",
+        "options_ip.c",
+        "options_shared.c",
+        "options_socket.c",
+        "options_tcp.c",
+    ],
     "readiness": [
         "readiness.c",
         "readiness.h",
@@ -18,5 +36,12 @@ GROUPS = {
         "readiness_tcp.c",
         "readiness_unix.c",
         "readiness_wake.c",
+    ],
+    "unix": [
+        "unix.h",
+        "unix_data.c",
+        "unix_messages.c",
+        "unix_names.c",
+        "unix_shared.c",
     ],
 }

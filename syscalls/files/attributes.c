@@ -52,6 +52,11 @@ static long set_mode(struct thread *thread, struct path_node *node, const uint64
 
 long sys_fchmod(struct thread *thread, const uint64_t *argument)
 {
+	struct file *file = thread_file(thread, argument[0]);
+	if (file && !file->node && file->operations->set_mode && !(file->flags & O_PATH)) {
+		file->operations->set_mode(file, (uint32_t)argument[1] & MODE_BITS);
+		return 0;
+	}
 	return change_file(thread, argument[0], set_mode, &argument[1]);
 }
 

@@ -15,6 +15,7 @@ void file_init(struct file *file, const struct file_operations *operations, void
 	file->owner = 0;
 	file->owner_signal = 0;
 	file->seekable = false;
+	file->pipe_is_quiet = false;
 	wait_queue_init(&file->waiters);
 	list_init(&file->epoll_items);
 }

@@ -30,7 +30,7 @@ static long write_attempt(struct thread *thread, struct io_request *request)
 {
 	long result =
 	        request->file->operations->write(request->file, &request->uio, request->offset);
-	if (result == -EPIPE)
+	if (result == -EPIPE && !request->file->pipe_is_quiet)
 		signal_send_pipe(thread);
 	return result;
 }
@@ -129,7 +129,7 @@ static inline long write_file(struct thread *thread, struct file *file, struct u
 	long result = file->operations->write(file, uio, 0);
 	if (result == -EAGAIN || (result > 0 && uio->remaining))
 		return stream_wait(thread, file, uio, true, result);
-	if (result == -EPIPE)
+	if (result == -EPIPE && !file->pipe_is_quiet)
 		signal_send_pipe(thread);
 	uio_fini(uio);
 	return result;

@@ -20,15 +20,16 @@ static const struct node_operations socket_node_operations = {
 	.open = socket_node_open, .magic = 0x01021994, /* tmpfs, as the file system around it */
 };
 
-static int make_in(struct thread *thread, const struct walk *walk, void *object,
-                   struct path_node **out)
+static int make_in(struct thread *thread, const struct walk *walk, uint32_t permissions,
+                   void *object, struct path_node **out)
 {
 	if (walk->node)
 		return -EADDRINUSE;
 	int error = node_permission(thread, walk->parent, MAY_WRITE | MAY_EXECUTE);
 	if (error)
 		return error;
-	struct path_node *node = node_create(S_IFSOCK | (0777 & ~thread->process->fs->umask));
+	struct path_node *node =
+	        node_create(S_IFSOCK | (permissions & ~thread->process->fs->umask));
 	if (!node)
 		return -ENOMEM;
 	node->operations = &socket_node_operations;
@@ -43,13 +44,14 @@ static int make_in(struct thread *thread, const struct walk *walk, void *object,
 	return error;
 }
 
-int socket_node_make(struct thread *thread, const char *path, void *object, struct path_node **out)
+int socket_node_make(struct thread *thread, const char *path, uint32_t permissions, void *object,
+                     struct path_node **out)
 {
 	struct walk walk;
 	int error = walk_at(thread, AT_FDCWD, path, WALK_PARENT, &walk);
 	if (error)
 		return error;
-	error = make_in(thread, &walk, object, out);
+	error = make_in(thread, &walk, permissions, object, out);
 	walk_end(&walk);
 	return error;
 }

@@ -122,7 +122,7 @@ static long transfer_run(struct thread *thread, struct transfer *transfer)
 			transfer->waits_for_out = true;
 		else
 			wrote = copy_run(transfer);
-		if (wrote == -EPIPE)
+		if (wrote == -EPIPE && !transfer->out->pipe_is_quiet)
 			signal_send_pipe(thread);
 		if (wrote <= 0)
 			return wrote ? wrote : 1;

@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <string.h>
 
+enum { TIMESTAMPING_SOFTWARE = 0x10 };
+
 bool datagram_fill(struct pbuf *payload, struct uio *uio)
 {
 	for (struct pbuf *piece = payload; piece; piece = piece->next) {
@@ -27,16 +29,17 @@ long datagram_copy(const struct udp_datagram *datagram, struct uio *uio)
 	return copied;
 }
 
-static void put_time(const struct socket_options *options, struct control_writer *writer,
-                     uint64_t wall_ns)
+void datagram_put_time(const struct socket_options *options, struct control_writer *writer,
+                       uint64_t wall_ns)
 {
-	int64_t stamp[2] = { (int64_t)(wall_ns / 1000000000), (int64_t)(wall_ns % 1000000000) };
-	if (options->timestamp) {
+	/* SCM_TIMESTAMPING has three: of software, unused, of the card */
+	int64_t stamp[6] = { (int64_t)(wall_ns / 1000000000), (int64_t)(wall_ns % 1000000000) };
+	if (options->timestamping & TIMESTAMPING_SOFTWARE)
+		control_put(writer, SOL_SOCKET, SO_TIMESTAMPING, stamp, sizeof(stamp));
+	if (options->timestamp == SO_TIMESTAMP || options->timestamp == SO_TIMESTAMP_NEW)
 		stamp[1] /= 1000;
-		control_put(writer, SOL_SOCKET, SO_TIMESTAMP, stamp, sizeof(stamp));
-	} else if (options->timestamp_ns) {
-		control_put(writer, SOL_SOCKET, SO_TIMESTAMPNS, stamp, sizeof(stamp));
-	}
+	if (options->timestamp)
+		control_put(writer, SOL_SOCKET, options->timestamp, stamp, 2 * sizeof(stamp[0]));
 }
 
 static void put_address(uint8_t *to, struct ipv4_address address)
@@ -56,7 +59,7 @@ static const struct netif *interface_of(const struct udp_datagram *datagram)
 void datagram_put_control(const struct socket_options *options, struct control_writer *writer,
                           const struct udp_datagram *datagram)
 {
-	put_time(options, writer, datagram->wall_ns);
+	datagram_put_time(options, writer, datagram->wall_ns);
 	if (options->packet_information) {
 		uint8_t information[12];
 		const struct netif *netif = interface_of(datagram);
@@ -75,4 +78,9 @@ void datagram_put_control(const struct socket_options *options, struct control_w
 	}
 	if (options->receive_tos)
 		control_put(writer, IPPROTO_IP, IP_TOS, &datagram->tos, sizeof(datagram->tos));
+	if (options->receive_original) {
+		struct socket_name name;
+		inet_name_make(&name, datagram->destination);
+		control_put(writer, IPPROTO_IP, IP_RECVORIGDSTADDR, &name.inet, sizeof(name.inet));
+	}
 }

@@ -229,7 +229,7 @@ static void dump_device(void)
 	virtio_net_read_statistics(&device->virtio, &s);
 	pbuf_pool_statistics(device->pool, &pool);
 	const char *broken = virtio_net_verify(&device->virtio);
-	console_printf("net0: rx %lu packets %lu bytes, %u posted%s, %lu kicks; tx %lu packets %lu "
+	console_printf("eth0: rx %lu packets %lu bytes, %u posted%s, %lu kicks; tx %lu packets %lu "
 	               "bytes, %u outstanding%s, "
 	               "%lu kicks; %lu interrupts; rings %s\n",
 	               (unsigned long)s.rx_packets, (unsigned long)s.rx_bytes, device->posted,
@@ -238,7 +238,7 @@ static void dump_device(void)
 	               virtio_net_tx_outstanding(&device->virtio, 0),
 	               device->transmit_blocked ? " blocked" : "", (unsigned long)s.tx_kicks,
 	               (unsigned long)s.interrupts, broken ? broken : "sound");
-	console_printf("net0: packet memory %lu held %lu used %lu refused; buffers short %lu\n",
+	console_printf("eth0: packet memory %lu held %lu used %lu refused; buffers short %lu\n",
 	               (unsigned long)pool.bytes_held, (unsigned long)pool.bytes_used,
 	               (unsigned long)pool.failures, (unsigned long)device->rx_no_buffer);
 }

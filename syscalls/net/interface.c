@@ -39,23 +39,20 @@ uint32_t interface_index(const struct netif *netif)
 	return !netif ? 0 : netif->offloads & NETIF_LOOPBACK ? 1 : 2;
 }
 
-static struct netif *by_index(struct stack *stack, uint32_t index)
+struct netif *interface_by_index(uint32_t index)
 {
+	struct stack *stack = net_stack(this_hart());
+	if (!stack)
+		return NULL;
 	if (index == 1)
 		return stack_loopback(stack);
 	return index == 2 ? stack_first_netif(stack) : NULL;
 }
 
-struct netif *interface_by_index(uint32_t index)
-{
-	struct stack *stack = net_stack(this_hart());
-	return stack ? by_index(stack, index) : NULL;
-}
-
-static struct netif *by_name(struct stack *stack, const char *name)
+struct netif *interface_by_name(const char *name)
 {
 	for (uint32_t index = 1; index <= 2; index++) {
-		struct netif *netif = by_index(stack, index);
+		struct netif *netif = interface_by_index(index);
 		if (netif && strncmp(netif->name, name, sizeof(netif->name)) == 0)
 			return netif;
 	}
@@ -74,14 +71,14 @@ static uint32_t mask_of(const struct netif *netif)
 	return netif->prefix_length ? UINT32_MAX << (32 - netif->prefix_length) : 0;
 }
 
-static long list_interfaces(struct stack *stack, uint64_t argument)
+static long list_interfaces(uint64_t argument)
 {
 	struct user_ifconf configuration;
 	if (copy_from_user(&configuration, user(argument), sizeof(configuration)))
 		return -EFAULT;
 	int32_t used = 0;
 	for (uint32_t index = 1; index <= 2; index++) {
-		const struct netif *netif = by_index(stack, index);
+		const struct netif *netif = interface_by_index(index);
 		if (!netif || ipv4_is_any(netif->address))
 			continue;
 		struct user_ifreq request;
@@ -142,11 +139,10 @@ static long answer(struct netif *netif, uint32_t command, struct user_ifreq *req
 
 long interface_ioctl(uint32_t command, uint64_t argument)
 {
-	struct stack *stack = net_stack(this_hart());
 	struct user_ifreq request;
 	switch (command) {
 	case SIOCGIFCONF:
-		return stack ? list_interfaces(stack, argument) : -ENODEV;
+		return list_interfaces(argument);
 	case SIOCGIFNAME:
 	case SIOCGIFFLAGS:
 	case SIOCGIFADDR:
@@ -159,16 +155,20 @@ long interface_ioctl(uint32_t command, uint64_t argument)
 	case SIOCGIFINDEX:
 	case SIOCGIFTXQLEN:
 		break;
+	case SIOCSIFFLAGS: /* what the command line said stays */
+	case SIOCSIFADDR:
+	case SIOCSIFNETMASK:
+	case SIOCSIFMTU:
+		return socket_admin() ? -EOPNOTSUPP : -EPERM;
 	default:
-		return -ENOTTY;
+		return command >= SIOCDEVPRIVATE && command <= SIOCDEVPRIVATE_LAST ? -EOPNOTSUPP
+		                                                                   : -ENOTTY;
 	}
 	if (copy_from_user(&request, user(argument), sizeof(request)))
 		return -EFAULT;
 	request.name[sizeof(request.name) - 1] = 0;
-	struct netif *netif = NULL;
-	if (stack)
-		netif = command == SIOCGIFNAME ? by_index(stack, (uint32_t)request.number)
-		                               : by_name(stack, request.name);
+	struct netif *netif = command == SIOCGIFNAME ? interface_by_index((uint32_t)request.number)
+	                                             : interface_by_name(request.name);
 	if (!netif)
 		return -ENODEV;
 	if (command == SIOCGIFNAME) {
@@ -189,5 +189,14 @@ long socket_ioctl(struct file *file, uint32_t command, uint64_t argument)
 		if (result != -ENOTTY)
 			return result;
 	}
-	return interface_ioctl(command, argument);
+	switch (command) {
+	case FIOSETOWN:
+	case SIOCSPGRP:
+		return copy_from_user(&file->owner, user(argument), sizeof(file->owner));
+	case FIOGETOWN:
+	case SIOCGPGRP:
+		return copy_to_user(user(argument), &file->owner, sizeof(file->owner));
+	default:
+		return interface_ioctl(command, argument);
+	}
 }

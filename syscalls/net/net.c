@@ -189,7 +189,7 @@ static void announce(const char *how)
 		format_string(address, sizeof(address), "%u.%u.%u.%u/%u, gateway %u.%u.%u.%u",
 		              a >> 24, a >> 16 & 255, a >> 8 & 255, a & 255, netif->prefix_length,
 		              g >> 24, g >> 16 & 255, g >> 8 & 255, g & 255);
-	log_notice("net0: virtio-net MAC %02x:%02x:%02x:%02x:%02x:%02x on %s, address %s (%s)",
+	log_notice("eth0: virtio-net MAC %02x:%02x:%02x:%02x:%02x:%02x on %s, address %s (%s)",
 	           mac[0], mac[1], mac[2], mac[3], mac[4], mac[5], net.device.virtio.transport->bus,
 	           address, how);
 }
@@ -198,7 +198,7 @@ static void lease_changed(void *context, const struct dhcp_result *result)
 {
 	(void)context;
 	if (!result) {
-		log_warning("net0: DHCP lease lost");
+		log_warning("eth0: DHCP lease lost");
 		return;
 	}
 	announce("DHCP");
@@ -230,7 +230,7 @@ static void configure_address(void)
 	                        : stack_set_address(net.stack, &net.device.netif, option.address,
 	                                            option.prefix_length, option.gateway);
 	if (error)
-		log_error("net0: no address: error %d", -error);
+		log_error("eth0: no address: error %d", -error);
 	else
 		announce(option.dhcp ? "asking by DHCP" : "static");
 }

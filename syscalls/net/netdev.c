@@ -504,7 +504,7 @@ static void fill_netif(struct net_device *device)
 {
 	struct netif *netif = &device->netif;
 	const struct virtio_net *virtio = &device->virtio;
-	memcpy(netif->name, "net0", 5);
+	memcpy(netif->name, "eth0", 5);
 	memcpy(netif->mac.byte, virtio->mac, sizeof(netif->mac.byte));
 	if (!virtio->has_mac) {
 		random_bytes(netif->mac.byte, sizeof(netif->mac.byte));

@@ -7,7 +7,9 @@
 #include "syscalls/net/socket_tcp.h"
 #include "syscalls/net/socket_udp.h"
 
-#define DEFAULT_TTL 64
+#define DEFAULT_TTL          64
+#define IP_OPTIONS_BYTES_MAX 40
+#define IP_MTU_MAX           65535
 
 /* Where a boolean option is kept; NULL: not one of them. */
 static const bool *flag_of(const struct socket_options *options, int name)
@@ -27,9 +29,23 @@ static const bool *flag_of(const struct socket_options *options, int name)
 		return &options->multicast_loop;
 	case IP_MULTICAST_ALL:
 		return &options->multicast_all;
+	case IP_FREEBIND:
+		return &options->free_bind;
+	case IP_TRANSPARENT:
+		return &options->transparent;
+	case IP_RECVORIGDSTADDR:
+		return &options->receive_original;
 	default:
 		return NULL;
 	}
+}
+
+/* Linux's rt_tos2priority. */
+static uint32_t priority_of(uint8_t tos)
+{
+	static const uint8_t priorities[] = { 0, 2, 6,
+		                              4 }; /* best effort, bulk, interactive, both */
+	return priorities[tos >> 3 & 3];
 }
 
 static int set_tos(struct socket *socket, struct socket_options *options, int32_t value)
@@ -42,6 +58,8 @@ static int set_tos(struct socket *socket, struct socket_options *options, int32_
 		if (error)
 			return error;
 	}
+	if (tos != options->tos)
+		options->priority = priority_of(tos);
 	options->tos = tos;
 	return 0;
 }
@@ -60,21 +78,41 @@ static int set_ttl(struct socket *socket, struct socket_options *options, int32_
 	return 0;
 }
 
+/* What bind(2) has to know. */
+static void tell_binding(struct socket *socket)
+{
+	const struct socket_options *options = socket->options;
+	bool free_bind = options->free_bind || options->transparent;
+	if (socket->type == SOCK_STREAM) {
+		struct tcp_connection *connection = tcp_socket_of(socket)->connection;
+		tcp_set_option(connection, TCP_OPTION_FREE_BIND, free_bind);
+		tcp_set_option(connection, TCP_OPTION_BIND_NO_PORT, options->bind_no_port);
+	} else if (socket->protocol == IPPROTO_UDP) {
+		udp_set_binding(udp_socket_of(socket)->udp, free_bind, options->bind_no_port);
+	}
+}
+
+static int set_flag(struct socket *socket, int name, bool *flag, int32_t number)
+{
+	if (name == IP_MULTICAST_ALL && (number < 0 || number > 1))
+		return -EINVAL;
+	if (name == IP_TRANSPARENT && number && !socket_admin())
+		return -EPERM;
+	*flag = number != 0;
+	if (name == IP_FREEBIND || name == IP_TRANSPARENT || name == IP_BIND_ADDRESS_NO_PORT)
+		tell_binding(socket);
+	return 0;
+}
+
 int ip_set_option(struct socket *socket, int name, const void *value, uint32_t length)
 {
 	struct socket_options *options = socket_options_change(socket);
-	int32_t number = 0;
 	if (!options)
 		return -ENOMEM;
-	if (length >= sizeof(number))
-		memcpy(&number, value, sizeof(number));
-	else if (length)
-		number = *(const uint8_t *)value;
+	int32_t number = option_byte_or_int(value, length);
 	bool *flag = (bool *)flag_of(options, name);
-	if (flag) {
-		*flag = number != 0;
-		return 0;
-	}
+	if (flag)
+		return set_flag(socket, name, flag, number);
 	switch (name) {
 	case IP_TOS:
 		return set_tos(socket, options, number);
@@ -90,6 +128,18 @@ int ip_set_option(struct socket *socket, int name, const void *value, uint32_t l
 			return -EINVAL;
 		options->multicast_ttl = number == -1 ? 1 : (uint8_t)number;
 		return 0;
+	case IP_UNICAST_IF: { /* an index in network order; there is one way out of here */
+		uint32_t index = __builtin_bswap32((uint32_t)number);
+		if (index && !interface_by_index(index))
+			return -EADDRNOTAVAIL;
+		options->unicast_interface = number;
+		return 0;
+	}
+	case IP_OPTIONS: /* of a packet: none are sent */
+		return length > IP_OPTIONS_BYTES_MAX ? -EINVAL : length ? -ENOPROTOOPT : 0;
+	case IP_ROUTER_ALERT:
+	case IP_XFRM_POLICY:
+		return -EINVAL;
 	default:
 		return -ENOPROTOOPT;
 	}
@@ -111,7 +161,7 @@ static int path_mtu(struct socket *socket, int32_t *out)
 	const struct netif *netif = stack_first_netif(stack);
 	if (!netif || stack_is_local_address(stack, remote.address))
 		netif = stack_loopback(stack);
-	*out = (int32_t)netif->mtu;
+	*out = netif->mtu > IP_MTU_MAX ? IP_MTU_MAX : (int32_t)netif->mtu;
 	return 0;
 }
 
@@ -134,6 +184,22 @@ int ip_get_option(struct socket *socket, int name, void *value, uint32_t *length
 	case IP_MULTICAST_TTL:
 		number = options->multicast_ttl;
 		break;
+	case IP_UNICAST_IF:
+		number = options->unicast_interface;
+		break;
+	case IP_OPTIONS:
+		*length = 0;
+		return 0;
+	case IP_PKTOPTIONS:
+		if (socket->type != SOCK_STREAM)
+			return -ENOPROTOOPT;
+		*length = 0;
+		return 0;
+	case IP_HDRINCL: /* raw sockets' */
+	case IP_NODEFRAG:
+	case IP_ROUTER_ALERT:
+	case IP_PROTOCOL:
+		break;
 	case IP_MTU:
 		error = path_mtu(socket, &number);
 		break;
@@ -145,10 +211,5 @@ int ip_get_option(struct socket *socket, int name, void *value, uint32_t *length
 	}
 	if (error)
 		return error;
-	if (*length && *length < sizeof(number) && number >= 0 && number <= 255) {
-		*(uint8_t *)value = (uint8_t)number;
-		*length = 1;
-		return 0;
-	}
-	return option_put_int(value, length, number);
+	return option_put_byte_or_int(value, length, number);
 }

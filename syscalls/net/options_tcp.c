@@ -83,6 +83,7 @@ static void fill_information(const struct tcp_connection *connection, struct use
 	out->data_segs_in = in.data_segs_in;
 	out->data_segs_out = in.data_segs_out;
 	out->delivery_rate = in.delivery_rate;
+	out->delivered = in.delivered;
 	out->bytes_sent = in.bytes_sent;
 	out->bytes_retrans = in.bytes_retrans;
 	out->snd_wnd = in.snd_wnd;
@@ -148,8 +149,8 @@ static int64_t checked_value(const struct tcp_connection *connection, int name, 
 	case TCP_NODELAY:
 	case TCP_CORK:
 		return value != 0;
-	case TCP_QUICKACK:
-		return value & 1;
+	case TCP_QUICKACK: /* bit 0 off: but once */
+		return value != 0;
 	case TCP_MAXSEG:
 		if (value && (value < 88 || value > 32767))
 			*error = -EINVAL;
@@ -162,8 +163,8 @@ static int64_t checked_value(const struct tcp_connection *connection, int name, 
 	case TCP_WINDOW_CLAMP:
 		if (value == 0 && tcp_get_state(connection) != TCP_CLOSED)
 			*error = -EINVAL;
-		return value && value < (int32_t)WINDOW_CLAMP_MIN ? (int64_t)WINDOW_CLAMP_MIN
-		                                                  : value;
+		return value && (uint32_t)value < WINDOW_CLAMP_MIN ? WINDOW_CLAMP_MIN
+		                                                   : (uint32_t)value;
 	case TCP_NOTSENT_LOWAT:
 		return (uint32_t)value;
 	default:
@@ -180,6 +181,15 @@ static int set_congestion(const void *value, uint32_t length)
 	return strcmp(name, "reno") == 0 ? 0 : -ENOENT;
 }
 
+/* The connection knows how much can come to wait in it. */
+static int set_lowat(struct socket *socket, struct tcp_connection *connection)
+{
+	struct socket_options *options = socket_options_change(socket);
+	int error = tcp_set_option(connection, TCP_OPTION_RECEIVE_LOWAT, options->receive_lowat);
+	options->receive_lowat = (uint32_t)tcp_get_option(connection, TCP_OPTION_RECEIVE_LOWAT);
+	return error;
+}
+
 static int set_common(struct socket *socket, int name)
 {
 	const struct socket_options *options = socket->options;
@@ -192,7 +202,7 @@ static int set_common(struct socket *socket, int name)
 	case SO_LINGER:
 		return tcp_set_option(connection, TCP_OPTION_LINGER_S, options->linger_s);
 	case SO_RCVLOWAT:
-		return tcp_set_option(connection, TCP_OPTION_RECEIVE_LOWAT, options->receive_lowat);
+		return set_lowat(socket, connection);
 	case SO_SNDBUF:
 	case SO_SNDBUFFORCE:
 		return tcp_set_option(connection, TCP_OPTION_SEND_BUFFER, options->send_buffer);
@@ -224,7 +234,24 @@ static int set_tcp_level(struct tcp_socket *tcp, int name, const void *value, ui
 		tcp->fastopen_queue = number;
 		return 0;
 	case TCP_FASTOPEN_CONNECT:
-		return number < 0 || number > 1 ? -EINVAL : -EOPNOTSUPP;
+	case TCP_FASTOPEN_NO_COOKIE: /* no SYN carries data: kept, but not at any time */
+		if (number < 0 || number > 1 ||
+		    (state != TCP_CLOSED && (state != TCP_LISTEN || name == TCP_FASTOPEN_CONNECT)))
+			return -EINVAL;
+		break;
+	case TCP_THIN_DUPACK: /* Linux: taken and forgotten */
+		return number < 0 || number > 1 ? -EINVAL : 0;
+	case TCP_REPAIR:
+		return number == 0 ? 0 : number == 1 ? -EPERM : -EINVAL;
+	case TCP_TIMESTAMP: /* in repair only */
+		return -EPERM;
+	case TCP_TX_DELAY:
+		return number ? -EOPNOTSUPP : 0;
+	case TCP_INQ:
+		if (number < 0 || number > 1)
+			return -EINVAL;
+		tcp->tells_unread = number != 0;
+		return 0;
 	default:
 		break;
 	}
@@ -273,8 +300,19 @@ static int get_tcp_level(struct tcp_socket *tcp, int name, void *value, uint32_t
 		return 0;
 	case TCP_FASTOPEN:
 		return option_put_int(value, length, tcp->fastopen_queue);
-	case TCP_FASTOPEN_CONNECT:
+	case TCP_SAVED_SYN: /* none is saved */
+		*length = 0;
+		return 0;
+	case TCP_THIN_DUPACK:
+	case TCP_REPAIR:
+	case TCP_TX_DELAY:
 		return option_put_int(value, length, 0);
+	case TCP_TIMESTAMP:
+		return option_put_int(value, length, (int32_t)tcp_timestamp(tcp->connection));
+	case TCP_INQ:
+		return option_put_int(value, length, tcp->tells_unread);
+	case TCP_ZEROCOPY_RECEIVE: /* no address is a mapping of a connection */
+		return -EINVAL;
 	default:
 		break;
 	}
@@ -304,6 +342,6 @@ int tcp_socket_get_option(struct socket *socket, int level, int name, void *valu
 	case IPPROTO_TCP:
 		return get_tcp_level(tcp, name, value, length);
 	default:
-		return -ENOPROTOOPT;
+		return -EOPNOTSUPP;
 	}
 }

@@ -63,8 +63,10 @@ void socket_init(struct socket *socket, const struct file_operations *file_opera
 	socket->operations = operations;
 	socket->domain = (uint16_t)domain;
 	socket->type = (uint8_t)type;
-	socket->protocol = protocol;
+	socket->protocol = (uint16_t)protocol;
+	socket->mode = 0777;
 	socket->shut = 0;
+	socket->file.pipe_is_quiet = type != SOCK_STREAM;
 	socket->inode = next_inode++;
 	socket->options = &default_options;
 	list_push_back(&all_sockets, &socket->all_link);
@@ -90,7 +92,7 @@ struct socket *socket_lookup(struct thread *thread, uint64_t descriptor, int *er
 	}
 	struct socket *socket = socket_from_file(file);
 	if (!socket)
-		*error = -ENOTSOCK;
+		*error = file->flags & O_PATH ? -EBADF : -ENOTSOCK;
 	return socket;
 }
 
@@ -99,10 +101,15 @@ int socket_status(struct file *file, struct file_status *out)
 	memset(out, 0, sizeof(*out));
 	out->device = 8;
 	out->inode = socket_of(file)->inode;
-	out->mode = 0140777;
+	out->mode = 0140000 | socket_of(file)->mode;
 	out->links = 1;
 	out->block_bytes = PAGE_SIZE;
 	return 0;
+}
+
+void socket_set_mode(struct file *file, uint32_t permissions)
+{
+	socket_of(file)->mode = (uint16_t)permissions;
 }
 
 uint64_t socket_timeout_ns(struct file *file, bool write)
@@ -452,10 +459,10 @@ static long accept_wait(struct thread *thread, struct socket *socket, const uint
 
 static long accept_call(struct thread *thread, const uint64_t *argument, uint64_t flags)
 {
-	if (flags & ~(uint64_t)(SOCK_CLOEXEC | SOCK_NONBLOCK))
-		return -EINVAL;
 	int error = 0;
 	struct socket *socket = socket_lookup(thread, argument[0], &error);
+	if (error != -EBADF && flags & ~(uint64_t)(SOCK_CLOEXEC | SOCK_NONBLOCK))
+		return -EINVAL;
 	if (!socket)
 		return error;
 	if (!socket->operations->accept)

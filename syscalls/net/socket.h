@@ -82,6 +82,34 @@ struct socket_operations {
 
 enum socket_shut { SOCKET_SHUT_RECEIVE = 1, SOCKET_SHUT_SEND = 2 };
 
+/* Options that are kept and have no effect: see options_kept.c. */
+enum kept_option {
+	KEPT_PASSSEC,
+	KEPT_RXQ_OVFL,
+	KEPT_WIFI_STATUS,
+	KEPT_NOFCS,
+	KEPT_LOCK_FILTER,
+	KEPT_SELECT_ERR_QUEUE,
+	KEPT_BUSY_POLL,
+	KEPT_PREFER_BUSY_POLL,
+	KEPT_BUF_LOCK,
+	KEPT_TXREHASH,
+	KEPT_RECVOPTS,
+	KEPT_RETOPTS,
+	KEPT_IP_PASSSEC,
+	KEPT_RECVFRAGSIZE,
+	KEPT_RECVERR_RFC4884,
+	KEPT_CHECKSUM,
+	KEPT_THIN_LINEAR_TIMEOUTS,
+	KEPT_FASTOPEN_CONNECT,
+	KEPT_FASTOPEN_NO_COOKIE,
+	KEPT_SAVE_SYN,
+	KEPT_NO_CHECK6_TX,
+	KEPT_NO_CHECK6_RX,
+	KEPT_GRO,
+	KEPT_OPTIONS
+};
+
 /* Values of options as getsockopt reports them. Accepted sockets inherit them, and share them with
  * the listener until one of both changes: tens of thousands of connections cost one of these. */
 struct socket_options {
@@ -93,14 +121,19 @@ struct socket_options {
 	uint32_t priority, mark;
 	int32_t linger_s; /* -1: off */
 	int32_t incoming_cpu;
-	int32_t ttl; /* IP_TTL; -1: default */
-	char device[16];
+	int32_t ttl;                /* IP_TTL; -1: default */
+	int32_t unicast_interface;  /* IP_UNICAST_IF, network order */
+	uint32_t device;            /* SO_BINDTODEVICE: an interface's index, 0 none */
+	int32_t linger_kept_s;      /* as it reads back */
+	uint32_t timestamping;      /* SOF_TIMESTAMPING_* */
+	int32_t kept[KEPT_OPTIONS]; /* less their defaults: options_kept.c */
 	uint8_t tos, mtu_discover, multicast_ttl, min_ttl;
 	bool reuse_address, reuse_port, keepalive, broadcast, oob_inline, dont_route, debug,
 	        no_check;
-	bool timestamp, timestamp_ns, pass_credentials;
+	bool pass_credentials;
+	uint8_t timestamp; /* SO_TIMESTAMP and its variants: which one is on, or 0 */
 	bool packet_information, receive_errors, receive_ttl, receive_tos, free_bind, transparent,
-	        multicast_loop, multicast_all, bind_no_port, receive_options;
+	        multicast_loop, multicast_all, bind_no_port, receive_original;
 };
 
 struct socket {
@@ -110,8 +143,9 @@ struct socket {
 	uint16_t domain;
 	uint8_t type;
 	uint8_t shut; /* enum socket_shut, where the protocol does not keep it itself */
-	uint32_t protocol;
-	uint64_t inode;                       /* of fstat and /proc/net; also SO_COOKIE */
+	uint16_t protocol;
+	uint16_t mode;  /* permissions, of fstat and of the node that bind makes */
+	uint64_t inode; /* of fstat and /proc/net; also SO_COOKIE */
 	const struct socket_options *options; /* never NULL; socket_options_change to write */
 };
 
@@ -151,6 +185,7 @@ void unix_socket_join(struct thread *thread, struct socket *a, struct socket *b)
 /* Common file operations. */
 long socket_ioctl(struct file *file, uint32_t command, uint64_t argument);
 int socket_status(struct file *file, struct file_status *out);
+void socket_set_mode(struct file *file, uint32_t permissions);
 uint64_t socket_timeout_ns(struct file *file, bool write);
 /* SO_RCVTIMEO or SO_SNDTIMEO as a deadline for io_run. */
 uint64_t socket_deadline_ns(const struct socket *socket, bool send);
@@ -174,13 +209,19 @@ int inet_bind_name_parse(struct thread *thread, const struct socket_name *name,
                          struct endpoint *out);
 void inet_name_make(struct socket_name *name, struct endpoint endpoint);
 
+/* Options that are kept only. -ENOPROTOOPT: not one of them. */
+int kept_option_set(struct socket *socket, int level, int name, const void *value, uint32_t length);
+int kept_option_get(const struct socket *socket, int level, int name, int32_t *out);
+/* May the caller configure the network? */
+bool socket_admin(void);
 /* IPPROTO_IP options common to TCP and UDP; `socket->options` holds them. */
 int ip_set_option(struct socket *socket, int name, const void *value, uint32_t length);
 int ip_get_option(struct socket *socket, int name, void *value, uint32_t *length);
 /* SIOCGIF*: any socket will do. -ENOTTY when the command is not one of them. */
 long interface_ioctl(uint32_t command, uint64_t argument);
 uint32_t interface_index(const struct netif *netif); /* 1: loopback, 2: the device, 0: none */
-struct netif *interface_by_index(uint32_t index);    /* NULL: none */
+struct netif *interface_by_index(uint32_t index);    /* NULL: there is none */
+struct netif *interface_by_name(const char *name);
 
 /* Kernel memory limits of socket buffers, /proc/sys/net/core/{r,w}mem_max. */
 #define SOCKET_BUFFER_MAX         212992u
@@ -195,10 +236,26 @@ static inline int option_int(const void *value, uint32_t length, int32_t *out)
 	__builtin_memcpy(out, value, sizeof(int32_t));
 	return 0;
 }
+/* IPPROTO_IP's numbers: a byte will do, nothing is 0. */
+static inline int32_t option_byte_or_int(const void *value, uint32_t length)
+{
+	int32_t number = 0;
+	__builtin_memcpy(&number, value, length < 4 ? length > 0 : 4);
+	return number;
+}
 static inline int option_put_int(void *value, uint32_t *length, int32_t number)
 {
 	if (*length > sizeof(number))
 		*length = sizeof(number);
 	__builtin_memcpy(value, &number, *length);
+	return 0;
+}
+/* IPPROTO_IP: a number that fits a byte may be read as one. */
+static inline int option_put_byte_or_int(void *value, uint32_t *length, int32_t number)
+{
+	if (!*length || *length >= sizeof(number) || number < 0 || number > 255)
+		return option_put_int(value, length, number);
+	*(uint8_t *)value = (uint8_t)number;
+	*length = 1;
 	return 0;
 }

@@ -8,12 +8,19 @@
 #include "syscalls/process.h"
 #include "syscalls/syscall.h"
 
-#define OPTION_BYTES_MAX 4096u
-#define JIFFY_US         4000 /* CONFIG_HZ=250: timeouts are rounded up to it */
+#define OPTION_BYTES_MAX  4096u
+#define JIFFY_US          4000 /* CONFIG_HZ=250: timeouts are rounded up to it */
+#define JIFFIES_PER_S     (1000000 / JIFFY_US)
+#define DEVICE_NAME_BYTES 16 /* IFNAMSIZ */
 
 bool has_capability(unsigned number)
 {
 	return current_thread()->process->credentials.capabilities >> number & 1;
+}
+
+bool socket_admin(void)
+{
+	return has_capability(CAP_NET_ADMIN);
 }
 
 /* ---- setting ---- */
@@ -58,22 +65,35 @@ static int set_linger(struct socket_options *options, const void *value, uint32_
 		return -EINVAL;
 	memcpy(linger, value, sizeof(linger));
 	options->linger_s = !linger[0] ? -1 : linger[1] < 0 ? INT32_MAX : linger[1];
+	if (linger[0]) /* Linux keeps jiffies: for ever is LONG_MAX of them */
+		options->linger_kept_s =
+		        linger[1] < 0 ? (int32_t)(INT64_MAX / JIFFIES_PER_S) : linger[1];
 	return 0;
 }
 
 static int set_device(struct socket_options *options, const void *value, uint32_t length)
 {
-	char name[sizeof(options->device)] = "";
+	char name[DEVICE_NAME_BYTES] = "";
 	if (length > sizeof(name) - 1)
 		length = sizeof(name) - 1;
 	memcpy(name, value, length);
-	struct stack *stack = net_stack(this_hart());
-	struct netif *netif = stack ? stack_first_netif(stack) : NULL;
-	bool known =
-	        !name[0] || strcmp(name, "lo") == 0 || (netif && strcmp(name, netif->name) == 0);
-	if (!known)
+	const struct netif *netif = name[0] ? interface_by_name(name) : NULL;
+	if (name[0] && !netif)
 		return -ENODEV;
-	memcpy(options->device, name, sizeof(name));
+	options->device = interface_index(netif);
+	return 0;
+}
+
+enum {
+	TIMESTAMPING_SEND = 0x302, /* TX_SOFTWARE, TX_SCHED, TX_ACK: not implemented */
+	TIMESTAMPING_KNOWN = 0x3ffff
+};
+
+static int set_timestamping(struct socket_options *options, uint32_t flags)
+{
+	if (flags & (TIMESTAMPING_SEND | ~(uint32_t)TIMESTAMPING_KNOWN))
+		return -EINVAL;
+	options->timestamping = flags;
 	return 0;
 }
 
@@ -114,15 +134,22 @@ static int set_flag(const struct socket *socket, struct socket_options *options,
 		options->pass_credentials = on;
 		return 0;
 	case SO_TIMESTAMP:
-		options->timestamp = on;
-		if (on)
-			options->timestamp_ns = false;
-		return 0;
 	case SO_TIMESTAMPNS:
-		options->timestamp_ns = on;
-		if (on)
-			options->timestamp = false;
+	case SO_TIMESTAMP_NEW:
+	case SO_TIMESTAMPNS_NEW:
+		options->timestamp = on ? (uint8_t)name : 0;
 		return 0;
+	case SO_DETACH_FILTER: /* no filter can be attached */
+		return -ENOENT;
+	case SO_ATTACH_BPF: /* no descriptor is a program */
+		return -EINVAL;
+	case SO_CNX_ADVICE:
+		return 0;
+	case SO_PEEK_OFF:
+	case SO_RESERVE_MEM:
+	case SO_ZEROCOPY:
+	case SO_PASSPIDFD:
+		return -EOPNOTSUPP;
 	default:
 		return -ENOPROTOOPT;
 	}
@@ -132,16 +159,20 @@ static int set_number(const struct socket *socket, struct socket_options *option
                       int32_t value)
 {
 	bool forced = name == SO_SNDBUFFORCE || name == SO_RCVBUFFORCE;
+	int32_t *locks = &options->kept[KEPT_BUF_LOCK];
+	enum { LOCK_SEND = 1, LOCK_RECEIVE = 2 };
 	if ((forced || name == SO_MARK) && !has_capability(CAP_NET_ADMIN))
 		return -EPERM;
 	switch (name) {
 	case SO_SNDBUF:
 	case SO_SNDBUFFORCE:
 		options->send_buffer = buffer_size(value, forced, SOCKET_SEND_BUFFER_MIN);
+		*locks |= LOCK_SEND;
 		return 0;
 	case SO_RCVBUF:
 	case SO_RCVBUFFORCE:
 		options->receive_buffer = buffer_size(value, forced, SOCKET_RECEIVE_BUFFER_MIN);
+		*locks |= LOCK_RECEIVE;
 		return 0;
 	case SO_RCVLOWAT:
 		options->receive_lowat = value < 0 ? INT32_MAX : value == 0 ? 1 : (uint32_t)value;
@@ -157,6 +188,16 @@ static int set_number(const struct socket *socket, struct socket_options *option
 	case SO_INCOMING_CPU:
 		options->incoming_cpu = value;
 		return 0;
+	case SO_BINDTOIFINDEX:
+		if (value < 0)
+			return -EINVAL;
+		options->device = (uint32_t)value;
+		return 0;
+	case SO_TIMESTAMPING:
+	case SO_TIMESTAMPING_NEW:
+		return set_timestamping(options, (uint32_t)value);
+	case SO_BUSY_POLL_BUDGET:
+		return value < 0 || value > UINT16_MAX ? -EINVAL : 0;
 	default:
 		return set_flag(socket, options, name, value);
 	}
@@ -164,6 +205,9 @@ static int set_number(const struct socket *socket, struct socket_options *option
 
 static int socket_set_common(struct socket *socket, int name, const void *value, uint32_t length)
 {
+	int kept = kept_option_set(socket, SOL_SOCKET, name, value, length);
+	if (kept != -ENOPROTOOPT)
+		return kept;
 	struct socket_options *options = socket_options_change(socket);
 	if (!options)
 		return -ENOMEM;
@@ -178,8 +222,10 @@ static int socket_set_common(struct socket *socket, int name, const void *value,
 		error = set_linger(options, value, length);
 		break;
 	case SO_RCVTIMEO:
+	case SO_RCVTIMEO_NEW:
 		return set_timeout(&options->receive_timeout_ns, value, length);
 	case SO_SNDTIMEO:
+	case SO_SNDTIMEO_NEW:
 		return set_timeout(&options->send_timeout_ns, value, length);
 	default:
 		error = set_number(socket, options, name, number);
@@ -189,6 +235,22 @@ static int socket_set_common(struct socket *socket, int name, const void *value,
 		return error;
 	error = socket->operations->set_option(socket, SOL_SOCKET, name, value, length);
 	return error == -ENOPROTOOPT ? 0 : error;
+}
+
+/* Linux looks at the value of an option it knows only; SOL_SOCKET and IPPROTO_TCP copy it first. */
+static bool option_is_known(struct socket *socket, int level, int name)
+{
+	int32_t ignored;
+	uint8_t value[64];
+	uint32_t length = sizeof(value);
+	if (level == SOL_SOCKET || level == IPPROTO_TCP)
+		return level == SOL_SOCKET || socket->type == SOCK_STREAM;
+	if (level == IPPROTO_IP && (name == IP_ADD_MEMBERSHIP || name == IP_DROP_MEMBERSHIP))
+		return true;
+	if (kept_option_get(socket, level, name, &ignored) == 0)
+		return true;
+	int error = socket->operations->get_option(socket, level, name, value, &length);
+	return error != -ENOPROTOOPT && error != -EOPNOTSUPP;
 }
 
 long sys_setsockopt(struct thread *thread, const uint64_t *argument)
@@ -205,13 +267,14 @@ long sys_setsockopt(struct thread *thread, const uint64_t *argument)
 		length = OPTION_BYTES_MAX;
 	uint8_t value[64];
 	uint32_t kept = length < sizeof(value) ? length : (uint32_t)sizeof(value);
+	if (level != SOL_SOCKET && (!socket->operations->set_option || socket->domain == AF_UNIX))
+		return -EOPNOTSUPP;
 	if (copy_from_user(value, user(argument[3]), kept))
-		return -EFAULT;
+		return option_is_known(socket, level, name) ? -EFAULT : -ENOPROTOOPT;
 	if (level == SOL_SOCKET)
 		return socket_set_common(socket, name, value, kept);
-	if (!socket->operations->set_option || socket->domain == AF_UNIX)
-		return socket->type == SOCK_STREAM ? -ENOPROTOOPT : -EOPNOTSUPP;
-	return socket->operations->set_option(socket, level, name, value, kept);
+	error = socket->operations->set_option(socket, level, name, value, kept);
+	return error == -ENOPROTOOPT ? kept_option_set(socket, level, name, value, kept) : error;
 }
 
 /* ---- getting ---- */
@@ -228,8 +291,7 @@ static int get_timeout(uint64_t timeout_ns, void *value, uint32_t *length)
 
 static int get_linger(const struct socket_options *options, void *value, uint32_t *length)
 {
-	int32_t linger[2] = { options->linger_s >= 0,
-		              options->linger_s >= 0 ? options->linger_s : 0 };
+	int32_t linger[2] = { options->linger_s >= 0, options->linger_kept_s };
 	if (*length > sizeof(linger))
 		*length = sizeof(linger);
 	memcpy(value, linger, *length);
@@ -250,11 +312,17 @@ static int get_peer_name(struct socket *socket, void *value, uint32_t *length)
 
 static int get_device(const struct socket_options *options, void *value, uint32_t *length)
 {
-	uint32_t bytes = options->device[0] ? (uint32_t)strlen(options->device) + 1 : 0;
-	if (bytes && *length < sizeof(options->device))
+	const struct netif *netif = interface_by_index(options->device);
+	if (!options->device) {
+		*length = 0;
+		return 0;
+	}
+	if (*length < DEVICE_NAME_BYTES)
 		return -EINVAL;
-	memcpy(value, options->device, bytes);
-	*length = bytes;
+	if (!netif)
+		return -ENODEV;
+	*length = (uint32_t)strlen(netif->name) + 1;
+	memcpy(value, netif->name, *length);
 	return 0;
 }
 
@@ -289,20 +357,40 @@ static bool get_flag(const struct socket_options *options, int name, int32_t *ou
 	case SO_PASSCRED:
 		*out = options->pass_credentials;
 		return true;
-	case SO_TIMESTAMP:
-		*out = options->timestamp;
+	case SO_TIMESTAMP_NEW: /* Linux: either new one */
+		*out = options->timestamp == SO_TIMESTAMP_NEW ||
+		       options->timestamp == SO_TIMESTAMPNS_NEW;
 		return true;
+	case SO_TIMESTAMP:
 	case SO_TIMESTAMPNS:
-		*out = options->timestamp_ns;
+	case SO_TIMESTAMPNS_NEW:
+		*out = options->timestamp == name;
+		return true;
+	case SO_RESERVE_MEM:
+	case SO_ZEROCOPY:
+	case SO_PASSPIDFD:
+		*out = 0;
+		return true;
+	case SO_PEEK_OFF:
+		*out = -1;
 		return true;
 	default:
 		return false;
 	}
 }
 
+/* Packets have come in, on the one hart that handles them. */
+static bool has_peer(struct socket *socket)
+{
+	struct socket_name name;
+	return socket->domain == AF_INET && socket->operations->name(socket, 1, &name) == 0;
+}
+
 static int get_number(struct socket *socket, int name, int32_t *out)
 {
 	const struct socket_options *options = socket->options;
+	if (kept_option_get(socket, SOL_SOCKET, name, out) == 0)
+		return 0;
 	switch (name) {
 	case SO_TYPE:
 		*out = socket->type;
@@ -339,7 +427,15 @@ static int get_number(struct socket *socket, int name, int32_t *out)
 		return 0;
 	case SO_INCOMING_CPU:
 		*out = options->incoming_cpu >= 0 ? options->incoming_cpu
-		                                  : (int32_t)this_hart()->index;
+		       : has_peer(socket)         ? (int32_t)this_hart()->index
+		                                  : -1;
+		return 0;
+	case SO_BINDTOIFINDEX:
+		*out = (int32_t)options->device;
+		return 0;
+	case SO_TIMESTAMPING:
+	case SO_TIMESTAMPING_NEW:
+		*out = (int32_t)options->timestamping;
 		return 0;
 	case SO_INCOMING_NAPI_ID:
 		*out = 0;
@@ -355,13 +451,17 @@ static int socket_get_common(struct socket *socket, int name, void *value, uint3
 	case SO_LINGER:
 		return get_linger(socket->options, value, length);
 	case SO_RCVTIMEO:
+	case SO_RCVTIMEO_NEW:
 		return get_timeout(socket->options->receive_timeout_ns, value, length);
 	case SO_SNDTIMEO:
+	case SO_SNDTIMEO_NEW:
 		return get_timeout(socket->options->send_timeout_ns, value, length);
 	case SO_PEERNAME:
 		return get_peer_name(socket, value, length);
 	case SO_BINDTODEVICE:
 		return get_device(socket->options, value, length);
+	case SO_PEERGROUPS: /* of AF_UNIX: not kept */
+		return socket->domain == AF_INET ? -ENODATA : -ENOPROTOOPT;
 	case SO_COOKIE:
 		if (*length < sizeof(socket->inode))
 			return -EINVAL;
@@ -406,6 +506,9 @@ long sys_getsockopt(struct thread *thread, const uint64_t *argument)
 		error = socket_get_common(socket, name, value, &length);
 	else if (!socket->operations->get_option || socket->domain == AF_UNIX)
 		error = -EOPNOTSUPP;
+	else if (kept_option_get(socket, level, name, &room) == 0)
+		error = level == IPPROTO_IP ? option_put_byte_or_int(value, &length, room)
+		                            : option_put_int(value, &length, room);
 	else
 		error = socket->operations->get_option(socket, level, name, value, &length);
 	if (error)

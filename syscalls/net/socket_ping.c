@@ -283,6 +283,7 @@ static const struct file_operations ping_file_operations = {
 	.poll = ping_poll,
 	.ioctl = socket_ioctl,
 	.status = socket_status,
+	.set_mode = socket_set_mode,
 	.timeout_ns = socket_timeout_ns,
 	.release = ping_release,
 };

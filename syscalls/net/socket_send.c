@@ -118,6 +118,9 @@ long sys_sendto(struct thread *thread, const uint64_t *argument)
 	struct uio uio;
 	struct message message = { .uio = &uio, .flags = flags };
 	if (argument[4]) {
+		if (!(uint32_t)argument[5] && socket->domain == AF_INET &&
+		    socket->type == SOCK_DGRAM)
+			return -EINVAL; /* an address of no bytes is a short one */
 		error = socket_name_from_user(&name, user(argument[4]), argument[5]);
 		if (error)
 			return error;

@@ -25,6 +25,7 @@ static struct tcp_socket *tcp_socket_alloc(void)
 		return NULL;
 	tcp->connection = NULL;
 	tcp->fastopen_queue = 0;
+	tcp->tells_unread = false;
 	tcp->progress = TCP_SOCKET_IDLE;
 	socket_init(&tcp->socket, &tcp_file_operations, &tcp_socket_operations, AF_INET,
 	            SOCK_STREAM, IPPROTO_TCP);
@@ -205,6 +206,7 @@ static int tcp_socket_accept(struct socket *listener, struct socket **out)
 		return inherits ? -EAGAIN : -ENOMEM;
 	}
 	tcp_set_event(tcp->connection, tcp_socket_event, tcp);
+	tcp->tells_unread = from->tells_unread;
 	tcp->progress = TCP_SOCKET_CONNECTED;
 	*out = &tcp->socket;
 	return 0;
@@ -488,7 +490,13 @@ static long tcp_socket_receive(struct thread *thread, struct socket *socket,
 		return receive_peeked(tcp, uio, available);
 	if (message->flags & MSG_TRUNC)
 		return receive_discarded(tcp, uio, available);
-	return receive_bytes(tcp, uio, available);
+	long received = receive_bytes(tcp, uio, available);
+	if (received > 0 && tcp->tells_unread && message->control) {
+		uint64_t unread = tcp_receive_available(tcp->connection);
+		int32_t left = unread > INT32_MAX ? INT32_MAX : (int32_t)unread;
+		control_put(message->control, IPPROTO_TCP, TCP_INQ, &left, sizeof(left));
+	}
+	return received;
 }
 
 /* ---- the rest ---- */
@@ -565,6 +573,7 @@ static const struct file_operations tcp_file_operations = {
 	.poll = tcp_poll,
 	.ioctl = socket_ioctl,
 	.status = socket_status,
+	.set_mode = socket_set_mode,
 	.timeout_ns = socket_timeout_ns,
 	.least = tcp_least,
 	.error_once = true,

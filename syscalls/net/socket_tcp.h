@@ -12,6 +12,7 @@ struct tcp_socket {
 	struct tcp_connection *connection;
 	int32_t fastopen_queue; /* TCP_FASTOPEN as set */
 	uint8_t progress;       /* enum tcp_socket_progress */
+	bool tells_unread;      /* TCP_INQ */
 };
 
 static inline struct tcp_socket *tcp_socket_of(struct socket *socket)

@@ -96,11 +96,10 @@ static int udp_socket_name(struct socket *socket, int peer, struct socket_name *
 
 static int udp_socket_shutdown(struct socket *socket, bool receive, bool send)
 {
-	if (ipv4_is_any(udp_remote(udp_socket_of(socket)->udp).address))
-		return -ENOTCONN;
 	socket->shut |= (receive ? SOCKET_SHUT_RECEIVE : 0) | (send ? SOCKET_SHUT_SEND : 0);
 	file_notify(&socket->file, socket_poll_bits(POLLIN | POLLOUT) | POLLRDHUP | POLLHUP);
-	return 0;
+	/* As Linux: without a peer it fails, and is done all the same. */
+	return ipv4_is_any(udp_remote(udp_socket_of(socket)->udp).address) ? -ENOTCONN : 0;
 }
 
 /* ---- sending: udp_send.c ---- */
@@ -289,7 +288,9 @@ static int udp_socket_get_option(struct socket *socket, int level, int name, voi
 {
 	if (level == IPPROTO_UDP && name == UDP_CORK)
 		return option_put_int(value, length, udp_socket_of(socket)->corked);
-	return level == IPPROTO_IP ? ip_get_option(socket, name, value, length) : -ENOPROTOOPT;
+	if (level == IPPROTO_IP)
+		return ip_get_option(socket, name, value, length);
+	return level == SOL_SOCKET || level == IPPROTO_UDP ? -ENOPROTOOPT : -EOPNOTSUPP;
 }
 
 static int udp_socket_describe(struct socket *socket, char *out, size_t room)
@@ -304,6 +305,7 @@ static const struct file_operations udp_file_operations = {
 	.poll = udp_poll,
 	.ioctl = socket_ioctl,
 	.status = socket_status,
+	.set_mode = socket_set_mode,
 	.timeout_ns = socket_timeout_ns,
 	.release = udp_release,
 };

@@ -77,12 +77,19 @@ static void notify_all(struct unix_socket *local)
 
 /* ---- the end ---- */
 
+static void remember_peer_name(struct unix_socket *local, const struct unix_socket *peer)
+{
+	unix_name_put(local->peer_name);
+	local->peer_name = unix_name_get(peer->name);
+}
+
 static void leave_stream_peer(struct unix_socket *local)
 {
 	struct unix_socket *peer = local->peer;
 	if (!peer)
 		return;
 	peer->peer = NULL;
+	remember_peer_name(peer, local);
 	peer->socket.shut = SOCKET_SHUT_RECEIVE | SOCKET_SHUT_SEND;
 	if (!list_is_empty(&local->queue) || local->embryo)
 		peer->error = ECONNRESET;
@@ -96,6 +103,7 @@ static void leave_datagram_peers(struct unix_socket *local)
 	while ((node = list_pop_front(&local->followers))) {
 		struct unix_socket *follower = list_entry(node, struct unix_socket, peer_link);
 		follower->peer = NULL;
+		remember_peer_name(follower, local);
 		follower->connected = false;
 		follower->peer_died = true;
 		notify_all(follower);
@@ -142,7 +150,7 @@ static int unix_listen(struct socket *socket, int backlog)
 		return -EINVAL;
 	local->listening = true;
 	local->backlog_max = (uint32_t)backlog;
-	unix_credentials_of(current_thread(), &local->credentials);
+	unix_credentials_of(current_thread(), &local->peer_credentials);
 	unix_tell_waiting(local);
 	return 0;
 }
@@ -152,7 +160,9 @@ static int connect_datagram(struct thread *thread, struct unix_socket *local,
 {
 	struct unix_socket *peer = NULL;
 	if (name->family != AF_UNSPEC) {
-		int error = unix_find(thread, name, &peer);
+		int error = unix_bind_for_credentials(local);
+		if (!error)
+			error = unix_find(thread, SOCK_DGRAM, name, &peer);
 		if (error)
 			return error;
 		if (peer->socket.type != SOCK_DGRAM)
@@ -164,12 +174,8 @@ static int connect_datagram(struct thread *thread, struct unix_socket *local,
 	local->peer = peer;
 	local->connected = peer != NULL;
 	local->peer_died = false;
-	unix_name_put(local->peer_name);
-	local->peer_name = NULL;
-	if (peer) {
+	if (peer)
 		list_push_back(&peer->followers, &local->peer_link);
-		local->peer_name = unix_name_get(peer->name);
-	}
 	return 0;
 }
 
@@ -177,7 +183,9 @@ static int connect_stream(struct thread *thread, struct unix_socket *local,
                           const struct socket_name *name)
 {
 	struct unix_socket *listener;
-	int error = unix_find(thread, name, &listener);
+	int error = unix_bind_for_credentials(local);
+	if (!error)
+		error = unix_find(thread, local->socket.type, name, &listener);
 	if (error)
 		return error;
 	if (listener->socket.type != local->socket.type)
@@ -206,9 +214,7 @@ static int connect_stream(struct thread *thread, struct unix_socket *local,
 	connect_pair(local, server);
 	server->embryo = true;
 	server->name = unix_name_get(listener->name);
-	local->peer_name = unix_name_get(listener->name);
-	server->peer_name = unix_name_get(local->name);
-	local->peer_credentials = listener->credentials;
+	local->peer_credentials = listener->peer_credentials;
 	unix_credentials_of(thread, &server->peer_credentials);
 	list_push_back(&listener->backlog, &server->backlog_link);
 	listener->backlog_count++;
@@ -252,9 +258,13 @@ static int unix_accept(struct socket *socket, struct socket **out)
 static int unix_name(struct socket *socket, int peer, struct socket_name *out)
 {
 	struct unix_socket *local = unix_socket_of(socket);
-	if (peer && !local->connected)
-		return -ENOTCONN;
-	unix_name_copy(peer ? local->peer_name : local->name, out);
+	const struct unix_name *name = local->name;
+	if (peer) {
+		if (!local->connected && !local->peer_died)
+			return -ENOTCONN;
+		name = local->peer ? local->peer->name : local->peer_name;
+	}
+	unix_name_copy(name, out);
 	return 0;
 }
 
@@ -313,7 +323,9 @@ static long unix_ioctl(struct socket *socket, uint32_t command, uint64_t argumen
 {
 	struct unix_socket *local = unix_socket_of(socket);
 	uint64_t value;
-	if (command == TIOCOUTQ) {
+	if (command == SIOCATMARK && local->socket.type == SOCK_STREAM) {
+		value = 0; /* no urgent data */
+	} else if (command == TIOCOUTQ) {
 		value = local->account->charged;
 	} else if (command != FIONREAD) {
 		return -ENOTTY;
@@ -361,6 +373,7 @@ static const struct file_operations unix_file_operations = {
 	.poll = unix_poll,
 	.ioctl = socket_ioctl,
 	.status = socket_status,
+	.set_mode = socket_set_mode,
 	.timeout_ns = socket_timeout_ns,
 	.release = unix_release,
 };

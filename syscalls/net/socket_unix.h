@@ -29,6 +29,7 @@ struct unix_message {
 	struct unix_name *sender; /* or NULL */
 	struct file_rights *rights;
 	struct user_credentials credentials;
+	uint64_t wall_ns; /* of arrival, where the receiver asked for it by then; or 0 */
 	uint32_t charge;
 	uint32_t length, offset; /* offset: bytes read already (streams) */
 	uint8_t data[];
@@ -46,7 +47,8 @@ struct unix_flight {
 struct unix_socket {
 	struct socket socket; /* keep first */
 	struct unix_account *account;
-	struct unix_name *name, *peer_name;
+	struct unix_name *name;
+	struct unix_name *peer_name; /* what the peer was called that is closed now */
 	struct path_node *node;      /* bound to a path: holds a reference */
 	struct list_node bound_link; /* unix_bound, while it has an abstract name */
 	struct unix_socket *peer; /* streams: the other end; datagrams: the default destination */
@@ -61,7 +63,7 @@ struct unix_socket {
 	struct list backlog; /* listener: connections to accept, by backlog_link */
 	struct list_node backlog_link;
 	uint32_t backlog_count, backlog_max;
-	struct user_credentials credentials, peer_credentials;
+	struct user_credentials peer_credentials; /* listener: its own, which clients get */
 	struct unix_flight flight;
 	int error; /* SO_ERROR */
 	bool listening, connected, embryo, peer_died;
@@ -92,8 +94,18 @@ static inline bool unix_is_writable(const struct unix_socket *local)
 struct unix_name *unix_name_get(struct unix_name *name);
 void unix_name_put(struct unix_name *name);
 int unix_bind(struct thread *thread, struct socket *socket, const struct socket_name *name);
-/* The socket of that name: -ECONNREFUSED, -EINVAL, -ENOENT, -EACCES... Borrowed. */
-int unix_find(struct thread *thread, const struct socket_name *name, struct unix_socket **out);
+/* bind with the family alone: five hexadecimal digits that nobody has. Nothing when it has a name.
+ */
+int unix_bind_automatically(struct unix_socket *local);
+/* SO_PASSCRED gives the socket such a name before it connects or sends. */
+static inline int unix_bind_for_credentials(struct unix_socket *local)
+{
+	return local->socket.options->pass_credentials ? unix_bind_automatically(local) : 0;
+}
+/* The socket of that name; of an abstract one that of this type: -ECONNREFUSED, -EINVAL, -ENOENT,
+ * -EACCES... Borrowed. */
+int unix_find(struct thread *thread, int type, const struct socket_name *name,
+              struct unix_socket **out);
 void unix_unbind(struct unix_socket *local);
 void unix_name_copy(const struct unix_name *name, struct socket_name *out);
 

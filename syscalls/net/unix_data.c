@@ -2,11 +2,16 @@
 #include <errno.h>
 #include <string.h>
 
+#include "core/clock.h"
 #include "core/memory.h"
+#include "syscalls/net/datagram.h"
 #include "syscalls/net/socket_unix.h"
 #include "syscalls/process.h"
 
-#define CHUNK_BYTES_MAX 32768u
+#define OVERFLOW_ID      65534u /* what an unknown user or group reads as */
+/* Of one buffer of Linux's: the room of a page, and 32 KiB in pages. */
+#define LINEAR_BYTES_MAX 3776u
+#define CHUNK_BYTES_MAX  (LINEAR_BYTES_MAX + 32768u)
 
 void unix_account_put(struct unix_account *account)
 {
@@ -50,14 +55,32 @@ void unix_credentials_of(struct thread *thread, struct user_credentials *out)
 
 /* ---- sending ---- */
 
-/* What a message costs its sender: Linux's truesize, so that as many fit. */
-static uint32_t charge_of(uint64_t bytes)
+/* What a message costs its sender: Linux's truesize, so that as many fit. Of a stream, what goes
+ * beyond the first page's room lies in pages. */
+static uint32_t charge_of(bool stream, uint64_t bytes)
 {
-	return (uint32_t)((bytes + 320 + 511) / 512 * 512 + 256);
+	uint64_t paged = stream && bytes > LINEAR_BYTES_MAX
+	                         ? (bytes - LINEAR_BYTES_MAX + 4095) / 4096 * 4096
+	                         : 0;
+	uint64_t linear = paged < bytes ? bytes - paged : 0;
+	return (uint32_t)((linear + 320 + 511) / 512 * 512 + 256 + paged);
+}
+
+/* Who sent it is noted when one of both wants to know, or cannot say yet (Linux's
+ * unix_maybe_add_creds). */
+static void note_sender(struct thread *thread, const struct unix_socket *local,
+                        const struct unix_socket *to, struct unix_message *message)
+{
+	static const struct user_credentials unknown = { 0, OVERFLOW_ID, OVERFLOW_ID };
+	if (local->socket.options->pass_credentials || to->socket.options->pass_credentials ||
+	    to->embryo)
+		unix_credentials_of(thread, &message->credentials);
+	else
+		message->credentials = unknown;
 }
 
 static struct unix_message *message_create(struct thread *thread, struct unix_socket *local,
-                                           uint32_t bytes)
+                                           const struct unix_socket *to, uint32_t bytes)
 {
 	struct unix_message *message = heap_alloc(sizeof(*message) + bytes);
 	if (!message)
@@ -66,11 +89,11 @@ static struct unix_message *message_create(struct thread *thread, struct unix_so
 	message->account->refs++;
 	message->sender = unix_name_get(local->name);
 	message->rights = NULL;
-	message->charge = charge_of(bytes);
+	message->charge = charge_of(local->socket.type == SOCK_STREAM, bytes);
 	message->account->charged += message->charge;
 	message->length = bytes;
 	message->offset = 0;
-	unix_credentials_of(thread, &message->credentials);
+	note_sender(thread, local, to, message);
 	return message;
 }
 
@@ -87,8 +110,14 @@ static bool message_attach(struct unix_message *message, const struct send_contr
 	return !control->rights || message->rights;
 }
 
+static bool wants_time(const struct unix_socket *local)
+{
+	return local->socket.options->timestamp || local->socket.options->timestamping;
+}
+
 static void message_deliver(struct unix_socket *to, struct unix_message *message)
 {
+	message->wall_ns = wants_time(to) ? clock_wall_ns() : 0;
 	list_push_back(&to->queue, &message->link);
 	to->queue_count++;
 	to->queue_bytes += message->length;
@@ -108,7 +137,7 @@ static long send_whole(struct thread *thread, struct unix_socket *local, struct 
 		unix_wait_for_room(local, to);
 		return -EAGAIN;
 	}
-	struct unix_message *sent = message_create(thread, local, (uint32_t)bytes);
+	struct unix_message *sent = message_create(thread, local, to, (uint32_t)bytes);
 	if (!sent)
 		return -ENOBUFS;
 	bool attached = message_attach(sent, message->sent);
@@ -123,8 +152,11 @@ static long send_whole(struct thread *thread, struct unix_socket *local, struct 
 static long send_datagram(struct thread *thread, struct unix_socket *local, struct message *message)
 {
 	struct unix_socket *to = local->peer;
+	int bound = unix_bind_for_credentials(local);
+	if (bound)
+		return bound;
 	if (message->name && message->name->length) {
-		int error = unix_find(thread, message->name, &to);
+		int error = unix_find(thread, SOCK_DGRAM, message->name, &to);
 		if (error)
 			return error;
 		if (to->socket.type != SOCK_DGRAM)
@@ -143,7 +175,7 @@ static long send_datagram(struct thread *thread, struct unix_socket *local, stru
 
 static int stream_check(const struct unix_socket *local, const struct message *message)
 {
-	if (message->name && message->name->length)
+	if (message->name && message->name->length && local->socket.type == SOCK_STREAM)
 		return local->connected ? -EISCONN : -EOPNOTSUPP;
 	if (!local->connected)
 		return -ENOTCONN;
@@ -163,7 +195,7 @@ static long send_stream(struct thread *thread, struct unix_socket *local, struct
 			return sent ? sent : -EAGAIN;
 		uint32_t bytes = uio->remaining < CHUNK_BYTES_MAX ? (uint32_t)uio->remaining
 		                                                  : CHUNK_BYTES_MAX;
-		struct unix_message *chunk = message_create(thread, local, bytes);
+		struct unix_message *chunk = message_create(thread, local, local->peer, bytes);
 		if (!chunk)
 			return sent ? sent : -ENOBUFS;
 		/* The files go with the first byte of the call. */
@@ -246,7 +278,7 @@ static long receive_nothing(struct unix_socket *local, uint32_t flags)
 static long receive_whole(struct thread *thread, struct unix_socket *local, struct message *message)
 {
 	struct list_node *node = list_first(&local->queue);
-	if (!node)
+	if (!node || local->error) /* an error comes before what is queued */
 		return receive_nothing(local, message->flags);
 	struct unix_message *from = list_entry(node, struct unix_message, link);
 	struct uio *uio = message->uio;
@@ -260,6 +292,9 @@ static long receive_whole(struct thread *thread, struct unix_socket *local, stru
 	}
 	if (message->name && from->sender)
 		unix_name_copy(from->sender, message->name);
+	if (!faulted && message->control && wants_time(local))
+		datagram_put_time(local->socket.options, message->control,
+		                  from->wall_ns ? from->wall_ns : clock_wall_ns());
 	if (!faulted)
 		put_control(thread, local, from, message);
 	if (!(message->flags & MSG_PEEK))
@@ -310,7 +345,7 @@ static long receive_stream(struct thread *thread, struct unix_socket *local,
 	struct unix_message first = { .length = 0 };
 	while (uio->remaining && (node = list_first(&local->queue))) {
 		struct unix_message *from = list_entry(node, struct unix_message, link);
-		bool checked = local->socket.options->pass_credentials && message->control;
+		bool checked = local->socket.options->pass_credentials;
 		if (received && checked && !same_writer(from, &first))
 			break;
 		first.credentials = from->credentials;
@@ -342,8 +377,6 @@ long unix_receive(struct thread *thread, struct socket *socket, struct message *
 	struct unix_socket *local = unix_socket_of(socket);
 	if (message->flags & MSG_OOB)
 		return -EOPNOTSUPP;
-	if (message->flags & MSG_ERRQUEUE)
-		return -EAGAIN;
 	if (socket->type == SOCK_DGRAM)
 		return receive_whole(thread, local, message);
 	if (!local->connected)

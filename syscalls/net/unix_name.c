@@ -29,7 +29,8 @@ void unix_name_copy(const struct unix_name *name, struct socket_name *out)
 {
 	if (name) {
 		out->length = name->length;
-		memcpy(out->bytes, &name->address, name->length);
+		memcpy(out->bytes, &name->address, sizeof(name->address));
+		out->bytes[sizeof(name->address)] = 0; /* of a path that fills its field */
 	} else {
 		out->length = sizeof(out->family);
 		out->family = AF_UNIX;
@@ -48,17 +49,16 @@ static struct unix_name *name_create(const struct socket_name *from)
 	if (name->address.path[0])
 		name->length =
 		        PATH_OFFSET + (uint32_t)strnlen(name->address.path, SUN_PATH_BYTES) + 1;
-	if (name->length > sizeof(name->address))
-		name->length = sizeof(name->address);
 	return name;
 }
 
-static struct unix_socket *find_abstract(const void *path, uint32_t length)
+/* Each type of socket has names of its own. */
+static struct unix_socket *find_abstract(int type, const void *path, uint32_t length)
 {
 	list_for_each(node, &unix_bound)
 	{
 		struct unix_socket *local = list_entry(node, struct unix_socket, bound_link);
-		if (local->name->length == PATH_OFFSET + length &&
+		if (local->socket.type == type && local->name->length == PATH_OFFSET + length &&
 		    memcmp(local->name->address.path, path, length) == 0)
 			return local;
 	}
@@ -91,8 +91,7 @@ static bool path_exists(struct thread *thread, const struct socket_name *name)
 	return error == 0 || error == -ECONNREFUSED;
 }
 
-/* bind with the family alone: five hexadecimal digits that nobody has. */
-static int bind_automatically(struct unix_socket *local)
+int unix_bind_automatically(struct unix_socket *local)
 {
 	static uint32_t next;
 	if (local->name)
@@ -102,7 +101,7 @@ static int bind_automatically(struct unix_socket *local)
 		name.family = AF_UNIX;
 		name.local.path[0] = 0;
 		format_string(name.local.path + 1, 6, "%05x", next++ & 0xfffff);
-		if (find_abstract(name.local.path, 6))
+		if (find_abstract(local->socket.type, name.local.path, 6))
 			continue;
 		local->name = name_create(&name);
 		if (!local->name)
@@ -117,14 +116,14 @@ int unix_bind(struct thread *thread, struct socket *socket, const struct socket_
 {
 	struct unix_socket *local = unix_socket_of(socket);
 	if (name->length == PATH_OFFSET && name->family == AF_UNIX)
-		return bind_automatically(local);
+		return unix_bind_automatically(local);
 	int error = name_check(name);
 	if (error)
 		return error;
 	bool abstract = name->local.path[0] == 0;
 	if (local->name)
 		return !abstract && path_exists(thread, name) ? -EADDRINUSE : -EINVAL;
-	if (abstract && find_abstract(name->local.path, name->length - PATH_OFFSET))
+	if (abstract && find_abstract(socket->type, name->local.path, name->length - PATH_OFFSET))
 		return -EADDRINUSE;
 	struct unix_name *bound = name_create(name);
 	if (!bound)
@@ -132,7 +131,7 @@ int unix_bind(struct thread *thread, struct socket *socket, const struct socket_
 	if (!abstract) {
 		char text[SUN_PATH_BYTES + 1];
 		path_text(name, text);
-		error = socket_node_make(thread, text, local, &local->node);
+		error = socket_node_make(thread, text, socket->mode, local, &local->node);
 		if (error) {
 			unix_name_put(bound);
 			return error;
@@ -152,13 +151,14 @@ void unix_unbind(struct unix_socket *local)
 	local->node = NULL;
 }
 
-int unix_find(struct thread *thread, const struct socket_name *name, struct unix_socket **out)
+int unix_find(struct thread *thread, int type, const struct socket_name *name,
+              struct unix_socket **out)
 {
 	int error = name_check(name);
 	if (error)
 		return error;
 	if (name->local.path[0] == 0) {
-		*out = find_abstract(name->local.path, name->length - PATH_OFFSET);
+		*out = find_abstract(type, name->local.path, name->length - PATH_OFFSET);
 		return *out ? 0 : -ECONNREFUSED;
 	}
 	char text[SUN_PATH_BYTES + 1];

@@ -24,7 +24,7 @@ static void options(void)
 		{ TCP_OPTION_USER_TIMEOUT_MS, 0, 30000, -1 },
 		{ TCP_OPTION_DEFER_ACCEPT_S, 0, 5, -1 },
 		{ TCP_OPTION_LINGER2_S, 60, 10, 121 },
-		{ TCP_OPTION_WINDOW_CLAMP, 65536, 20000, -1 },
+		{ TCP_OPTION_WINDOW_CLAMP, 0, 20000, -1 },
 		{ TCP_OPTION_NOTSENT_LOWAT, 0, 16384, -1 },
 		{ TCP_OPTION_RECEIVE_BUFFER, 131072, 200000, -1 },
 		{ TCP_OPTION_SEND_BUFFER, 16384, 200000, -1 },
@@ -32,6 +32,8 @@ static void options(void)
 		{ TCP_OPTION_LINGER_S, -1, 5, -2 },
 		{ TCP_OPTION_TOS, 0, 0x10, 256 },
 		{ TCP_OPTION_TTL, 64, 32, 0 },
+		{ TCP_OPTION_FREE_BIND, 0, 1, 2 },
+		{ TCP_OPTION_BIND_NO_PORT, 0, 1, 2 },
 		{ TCP_OPTION_OOB_INLINE, 0, 1, 7 },
 	};
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
