@@ -84,7 +84,7 @@ int net_device_open(struct net_device *device, struct virtio_transport *transpor
 	device->interrupts = transport->messages;
 	int error = virtio_net_init(&device->virtio, transport, config);
 	if (error == -EPROTO && transport->messages) {
-		log_warning("net0: the device refuses to send messages: its wire is used");
+		log_warning("eth0: the device refuses to send messages: its wire is used");
 		leave_messages(device, transport);
 		device->interrupts = false;
 		error = virtio_net_init(&device->virtio, transport, config);
@@ -110,11 +110,11 @@ void net_device_close(struct net_device *device)
 void net_device_take_wire(struct net_device *device)
 {
 	if (device->interrupts) {
-		log_info("net0: interrupts by messages");
+		log_info("eth0: interrupts by messages");
 		return;
 	}
 	device->interrupts =
 	        irq_register(&device->virtio.transport->wire, wire_raised, device) == 0;
 	if (!device->interrupts)
-		log_warning("net0: the device can't interrupt: it is polled");
+		log_warning("eth0: the device can't interrupt: it is polled");
 }
