@@ -59,13 +59,18 @@ struct dtb_interrupt pci_tree_wire(const struct dtb *dtb, dtb_node host,
 		pin_mask = cell(mask, 3);
 	}
 	/* One entry: unit address (3), pin, controller, the controller's unit address, its
-	 * interrupt specifier. */
+	 * interrupt specifier. Most maps name one controller, which is looked up once. */
+	dtb_node controller = DTB_NONE;
+	uint32_t phandle = 0, address_cells = 0, interrupt_cells = 0;
 	for (uint32_t at = 0; at + 5 <= total;) {
-		dtb_node controller = dtb_find_phandle(dtb, cell(map, at + 4));
-		if (controller == DTB_NONE)
-			break;
-		uint32_t address_cells = dtb_u32(dtb, controller, "#address-cells", 0, 0);
-		uint32_t interrupt_cells = dtb_u32(dtb, controller, "#interrupt-cells", 0, 1);
+		if (controller == DTB_NONE || cell(map, at + 4) != phandle) {
+			phandle = cell(map, at + 4);
+			controller = dtb_find_phandle(dtb, phandle);
+			if (controller == DTB_NONE)
+				break;
+			address_cells = dtb_u32(dtb, controller, "#address-cells", 0, 0);
+			interrupt_cells = dtb_u32(dtb, controller, "#interrupt-cells", 0, 1);
+		}
 		uint64_t next = (uint64_t)at + 5 + address_cells + interrupt_cells;
 		if (next > total || !interrupt_cells)
 			break;
