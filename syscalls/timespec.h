@@ -7,12 +7,17 @@
 #include "core/hart.h"
 #include "core/user.h"
 #include "evloop/loop.h"
+#include "syscalls/wait.h"
 
 struct user_timespec {
 	int64_t seconds, nanoseconds;
 };
 
 #define NANOSECONDS 1000000000ll
+
+/* Notified (POLLIN) when the wall clock was set, by so much: forward, or backward when it is negative as a signed number. */
+extern struct wait_queue wall_clock_set;
+extern uint64_t wall_clock_set_by_ns;
 
 static inline bool timespec_is_valid(const struct user_timespec *time)
 {

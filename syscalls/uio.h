@@ -61,4 +61,9 @@ size_t uio_copy_in(struct uio *uio, void *to, size_t bytes);        /* user -> k
 size_t uio_copy_out(struct uio *uio, const void *from, size_t bytes); /* kernel -> user */
 size_t uio_zero_out(struct uio *uio, size_t bytes);
 /* Go back (a copy that could not be used). */
+/* What is left of the current buffer. */
+static inline uint64_t uio_piece_bytes(const struct uio *uio)
+{
+	return uio->count ? uio->vector[uio->index].length - uio->offset : 0;
+}
 void uio_rewind(struct uio *uio, size_t bytes);

@@ -36,6 +36,8 @@ static inline void wait_entry_remove(struct wait_entry *entry)
 /* Every interested non-exclusive entry, and exclusive ones until one acts. `events`: POLL* bits
  * that may have become true. The queue is not empty. */
 void wait_queue_notify_slow(struct wait_queue *queue, uint32_t events);
+/* Exclusive entries only, until one acts. */
+void wait_queue_notify_exclusive(struct wait_queue *queue, uint32_t events);
 static inline void wait_queue_notify(struct wait_queue *queue, uint32_t events)
 {
 	if (!list_is_empty(&queue->entries))

@@ -27,6 +27,19 @@ GROUPS = {
         "options_socket.c",
         "options_tcp.c",
     ],
+    "descriptors": [
+        "descriptors_events.c",
+        "descriptors_kinds.c",
+        "descriptors_pipes.c",
+        "descriptors_table.c",
+    ],
+    "epoll": [
+        "epoll_edges.c",
+        "epoll_items.c",
+        "epoll_sets.c",
+        "epoll_sets.h",
+        "epoll_waits.c",
+    ],
     "readiness": [
         "readiness.c",
         "readiness.h",

@@ -3,6 +3,7 @@
 #include <errno.h>
 
 #include "core/user.h"
+#include "syscalls/files/fcntl.h"
 #include "syscalls/files/memfs.h"
 #include "syscalls/files/path.h"
 #include "syscalls/timespec.h"
@@ -196,10 +197,11 @@ long sys_truncate(struct thread *thread, const uint64_t *argument)
 long sys_ftruncate(struct thread *thread, const uint64_t *argument)
 {
 	struct file *file = thread_file(thread, argument[0]);
+	if ((int64_t)argument[1] < 0)
+		return -EINVAL;
 	if (!file || file->flags & O_PATH)
 		return -EBADF;
-	if ((int64_t)argument[1] < 0 || (file->flags & O_ACCMODE) == O_RDONLY ||
-	    !file->operations->truncate)
+	if ((file->flags & O_ACCMODE) == O_RDONLY || !file->operations->truncate)
 		return -EINVAL;
 	int error = file->node ? check_size(thread, node_bytes(file->node), argument[1]) : 0;
 	return error ? error : file->operations->truncate(file, argument[1]);
@@ -217,7 +219,7 @@ long sys_fallocate(struct thread *thread, const uint64_t *argument)
 	if ((int64_t)offset < 0 || (int64_t)bytes <= 0)
 		return -EINVAL;
 	if (!file->node || !node_is_regular(file->node))
-		return file->operations->seek ? -ENODEV : -ESPIPE;
+		return pipe_get_capacity(file) < 0 ? -ENODEV : -ESPIPE;
 	if (__builtin_add_overflow(offset, bytes, &end) || end > FILE_BYTES_MAX)
 		return -EFBIG;
 	struct path_node *node = file->node;

@@ -166,6 +166,7 @@ int device_open(struct thread *thread, struct path_node *node, uint32_t flags, s
 		if (!file)
 			return -ENOMEM;
 		file->node = path_node_get(node);
+		file->seekable = true; /* pread and pwrite do; the position means nothing */
 		*out = file;
 		return 0;
 	}

@@ -8,6 +8,7 @@
 
 #include "core/clock.h"
 #include "core/user.h"
+#include "syscalls/files/anonymous.h"
 #include "syscalls/files/epoll_item.h"
 #include "syscalls/files/io.h"
 #include "syscalls/timespec.h"
@@ -49,10 +50,18 @@ static int epoll_file_status(struct file *file, struct file_status *out)
 	return 0;
 }
 
+static long epoll_file_ioctl(struct file *file, uint32_t command, uint64_t argument)
+{
+	(void)file, (void)command, (void)argument;
+	return -EINVAL;
+}
+
 static const struct file_operations epoll_operations = {
 	.kind = "epoll",
+	.ioctl = epoll_file_ioctl,
 	.poll = epoll_file_poll,
 	.status = epoll_file_status,
+	.seek = anonymous_seek,
 	.release = epoll_file_release,
 };
 
@@ -115,10 +124,11 @@ static long epoll_collect(struct epoll *epoll, struct user_addr to, int max)
 		}
 		if (!count)
 			break;
-		fault = copy_to_user(user(to.value + (uint64_t)total * sizeof(events[0])), events,
-		                     (size_t)count * sizeof(events[0]));
-		if (fault)
-			break;
+		size_t bytes = (size_t)count * sizeof(events[0]);
+		size_t copied = copy_to_user_partial(
+		        user(to.value + (uint64_t)total * sizeof(events[0])), events, bytes);
+		fault = copied < bytes;
+		count = (int)(copied / sizeof(events[0]));
 		for (int i = 0; i < count; i++)
 			delivered(items[i]);
 		total += count;
@@ -129,7 +139,7 @@ static long epoll_collect(struct epoll *epoll, struct user_addr to, int max)
 	}
 	/* What is left may be work for another waiter. */
 	if (!list_is_empty(&epoll->ready))
-		file_notify(&epoll->file, POLLIN);
+		wait_queue_notify_exclusive(&epoll->file.waiters, POLLIN);
 	return total || !fault ? total : -EFAULT;
 }
 
@@ -169,7 +179,7 @@ static long epoll_resume(struct thread *thread, uint32_t reasons)
 	struct epoll_wait *wait = THREAD_PARK_STATE(thread, struct epoll_wait);
 	if (reasons & WAKE_KILL) { /* the wake-up it may have taken goes to another waiter */
 		if (!list_is_empty(&epoll_of(wait->file)->ready))
-			file_notify(wait->file, POLLIN);
+			wait_queue_notify_exclusive(&wait->file->waiters, POLLIN);
 		return epoll_finish(thread, wait, -EINTR);
 	}
 	long result = epoll_collect(epoll_of(wait->file), wait->events, wait->max);
@@ -219,6 +229,8 @@ static long epoll_wait_call(struct thread *thread, const uint64_t *argument, uin
 	int max = (int)argument[2];
 	if (max <= 0 || max > EVENTS_MAX)
 		return -EINVAL;
+	if (argument[1] > INT64_MAX - (uint64_t)max * sizeof(struct epoll_user_event))
+		return -EFAULT;
 	if (!file || file->flags & O_PATH)
 		return -EBADF;
 	if (!epoll_from_file(file))

@@ -39,11 +39,11 @@ static long eventfd_read(struct file *file, struct uio *uio, uint64_t offset)
 	if (!event->counter)
 		return -EAGAIN;
 	uint64_t value = event->semaphore ? 1 : event->counter;
-	if (uio_copy_out(uio, &value, sizeof(value)) < sizeof(value))
-		return -EFAULT;
 	event->counter -= value;
 	file_notify(file, POLLOUT);
-	return sizeof(value);
+	/* As in Linux, what cannot be stored is lost. */
+	return uio_copy_out(uio, &value, sizeof(value)) < sizeof(value) ? -EFAULT
+	                                                                : (long)sizeof(value);
 }
 
 static long eventfd_write(struct file *file, struct uio *uio, uint64_t offset)
@@ -51,7 +51,8 @@ static long eventfd_write(struct file *file, struct uio *uio, uint64_t offset)
 	struct eventfd *event = eventfd_of(file);
 	uint64_t value;
 	(void)offset;
-	if (uio->remaining != sizeof(value)) /* exactly, since Linux 6.9 */
+	/* Exactly, since Linux 6.9; each buffer of a vector is a write of its own. */
+	if (uio_piece_bytes(uio) != sizeof(value))
 		return -EINVAL;
 	if (uio_copy_in(uio, &value, sizeof(value)) < sizeof(value))
 		return -EFAULT;
@@ -78,6 +79,7 @@ static const struct file_operations eventfd_operations = {
 	.write = eventfd_write,
 	.poll = eventfd_poll,
 	.status = anonymous_status,
+	.seek = anonymous_seek,
 	.release = eventfd_release,
 };
 

@@ -151,7 +151,7 @@ static long fcntl_file(struct thread *thread, struct file *file, int command, ui
 	case F_GETOWN_EX:
 		return owner_extended(file, command == F_SETOWN_EX, user(argument));
 	case F_SETPIPE_SZ:
-		return pipe_set_capacity(file, argument);
+		return pipe_set_capacity(file, (uint32_t)argument);
 	case F_GETPIPE_SZ:
 		return pipe_get_capacity(file);
 	case F_ADD_SEALS:
@@ -233,7 +233,8 @@ static long sync_call(struct thread *thread, uint64_t descriptor)
 	struct file *file = thread_file(thread, descriptor);
 	if (!file || file->flags & O_PATH)
 		return -EBADF;
-	return file->node ? 0 : -EINVAL;
+	bool stored = file->node && (node_is_regular(file->node) || node_is_directory(file->node));
+	return stored ? 0 : -EINVAL;
 }
 
 long sys_fsync(struct thread *thread, const uint64_t *argument)

@@ -67,9 +67,7 @@ static int64_t regular_seek(struct file *file, int64_t offset, int whence)
 		return -EINVAL;
 	}
 	int64_t position;
-	if (__builtin_add_overflow(base, offset, &position))
-		return -EOVERFLOW;
-	if (position < 0)
+	if (__builtin_add_overflow(base, offset, &position) || position < 0)
 		return -EINVAL;
 	file->offset = (uint64_t)position;
 	return position;

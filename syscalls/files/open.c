@@ -10,10 +10,11 @@
 #include "syscalls/process.h"
 #include "syscalls/syscall.h"
 
-#define O_TMPFILE 020000000u /* without O_DIRECTORY, which goes with it */
+#define O_TMPFILE  020000000u /* without O_DIRECTORY, which goes with it */
+#define O_SYNC_BIT 04000000u  /* of O_SYNC, beside O_DSYNC */
 #define FILE_FLAGS                                                                                 \
 	(O_ACCMODE | O_APPEND | O_NONBLOCK | O_DSYNC | O_ASYNC | O_DIRECT | O_LARGEFILE |          \
-	 O_NOATIME | O_DIRECTORY | O_NOFOLLOW | O_PATH)
+	 O_NOATIME | O_DIRECTORY | O_NOFOLLOW | O_PATH | O_SYNC_BIT)
 #define CREATE_BITS 07777u
 
 static int open_permission(struct thread *thread, const struct path_node *node, uint32_t flags)
@@ -108,7 +109,9 @@ static int open_existing(struct thread *thread, struct path_node *node, uint32_t
 static int open_walked(struct thread *thread, struct walk *walk, uint32_t flags, uint32_t mode,
                        struct file **out)
 {
-	if (walk->file) { /* a pipe or socket behind /proc/PID/fd: another reference of it */
+	if (walk->file) { /* a file without a name behind /proc/PID/fd */
+		if (!(flags & O_PATH))
+			return pipe_reopen(walk->file, flags & FILE_FLAGS, out);
 		*out = file_get(walk->file);
 		return 0;
 	}
@@ -205,8 +208,9 @@ static long open_user(struct thread *thread, const uint64_t *argument, uint64_t 
 	int error = user_path_get(&path, user(argument[1]));
 	if (error)
 		return error;
-	error = open_path(thread, (int)argument[0], &path, (uint32_t)flags, (uint32_t)mode,
-	                  walk_flags, &file);
+	/* As Linux on 64 bits, whose F_GETFL shows it. */
+	error = open_path(thread, (int)argument[0], &path, (uint32_t)flags | O_LARGEFILE,
+	                  (uint32_t)mode, walk_flags, &file);
 	user_path_put(&path);
 	if (error)
 		return error;
@@ -235,8 +239,7 @@ struct open_how {
 };
 
 #define OPEN2_FLAGS                                                                                \
-	(FILE_FLAGS | O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC | O_CLOEXEC | O_TMPFILE | O_DSYNC |    \
-	 04000000u /* O_SYNC's own bit */)
+	(FILE_FLAGS | O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC | O_CLOEXEC | O_TMPFILE | O_DSYNC)
 
 long sys_openat2(struct thread *thread, const uint64_t *argument)
 {

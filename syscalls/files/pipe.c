@@ -10,11 +10,13 @@
 #include "syscalls/process.h"
 #include "syscalls/syscall.h"
 
-#define PIPE_BUF       4096u
-#define PIPE_SLOTS     16u
-#define PIPE_SLOTS_MAX 256u /* 1 MiB: /proc/sys/fs/pipe-max-size */
-#define PIPE_DEVICE    12
-#define FIONREAD       0x541bu
+#define PIPE_SLOTS          16u
+#define PIPE_SLOTS_MAX      256u /* 1 MiB: /proc/sys/fs/pipe-max-size */
+#define PIPE_DEVICE         12
+#define PIPE_BYTES_MAX      (1ull << 31)
+#define FIONREAD            0x541bu
+#define CAP_SYS_RESOURCE    24
+#define O_NOTIFICATION_PIPE O_EXCL
 
 struct pipe_slot {
 	char *page;
@@ -169,25 +171,23 @@ static long pipe_read(struct file *file, struct uio *uio, uint64_t offset)
 	return done;
 }
 
-/* Room in the last page, for bytes that may join those before them. */
-static uint32_t tail_room(struct pipe *pipe, bool packet)
+/* As in Linux: what does not fill a page of its own joins the last page when it fits there as a
+ * whole; all else starts a page. So a write of PIPE_BUF bytes or fewer is never cut, and how much
+ * a pipe holds is the same. False after a fault, which leaves nothing behind. */
+static bool join_last_slot(struct pipe *pipe, struct uio *uio, long *done)
 {
-	if (!pipe->used || packet)
-		return 0;
-	const struct pipe_slot *last = slot_at(pipe, pipe->used - 1);
-	return last->packet ? 0 : (uint32_t)PAGE_SIZE - last->start - last->length;
-}
-
-/* Copies into the slot behind its bytes; false after a fault. */
-static bool fill_slot(struct pipe *pipe, struct pipe_slot *slot, struct uio *uio, size_t room,
-                      long *done)
-{
-	size_t wanted = room < uio->remaining ? room : uio->remaining;
-	size_t copied = uio_copy_in(uio, slot->page + slot->start + slot->length, wanted);
-	slot->length += (uint16_t)copied;
-	pipe->bytes += copied;
-	*done += (long)copied;
-	return copied == wanted;
+	uint32_t bytes = (uint32_t)(uio->remaining % PAGE_SIZE);
+	if (!bytes || !pipe->used)
+		return true;
+	struct pipe_slot *last = slot_at(pipe, pipe->used - 1);
+	if (last->packet || (uint64_t)last->start + last->length + bytes > PAGE_SIZE)
+		return true;
+	if (uio_copy_in(uio, last->page + last->start + last->length, bytes) < bytes)
+		return false;
+	last->length += (uint16_t)bytes;
+	pipe->bytes += bytes;
+	*done += bytes;
+	return true;
 }
 
 /* One more page at the end. 1: done, 0: no room, -ENOMEM, -EFAULT. */
@@ -195,16 +195,21 @@ static int append_slot(struct pipe *pipe, struct uio *uio, bool packet, long *do
 {
 	if (pipe->used == pipe->slot_count)
 		return 0;
+	size_t bytes = uio->remaining < PAGE_SIZE ? uio->remaining : PAGE_SIZE;
 	struct pipe_slot *slot = slot_at(pipe, pipe->used);
-	*slot = (struct pipe_slot){ .page = page_alloc(0), .packet = packet };
+	*slot = (struct pipe_slot){ .page = page_alloc(0),
+		                    .length = (uint16_t)bytes,
+		                    .packet = packet };
 	if (!slot->page)
 		return -ENOMEM;
-	bool whole = fill_slot(pipe, slot, uio, PAGE_SIZE, done);
-	if (slot->length)
-		pipe->used++;
-	else
+	if (uio_copy_in(uio, slot->page, bytes) < bytes) {
 		page_free(slot->page, 0);
-	return whole ? 1 : -EFAULT;
+		return -EFAULT;
+	}
+	pipe->used++;
+	pipe->bytes += bytes;
+	*done += (long)bytes;
+	return 1;
 }
 
 static long pipe_write(struct file *file, struct uio *uio, uint64_t offset)
@@ -213,17 +218,11 @@ static long pipe_write(struct file *file, struct uio *uio, uint64_t offset)
 	(void)offset;
 	bool packet = file->flags & O_DIRECT;
 	long done = 0;
-	if (!pipe->readers)
-		return -EPIPE;
 	if (!uio->remaining)
 		return 0;
-	uint32_t room = tail_room(pipe, packet);
-	uint64_t free_bytes = room + (uint64_t)(pipe->slot_count - pipe->used) * PAGE_SIZE;
-	if (uio->remaining <= PIPE_BUF && uio->remaining > free_bytes && !uio->done)
-		return -EAGAIN; /* whole or not at all */
-	int result = 1;
-	if (room && !fill_slot(pipe, slot_at(pipe, pipe->used - 1), uio, room, &done))
-		result = -EFAULT;
+	if (!pipe->readers)
+		return -EPIPE;
+	int result = uio->done || join_last_slot(pipe, uio, &done) ? 1 : -EFAULT;
 	while (uio->remaining && result > 0)
 		result = append_slot(pipe, uio, packet, &done);
 	if (done)
@@ -290,7 +289,7 @@ long pipe_get_capacity(struct file *file)
 {
 	if (file->operations != &pipe_operations)
 		return -EBADF;
-	return (long)(end_of(file)->pipe->slot_count * PAGE_SIZE);
+	return (long)((uint64_t)end_of(file)->pipe->slot_count * PAGE_SIZE);
 }
 
 long pipe_set_capacity(struct file *file, uint64_t bytes)
@@ -298,10 +297,13 @@ long pipe_set_capacity(struct file *file, uint64_t bytes)
 	if (file->operations != &pipe_operations)
 		return -EBADF;
 	struct pipe *pipe = end_of(file)->pipe;
-	if (bytes > (uint64_t)PIPE_SLOTS_MAX * PAGE_SIZE)
-		return bytes > INT32_MAX ? -EINVAL : -EPERM;
+	if (bytes > PIPE_BYTES_MAX)
+		return -EINVAL;
+	if (bytes > (uint64_t)PIPE_SLOTS_MAX * PAGE_SIZE &&
+	    !(current_thread()->process->credentials.capabilities >> CAP_SYS_RESOURCE & 1))
+		return -EPERM;
 	uint32_t count = 1;
-	while (count * PAGE_SIZE < bytes)
+	while ((uint64_t)count * PAGE_SIZE < bytes)
 		count *= 2;
 	if (count < pipe->used)
 		return -EBUSY;
@@ -315,24 +317,26 @@ long pipe_set_capacity(struct file *file, uint64_t bytes)
 	pipe->slot_count = count;
 	pipe->first = 0;
 	notify_ends(pipe, false, POLLOUT | POLLWRNORM);
-	return (long)(count * PAGE_SIZE);
+	return (long)((uint64_t)count * PAGE_SIZE);
 }
 
 long sys_pipe2(struct thread *thread, const uint64_t *argument)
 {
-	uint32_t flags = (uint32_t)argument[1], kept = flags & (O_NONBLOCK | O_DIRECT);
+	uint32_t flags = (uint32_t)argument[1];
 	bool close_on_exec = flags & O_CLOEXEC;
-	if (flags & ~(uint32_t)(O_CLOEXEC | O_NONBLOCK | O_DIRECT))
+	if (flags & ~(uint32_t)(O_CLOEXEC | O_NONBLOCK | O_DIRECT | O_NOTIFICATION_PIPE))
 		return -EINVAL;
+	if (flags & O_NOTIFICATION_PIPE)
+		return -ENOPKG;
 	struct pipe *pipe = pipe_create();
 	if (!pipe)
 		return -ENOMEM;
-	struct pipe_end *reader = pipe_open_end(pipe, O_RDONLY | kept);
+	struct pipe_end *reader = pipe_open_end(pipe, O_RDONLY | (flags & O_NONBLOCK));
 	if (!reader) {
 		pipe_free(pipe);
 		return -ENOMEM;
 	}
-	struct pipe_end *writer = pipe_open_end(pipe, O_WRONLY | kept);
+	struct pipe_end *writer = pipe_open_end(pipe, O_WRONLY | (flags & (O_NONBLOCK | O_DIRECT)));
 	int descriptor[2] = { -ENOMEM, -ENOMEM };
 	if (writer)
 		descriptor[0] = file_install(thread, &reader->file, 0, close_on_exec);
@@ -378,6 +382,17 @@ int fifo_open(struct path_node *node, uint32_t flags, struct file **out)
 	/* POLLERR reaches every waiter, also an open(2) that waits for this end. */
 	list_for_each(link, &pipe->ends)
 	        file_notify(&list_entry(link, struct pipe_end, link)->file, POLLERR);
+	*out = &end->file;
+	return 0;
+}
+
+int pipe_reopen(struct file *file, uint32_t flags, struct file **out)
+{
+	if (file->operations != &pipe_operations || file->node)
+		return -ENXIO;
+	struct pipe_end *end = pipe_open_end(end_of(file)->pipe, flags & ~(uint32_t)O_DIRECT);
+	if (!end)
+		return -ENOMEM;
 	*out = &end->file;
 	return 0;
 }

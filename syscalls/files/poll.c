@@ -76,6 +76,21 @@ static void set_free(struct poll_set *set)
 	heap_free(set);
 }
 
+/* As in Linux, each look is at what the number stands for by then: a descriptor that was closed
+ * while the call waited is a bad one when something else, or the time, ends the wait. */
+static void set_refresh(struct thread *thread, struct poll_set *set)
+{
+	for (uint32_t i = 0; i < set->count; i++) {
+		struct poll_item *item = &set->items[i];
+		struct file *file = thread_file(thread, (uint64_t)item->descriptor);
+		if (!item->file || file == item->file)
+			continue;
+		wait_entry_remove(&item->entry);
+		file_put(item->file);
+		item->file = file && !(file->flags & O_PATH) ? file_get(file) : NULL;
+	}
+}
+
 /* Files with something to report. */
 static long set_look(struct poll_set *set)
 {
@@ -209,6 +224,7 @@ static long poll_resume(struct thread *thread, uint32_t reasons)
 		wait_free(wait);
 		return -EINTR;
 	}
+	set_refresh(thread, wait->set);
 	long found = set_look(wait->set);
 	if (found)
 		return poll_finish(thread, wait, found);

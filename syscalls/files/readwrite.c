@@ -191,10 +191,13 @@ static struct file *data_file(struct thread *thread, uint64_t descriptor, bool w
 {
 	struct file *file = thread_file(thread, descriptor);
 	*error = -EBADF;
-	if (!file || !(write ? file_can_write(file) : file_can_read(file)))
+	if (!file || file->flags & O_PATH)
 		return NULL;
 	*error = -ESPIPE;
 	if (positioned && !file->seekable)
+		return NULL;
+	*error = -EBADF;
+	if (!(write ? file_can_write(file) : file_can_read(file)))
 		return NULL;
 	*error = -EINVAL;
 	if (write ? !file->operations->write : !file->operations->read)
@@ -214,6 +217,10 @@ static long vector_call(struct thread *thread, const uint64_t *argument, bool wr
 	error = uio_init_vector(&uio, user(argument[1]), argument[2]);
 	if (error)
 		return error;
+	if (!uio.remaining) {
+		uio_fini(&uio);
+		return 0;
+	}
 	return write ? file_write(thread, file, &uio, position)
 	             : file_read(thread, file, &uio, position);
 }
@@ -299,11 +306,15 @@ long sys_pwritev2(struct thread *thread, const uint64_t *argument)
 	return positioned_vector2(thread, argument, true);
 }
 
+#define SEEK_HOLE 4u /* the last */
+
 long sys_lseek(struct thread *thread, const uint64_t *argument)
 {
 	struct file *file = thread_file(thread, argument[0]);
 	if (!file || file->flags & O_PATH)
 		return -EBADF;
+	if ((uint32_t)argument[2] > SEEK_HOLE)
+		return -EINVAL;
 	if (!file->operations->seek)
 		return -ESPIPE;
 	return file->operations->seek(file, (int64_t)argument[1], (int)argument[2]);

@@ -85,6 +85,7 @@ static const struct file_operations signalfd_operations = {
 	.read = signalfd_read,
 	.poll = signalfd_poll,
 	.status = anonymous_status,
+	.seek = anonymous_seek,
 	.release = signalfd_release,
 };
 

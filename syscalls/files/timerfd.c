@@ -25,6 +25,12 @@ struct timerfd {
 	uint64_t interval_ns; /* 0: once */
 	uint64_t expired;     /* not yet read */
 	bool wall;            /* absolute times are of the wall clock */
+	/* Waits for a time of the wall clock: then the deadline is a guess that ends when the clock
+	 * is set. */
+	bool follows_wall;
+	bool cancel_on_set;      /* TFD_TIMER_CANCEL_ON_SET */
+	bool canceled;           /* the clock was set, and nobody was told yet */
+	struct wait_entry entry; /* on wall_clock_set */
 };
 
 struct user_itimerspec {
@@ -59,9 +65,33 @@ static void timerfd_fired(struct loop *loop, struct loop_watcher *watcher, uint3
 		file_notify(&timer->file, POLLIN);
 }
 
+static bool timerfd_clock_was_set(struct wait_entry *entry, uint32_t by)
+{
+	struct timerfd *timer = container_of(entry, struct timerfd, entry);
+	(void)by;
+	timer->canceled |= timer->cancel_on_set;
+	if (timer->next_ns != LOOP_NEVER) {
+		uint64_t moved = wall_clock_set_by_ns;
+		timer->next_ns =
+		        (int64_t)moved > (int64_t)timer->next_ns ? 0 : timer->next_ns - moved;
+		timerfd_advance(timer, clock_read_ns());
+	}
+	if (timer->canceled || timer->expired)
+		file_notify(&timer->file, POLLIN);
+	return true;
+}
+
+static bool take_canceled(struct timerfd *timer)
+{
+	bool canceled = timer->canceled;
+	timer->canceled = false;
+	return canceled;
+}
+
 static uint32_t timerfd_poll(struct file *file)
 {
-	return timerfd_of(file)->expired ? POLLIN : 0;
+	const struct timerfd *timer = timerfd_of(file);
+	return timer->expired || timer->canceled ? POLLIN : 0;
 }
 
 static long timerfd_read(struct file *file, struct uio *uio, uint64_t offset)
@@ -72,17 +102,24 @@ static long timerfd_read(struct file *file, struct uio *uio, uint64_t offset)
 		return -EINVAL;
 	if (timer->next_ns != LOOP_NEVER)
 		timerfd_advance(timer, clock_read_ns());
-	if (!timer->expired)
+	uint64_t expired = timer->expired;
+	if (take_canceled(timer)) {
+		timer->expired = 0;
+		return -ECANCELED;
+	}
+	if (!expired)
 		return -EAGAIN;
-	if (uio_copy_out(uio, &timer->expired, sizeof(uint64_t)) < sizeof(uint64_t))
-		return -EFAULT;
 	timer->expired = 0;
-	return sizeof(uint64_t);
+	/* As in Linux, what cannot be stored is lost. */
+	return uio_copy_out(uio, &expired, sizeof(expired)) < sizeof(expired)
+	               ? -EFAULT
+	               : (long)sizeof(expired);
 }
 
 static void timerfd_release(struct file *file)
 {
 	struct timerfd *timer = timerfd_of(file);
+	wait_entry_remove(&timer->entry);
 	loop_timer_destroy(timer->loop, &timer->timer);
 	heap_free(timer);
 }
@@ -92,8 +129,15 @@ static const struct file_operations timerfd_operations = {
 	.read = timerfd_read,
 	.poll = timerfd_poll,
 	.status = anonymous_status,
+	.seek = anonymous_seek,
 	.release = timerfd_release,
 };
+
+int64_t anonymous_seek(struct file *file, int64_t offset, int whence)
+{
+	(void)file, (void)offset, (void)whence;
+	return 0;
+}
 
 int anonymous_status(struct file *file, struct file_status *out)
 {
@@ -122,6 +166,9 @@ long sys_timerfd_create(struct thread *thread, const uint64_t *argument)
 		return -ENOMEM;
 	}
 	timer->wall = wall;
+	list_node_init(&timer->entry.link);
+	timer->entry.notify = timerfd_clock_was_set;
+	timer->entry.interest = POLLIN;
 	timer->next_ns = LOOP_NEVER;
 	file_init(&timer->file, &timerfd_operations, timer, O_RDWR | (flags & O_NONBLOCK));
 	return anonymous_install(thread, &timer->file, flags & O_CLOEXEC);
@@ -168,6 +215,12 @@ long sys_timerfd_settime(struct thread *thread, const uint64_t *argument)
 	uint64_t wall_ns = clock_parameters.wall_offset_ns;
 	timer->interval_ns = timespec_to_ns(&setting.interval);
 	timer->expired = 0;
+	timer->follows_wall = timer->wall && flags & TFD_TIMER_ABSTIME;
+	timer->cancel_on_set = timer->follows_wall && flags & TFD_TIMER_CANCEL_ON_SET;
+	bool canceled = take_canceled(timer);
+	wait_entry_remove(&timer->entry);
+	if (timer->follows_wall)
+		wait_queue_add(&wall_clock_set, &timer->entry);
 	if (!value_ns || value_ns == LOOP_NEVER)
 		timer->next_ns = LOOP_NEVER;
 	else if (!(flags & TFD_TIMER_ABSTIME))
@@ -179,7 +232,7 @@ long sys_timerfd_settime(struct thread *thread, const uint64_t *argument)
 	timerfd_advance(timer, now_ns);
 	if (timer->expired)
 		file_notify(&timer->file, POLLIN);
-	return 0;
+	return canceled && timer->cancel_on_set ? -ECANCELED : 0;
 }
 
 long sys_timerfd_gettime(struct thread *thread, const uint64_t *argument)

@@ -98,12 +98,19 @@ long sys_clock_getres(struct thread *thread, const uint64_t *argument)
 	return timespec_to_user(user(argument[1]), 1);
 }
 
+struct wait_queue wall_clock_set = { { { &wall_clock_set.entries.head,
+	                                 &wall_clock_set.entries.head } } };
+uint64_t wall_clock_set_by_ns;
+
 static long set_wall_clock(struct thread *thread, uint64_t since_1970_ns)
 {
 	if (thread->process->credentials.euid != 0)
 		return -EPERM;
+	uint64_t before_ns = clock_parameters.wall_offset_ns;
 	clock_set_wall_ns(since_1970_ns);
 	vdso_update_clock();
+	wall_clock_set_by_ns = clock_parameters.wall_offset_ns - before_ns;
+	wait_queue_notify(&wall_clock_set, POLLIN);
 	return 0;
 }
 
@@ -150,6 +157,7 @@ long sys_settimeofday(struct thread *thread, const uint64_t *argument)
 struct sleep_state {
 	uint64_t deadline_ns;
 	struct user_addr remaining; /* 0: not wanted */
+	uint64_t wall_ns;           /* until then by the wall clock, which may be set; 0: no */
 	bool relative;
 };
 
@@ -157,6 +165,10 @@ static long sleep_resume(struct thread *thread, uint32_t reasons)
 {
 	struct sleep_state *sleep = THREAD_PARK_STATE(thread, struct sleep_state);
 	uint64_t now = hart_refresh_now(this_hart());
+	if (sleep->wall_ns) {
+		sleep->deadline_ns = clock_deadline(CLOCK_REALTIME, sleep->wall_ns);
+		thread_wait_on(thread, &wall_clock_set, POLLIN, false);
+	}
 	if (now >= sleep->deadline_ns || reasons & WAKE_KILL)
 		return 0;
 	if (reasons & WAKE_SIGNAL) {
@@ -173,10 +185,12 @@ static long sleep_resume(struct thread *thread, uint32_t reasons)
 	return SYS_PARKED;
 }
 
-static long sleep_until(struct thread *thread, uint64_t deadline_ns)
+static long sleep_until(struct thread *thread, int32_t clock, uint64_t absolute_ns)
 {
 	struct sleep_state *sleep = THREAD_PARK_STATE(thread, struct sleep_state);
-	*sleep = (struct sleep_state){ .deadline_ns = deadline_ns };
+	*sleep = (struct sleep_state){ .deadline_ns = absolute_ns };
+	if (is_wall_clock(clock))
+		sleep->wall_ns = absolute_ns;
 	return sleep_resume(thread, 0);
 }
 
@@ -211,7 +225,7 @@ long sys_clock_nanosleep(struct thread *thread, const uint64_t *argument)
 	if (error)
 		return error;
 	if (argument[1] & TIMER_ABSTIME)
-		return sleep_until(thread, clock_deadline(clock, time_ns));
+		return sleep_until(thread, clock, time_ns);
 	return sleep_for(thread, time_ns, user(argument[3]));
 }
 

@@ -22,6 +22,17 @@ static __attribute__((noinline)) void notify_all(struct wait_queue *queue, uint3
 	}
 }
 
+void wait_queue_notify_exclusive(struct wait_queue *queue, uint32_t events)
+{
+	list_for_each_safe(node, &queue->entries)
+	{
+		struct wait_entry *entry = list_entry(node, struct wait_entry, link);
+		if (entry->exclusive && events & (entry->interest | POLLERR | POLLHUP) &&
+		    entry->notify(entry, events))
+			return;
+	}
+}
+
 void wait_queue_notify_slow(struct wait_queue *queue, uint32_t events)
 {
 	struct list_node *first = queue->entries.head.next;
