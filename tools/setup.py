@@ -42,6 +42,7 @@ HOST_FILES = [
 # Besides, for `hl perf` and the tests of its parts: the other load generators, and what draws the plots.
 PERF_PROGRAMS = [
     ("wrk", "wrk", False),
+    ("ab", "apache2-utils", False),
 ]
 PERF_FILES = [("/usr/lib/python3/dist-packages/matplotlib/__init__.py", "python3-matplotlib", False)]
 
@@ -53,6 +54,7 @@ PACKAGE_SETS = {
     "nginx": ["nginx", "nginx-common"],
     "memcached": ["memcached"],
     "busybox": ["busybox-static"],
+    "wrk": ["wrk"],
 }
 # Only for comparisons with Linux: 112 MB, fetched by `hl setup --linux`.
 LINUX_SET = {"linux": ["linux-image-riscv64"]}

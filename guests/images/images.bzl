@@ -9,7 +9,7 @@ ports below 1024 are for root; connect: how to reach it, with {PORT} for the fir
 NAMED_IMAGES = {
     "redis": {
         "summary": "Debian's redis-server, without persistence, open to the network",
-        "packages": "redis",
+        "packages": ["redis"],
         "roots": ["redis-server", "redis-tools"],
         "drop": ["usr/bin/redis-check-aof"],
         "program": "/usr/bin/redis-server",
@@ -20,7 +20,7 @@ NAMED_IMAGES = {
     },
     "redis-server": {
         "summary": "redis-server as above without its tools, for small machines",
-        "packages": "redis",
+        "packages": ["redis"],
         "roots": ["redis-server", "redis-tools"],
         "drop": ["usr/bin/redis-check-aof", "usr/bin/redis-cli", "usr/bin/redis-benchmark", "etc/redis/*", "etc/default/*"],
         "program": "/usr/bin/redis-server",
@@ -31,7 +31,7 @@ NAMED_IMAGES = {
     },
     "iperf3": {
         "summary": "Debian's iperf3 as a server",
-        "packages": "iperf3",
+        "packages": ["iperf3"],
         "roots": ["iperf3"],
         "program": "/usr/bin/iperf3",
         "args": ["-s"],
@@ -41,10 +41,11 @@ NAMED_IMAGES = {
     },
     "nginx": {
         "summary": "Debian's nginx serving /var/www/html",
-        "packages": "nginx",
+        "packages": ["nginx"],
         "roots": ["nginx", "nginx-common"],
         "files": {
             "/etc/nginx/nginx.conf": "nginx.conf",
+            "/etc/nginx/workers.conf": "nginx_workers.conf",
             "/var/www/html/index.html": "index.html",
             "/var/www/html/1m.bin": "1m.bin",
         },
@@ -57,7 +58,7 @@ NAMED_IMAGES = {
     },
     "memcached": {
         "summary": "Debian's memcached, one worker thread",
-        "packages": "memcached",
+        "packages": ["memcached"],
         "roots": ["memcached"],
         "program": "/usr/bin/memcached",
         "args": ["-u", "root", "-l", "0.0.0.0", "-t", "1"],
@@ -67,12 +68,33 @@ NAMED_IMAGES = {
     },
     "busybox": {
         "summary": "Debian's busybox: a shell on the console",
-        "packages": "busybox",
+        "packages": ["busybox"],
         "roots": ["busybox-static"],
         "program": "/usr/bin/busybox",
         "args": ["sh"],
         "env": ["PATH=/usr/bin:/bin", "HOME=/root"],
         "ports": [],
+        "connect": "this console",
+    },
+    "programs": {
+        "summary": "all of Debian's programs above and their clients, and busybox: a shell on the console",
+        "packages": ["redis", "iperf3", "nginx", "memcached", "wrk", "busybox"],
+        "roots": ["redis-server", "redis-tools", "iperf3", "nginx", "nginx-common", "memcached", "wrk", "busybox-static"],
+        "files": {
+            "/etc/nginx/nginx.conf": "nginx.conf",
+            "/etc/nginx/workers.conf": "nginx_workers.conf",
+            "/etc/serve.sh": "serve.sh",
+            "/etc/services": "services",
+            "/srv/cgi-bin/counters": "counters.sh",
+            "/srv/page.html": "page.html",
+            "/var/www/html/index.html": "index.html",
+            "/var/www/html/1m.bin": "1m.bin",
+        },
+        "program": "/usr/bin/busybox",
+        "args": ["sh"],
+        "env": ["PATH=/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root"],
+        "ports": [6379, 5201, 80, 11211, 8080],
+        "host_ports": {80: 8081},
         "connect": "this console",
     },
     "tcp-echo": {

@@ -1,6 +1,7 @@
-"""Drives memcached by its text and its binary protocol, and with 40 clients at once."""
+"""Drives memcached by its text and its binary protocol, by UDP, and with 40 clients at once."""
 
 import os
+import socket
 import struct
 import threading
 import time
@@ -102,10 +103,11 @@ class Binary:
         return code, status, opaque, body[extras:extras + keys], body[extras + keys:]
 
     def expect(self, status, value, code, *request):
-        """The answer must have this status, and the value unless it is None."""
+        """The answer must have this status and value, each unless it is None."""
         self.send(code, *request)
         answer = self.receive()
-        hostside.check(answer[:2] == (code, status) and value in (None, answer[4]), f"binary request {code}: {answer}")
+        good = answer[0] == code and status in (None, answer[1]) and value in (None, answer[4])
+        hostside.check(good, f"binary request {code}: {answer}")
 
     def close(self):
         """Ends the connection."""
@@ -120,6 +122,7 @@ def binary_protocol():
     binary.expect(0, b"", SET, b"b", lasting, b"binary")
     binary.expect(0, b"binary", GET, b"b")
     binary.expect(EXISTS, None, ADD, b"b", lasting, b"x")
+    binary.expect(None, None, DELETE, b"counter")
     binary.expect(0, struct.pack(">Q", 7), INCREMENT, b"counter", struct.pack(">QQI", 1, 7, 0))
     binary.expect(0, struct.pack(">Q", 12), INCREMENT, b"counter", struct.pack(">QQI", 5, 0, 0))
     for number in range(50):
@@ -134,6 +137,27 @@ def binary_protocol():
     binary.expect(0, b"", QUIT)
     hostside.check(binary.stream.read(1) == b"", "still open after quit")
     binary.close()
+
+
+def datagrams():
+    """The text protocol over UDP, behind memcached's frame of 8 bytes; with retries, since a datagram may be lost."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as link:
+        link.connect(("127.0.0.1", hostside.port(PORT)))
+        link.settimeout(2)
+        for number, (command, answer) in enumerate([(b"set udp 7 0 4\r\ndata\r\n", b"STORED\r\n"),
+                                                    (b"get udp\r\n", b"VALUE udp 7 4\r\ndata\r\nEND\r\n"),
+                                                    (b"get nothing\r\n", b"END\r\n")] * 20):
+            for _ in range(5):
+                link.send(struct.pack(">HHHH", number, 0, 1, 0) + command)
+                try:
+                    got = link.recv(65536)
+                except TimeoutError:
+                    continue
+                if got[:2] == struct.pack(">H", number):
+                    break
+            else:
+                raise AssertionError(f"no answer to datagram {number}")
+            hostside.check(got[8:] == answer, f"the answer to {command} by UDP: {got}")
 
 
 def many_clients():
@@ -170,6 +194,7 @@ def main():
     hostside.check(version.startswith(b"VERSION "), f"the answer to version: {version}")
     text_protocol()
     binary_protocol()
+    datagrams()
     many_clients()
 
 

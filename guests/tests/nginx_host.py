@@ -2,6 +2,7 @@
 
 import hashlib
 import http.client
+import re
 import socket
 import threading
 
@@ -107,6 +108,17 @@ def many_clients(page, bulk):
         raise failures[0]
 
 
+def real_clients():
+    """ab and wrk: no request fails, with kept connections and with one per request."""
+    url = f"http://127.0.0.1:{hostside.port(PORT)}"
+    for words in (["-k", "-n", "2000"], ["-n", "500"], ["-n", "500", "-H", "Range: bytes=10-19"]):
+        text = hostside.run("ab", "-q", "-c", "20", *words, url + "/index.html")
+        hostside.check(re.search(r"^Failed requests: +0$", text, re.M) and "Non-2xx" not in text, text)
+    for path in ("/index.html", "/1m.bin"):
+        text = hostside.run("wrk", "-t", "1", "-c", "20", "-d", "1s", "--timeout", "30s", url + path)
+        hostside.check("Socket errors" not in text and "Non-2xx" not in text, text)
+
+
 def main():
     with open(BULK, "rb") as file:
         bulk = file.read()
@@ -118,6 +130,7 @@ def main():
     pipelined(page)
     reader_that_leaves()
     many_clients(page, bulk)
+    real_clients()
     small_page(page)
 
 
