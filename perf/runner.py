@@ -23,6 +23,7 @@ from model import MeasurementError, Results, Sample, Target
 
 READY_SECONDS = 180
 SETTLE_SECONDS = 0.5
+WARM_SECONDS = 2
 FAILURES = (MeasurementError, machine.MachineError, nested.NestedError, network.NetworkError, OSError, subprocess.SubprocessError, ValueError, KeyError,
             ArithmeticError)
 
@@ -215,6 +216,8 @@ class Bench:
         """One run of a case in a guest that serves it."""
         if case.prepare:
             case.prepare(guest.target)
+        if guest.target.read_exits and not case.standalone:
+            case.drive(guest.target, WARM_SECONDS)  # the first touch of each page of the guest's memory is an exit
         before = guest.target.read_counters() if self.counting else None
         exits = guest.target.read_exits() if guest.target.read_exits else None
         load = case.drive(guest.target, self.seconds)

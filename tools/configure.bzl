@@ -39,6 +39,8 @@ def _hartloop_packages_impl(repository_ctx):
     record = packages.get_child("record.json")
     if not record.exists:
         fail("no Debian packages in %s; run ./hl setup first" % packages)
+    if not repository_ctx.os.environ.get("HL_CACHE", ""):
+        repository_ctx.path(Label("//:.hl/packages/record.json"))  # named so, it is looked at again when it changes
     repository_ctx.symlink(packages.get_child("debs"), "debs")
     repository_ctx.symlink(record, "record.json")
     sets = json.decode(repository_ctx.read(record))["sets"]
