@@ -38,7 +38,7 @@ import setup
 CONTROL, MONITOR, CONSOLE = 1, 2, 3
 PORT_NAMES = {CONTROL: "control", MONITOR: "monitor", CONSOLE: "console"}
 SHARE = "/hl"
-START_SECONDS = 300  # it takes 5 on an idle machine
+START_SECONDS = 300  # it takes 3 to 4 on an idle machine
 HOST_MAC = "52:54:00:12:35:%02x"  # of the bridged cards; the guest's own is another one
 KERNEL_OPTIONS = "console=ttyS0 quiet loglevel=4 rdinit=/init mitigations=off audit=0 lsm=capability nowatchdog"
 

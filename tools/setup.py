@@ -58,7 +58,7 @@ PACKAGE_SETS = {
 }
 # Only for comparisons with Linux: 112 MB, fetched by `hl setup --linux`.
 LINUX_SET = {"linux": ["linux-image-riscv64"]}
-# Only for KVM where the machine has none for riscv64: what the nested host runs, besides that kernel and busybox; 24 MB.
+# Only for KVM where the machine has none for riscv64: what the nested host runs, besides that kernel and busybox; 18 MB.
 NESTED_SET = {"nested": ["qemu-system-riscv"]}
 
 
