@@ -63,6 +63,7 @@ def main():
     publish_and_subscribe()
     port = str(hostside.port(PORT))
     for pipeline, clients, size, count, tests in RUNS:
+        print(f"{clients} connections, pipeline of {pipeline}, values of {size} bytes, requests/s:")
         print(hostside.run("redis-benchmark", "-p", port, "-t", tests, "-c", clients, "-P", pipeline,
                            "-d", size, "-n", count, "--csv"))
     expect("PONG", "ping")

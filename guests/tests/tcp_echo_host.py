@@ -7,10 +7,13 @@ import os
 import socket
 import struct
 import threading
+import time
 
 import hostside
 
 PORT = 7007
+LARGE = 4 << 20
+EXCHANGES = 500
 
 
 def read_exactly(link, count):
@@ -31,6 +34,17 @@ def echo(size, link):
     back = read_exactly(link, size)
     sender.join()
     hostside.check(back == data, f"{size} bytes came back changed")
+
+
+def exchange(link):
+    """64 bytes to and fro, one after the other."""
+    link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    started = time.monotonic()
+    for number in range(EXCHANGES):
+        data = number.to_bytes(64, "little")
+        link.sendall(data)
+        hostside.check(read_exactly(link, 64) == data, f"exchange {number} came back changed")
+    print(f"from the host: {EXCHANGES / (time.monotonic() - started):,.0f} exchanges/s of 64 bytes")
 
 
 def half_close(size):
@@ -55,7 +69,11 @@ def main():
     with hostside.connect(PORT, wait_for="listening") as link:
         for size in [1, 2, 1459, 1460, 1461, 65536, 1]:
             echo(size, link)
-        echo(4 << 20, link)
+        started = time.monotonic()
+        echo(LARGE, link)
+        seconds = time.monotonic() - started
+        print(f"from the host: {LARGE >> 20} MiB and back at {(LARGE >> 20) / seconds:.1f} MiB/s")
+        exchange(link)
         link.shutdown(1)
         hostside.check(link.recv(1) == b"", "the guest sent more than it was given")
     links = [hostside.connect(PORT) for _ in range(50)]
