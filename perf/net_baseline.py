@@ -155,6 +155,8 @@ def run_guest(guest, folder, options):
     if not problem and child.returncode != 0:
         reasons = re.findall(r"^(?:FAILED|AssertionError): (.*)$", text, re.M)
         problem = "; ".join(reasons) or f"the runner ended with status {child.returncode}, see its run.log"
+        if "still runs after" in problem:
+            problem += " (--io-seconds)"
     return problem, text
 
 

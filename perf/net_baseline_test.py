@@ -128,6 +128,10 @@ class Machines(WithFolder):
         problem, _ = self.run_script("print('FAILED: the console does not show it'); raise SystemExit(1)")
         self.assertEqual(problem, "the console does not show it")
 
+    def test_limit_of_the_clients(self):
+        problem, _ = self.run_script("print('FAILED: the guest still runs after 10 s'); raise SystemExit(1)")
+        self.assertEqual(problem, "the guest still runs after 10 s (--io-seconds)")
+
     def test_failed_without_reason(self):
         problem, _ = self.run_script("raise SystemExit(3)")
         self.assertIn("status 3", problem)
