@@ -56,6 +56,14 @@ class Cores:
         return f"harts on {list(self.harts)}, load generators and QEMU's other threads on {list(self.others)}"
 
 
+def pin_nested(running):
+    """Moves the hart of a machine in the nested host to that host's second one, and interrupts and all else of its QEMU to the first."""
+    harts = " ".join(map(str, running.hart_threads()))
+    running.host.call("for irq in /proc/irq/*/smp_affinity; do echo 1 2>/dev/null >$irq; done; "
+                      "for task in /proc/$(pidof qemu-system-riscv64)/task/*; do taskset -p 1 ${task##*/}; done; "
+                      f"for task in {harts}; do taskset -p 2 $task; done")
+
+
 def answers(host, port, hello):
     """Whether a server answers to `hello`, or, without one, keeps a connection.
 
@@ -95,7 +103,9 @@ class Guest:
             self.machine = machine.Machine(self.options, say)
         finally:
             counters.whole_pages(True)
-        if not self.machine.host:
+        if self.machine.host:
+            pin_nested(self.machine)
+        else:
             self.bench.cores.pin(self.machine)
         self.target = Target(self.system, self.host, self.ports, self.machine.console,
                              self.witness.read if self.witness else None, self.machine.process.pid,
