@@ -1,10 +1,14 @@
-"""Redis beyond plain commands: Lua, transactions, and snapshots by a forked child."""
+"""Redis beyond plain commands: Lua, transactions, snapshots by a forked child, the limit of clients, and very many of them."""
 
+import resource
 import time
 
 import hostside
 
 PORT = 6379
+CONNECTIONS = 2000
+# So many connections are made before their first answers are awaited: passt sends a SYN once, and redis's backlog is 511.
+BATCH = 200
 SNAPSHOT_KEYS = 500
 SNAPSHOT_BYTES = 2000
 
@@ -64,6 +68,11 @@ class Client:
         """INFO's fields: name -> text."""
         lines = self.ask("INFO", section).decode().splitlines()
         return dict(line.split(":", 1) for line in lines if ":" in line)
+
+    def close(self):
+        """Ends the connection."""
+        self.stream.close()
+        self.link.close()
 
 
 def wait_until(condition, text):
@@ -158,12 +167,57 @@ def snapshots(client):
     check_all(client, b"c")
 
 
+def ping_all(clients):
+    """Each connection answers."""
+    for client in clients:
+        client.send("PING")
+    for number, client in enumerate(clients):
+        got = client.answer()
+        hostside.check(got == b"PONG", f"connection {number} of {len(clients)} answers {got!r}")
+
+
+def many_connections(client, count):
+    """So many at once, each served, all of them again when they are all there, and none left over."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    hostside.check(hard == resource.RLIM_INFINITY or hard > count + 100, f"only {hard} descriptors on this host")
+    client.expect(b"OK", "CONFIG", "SET", "maxclients", 10000)
+    client.expect([b"maxclients", b"10000"], "CONFIG", "GET", "maxclients")
+    others = int(client.info("clients")["connected_clients"])
+    clients = []
+    while len(clients) < count:
+        batch = [Client() for _ in range(min(BATCH, count - len(clients)))]
+        ping_all(batch)
+        clients += batch
+    connected = int(client.info("clients")["connected_clients"])
+    hostside.check(connected == others + count, f"redis counts {connected} clients instead of {others} and {count}")
+    ping_all(clients)
+    for each in clients:
+        each.close()
+    wait_until(lambda: int(client.info("clients")["connected_clients"]) == others, "closed connections stay")
+
+
+def limit_of_clients(client, other):
+    """One client too many is told so and closed; the others are served on."""
+    client.expect(b"OK", "CONFIG", "SET", "maxclients", client.info("clients")["connected_clients"])
+    refused = Client()
+    refused.link.shutdown(1)  # passt completes the guest's handshake only when its client speaks or ends; unread bytes would mean RST
+    got = refused.answer()
+    hostside.check(isinstance(got, Failure) and "max number of clients" in got, f"one client too many gets {got!r}")
+    hostside.check(refused.stream.read() == b"", "the refused connection stays open")
+    refused.close()
+    other.expect(b"PONG", "PING")
+    client.expect(b"OK", "CONFIG", "SET", "maxclients", 10000)
+
+
 def main():
     hostside.wait_for_console("Ready to accept connections")
     client, other = Client(), Client()
     scripts(client, other)
     transactions(client, other)
     snapshots(client)
+    limit_of_clients(client, other)
+    many_connections(client, CONNECTIONS)
 
 
 if __name__ == "__main__":
