@@ -6,7 +6,7 @@ import re
 import time
 
 import generators
-from model import Bar, Case, Load, MeasurementError, MeasurementError
+from model import Bar, Case, Load, MeasurementError
 
 PORT = 5201
 STREAMS = (1, 4, 32)
