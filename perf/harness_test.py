@@ -127,6 +127,34 @@ class RunnerTest(unittest.TestCase):
         self.assertEqual(len(made.results.samples["a"]["hartloop"]), 1)
 
 
+class NestedMachine:
+    """A machine in a nested host; keeps what was run there."""
+
+    def __init__(self, harts):
+        self.harts = harts
+        self.host = self
+        self.scripts = []
+
+    def hart_threads(self):
+        return self.harts
+
+    def call(self, script):
+        self.scripts.append(script)
+
+
+class PinTest(unittest.TestCase):
+    """Where the hart of a guest in a nested host runs."""
+
+    def test_hart(self):
+        running = NestedMachine([187])
+        runner.pin_nested(running)
+        self.assertTrue(running.scripts[0].endswith("taskset -p 2 187"), running.scripts)
+
+    def test_unknown(self):
+        with self.assertRaises(MeasurementError):
+            runner.pin_nested(NestedMachine([]))
+
+
 class CasesTest(unittest.TestCase):
     def test_names_groups_and_patterns(self):
         self.assertEqual([one.name for one in cases.select(["redis-get-50", "bulk"])], ["redis-get-50", "bulk-in", "bulk-out"])

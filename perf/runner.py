@@ -58,10 +58,12 @@ class Cores:
 
 def pin_nested(running):
     """Moves the hart of a machine in the nested host to that host's second one, and interrupts and all else of its QEMU to the first."""
-    harts = " ".join(map(str, running.hart_threads()))
+    harts = running.hart_threads()
+    if not harts:
+        raise MeasurementError("QEMU in the nested host does not say which threads run the guest's harts")
     running.host.call("for irq in /proc/irq/*/smp_affinity; do echo 1 2>/dev/null >$irq; done; "
-                      "for task in /proc/$(pidof qemu-system-riscv64)/task/*; do taskset -p 1 ${task##*/}; done; "
-                      f"for task in {harts}; do taskset -p 2 $task; done")
+                      "for task in /proc/$(pidof qemu-system-riscv64)/task/*; do taskset -p 1 ${task##*/}; done; " +
+                      " && ".join(f"taskset -p 2 {task}" for task in harts))
 
 
 def answers(host, port, hello):

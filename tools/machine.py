@@ -434,9 +434,7 @@ class Machine:
             return file.read().decode("utf-8", "replace").replace("\r\n", "\n")
 
     def hart_threads(self):
-        """The numbers of QEMU's threads that run the harts; none when they are in a nested host."""
-        if self.host:
-            return []
+        """The numbers of QEMU's threads that run the harts, as the host has them that QEMU runs on."""
         return [int(number) for number in re.findall(r"thread_id=(\d+)", self.monitor.ask("info cpus"))]
 
     def where(self):
