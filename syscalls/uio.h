@@ -16,6 +16,7 @@ struct user_iovec {
 #define UIO_INLINE 4
 #define UIO_MAXIOV 1024
 #define UIO_MAX_BYTES 0x7ffff000ull /* Linux: MAX_RW_COUNT */
+#define UIO_ADDRESS_END (1ull << 56) /* Linux: TASK_SIZE of Sv57 */
 
 struct uio {
 	struct user_iovec *vector;     /* inline_vector, or heap */
@@ -26,6 +27,12 @@ struct uio {
 	uint64_t done;                 /* bytes copied so far */
 	bool kernel;                   /* bases are kernel pointers */
 };
+
+/* As Linux, a range that no program could have is -EFAULT before a call does anything; whether the program has it is seen later. */
+static inline bool uio_range_possible(uint64_t base, uint64_t bytes)
+{
+	return bytes <= UIO_ADDRESS_END && base <= UIO_ADDRESS_END - bytes;
+}
 
 static inline void uio_init_single(struct uio *uio, struct user_addr base, uint64_t bytes)
 {

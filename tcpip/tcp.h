@@ -36,6 +36,8 @@ void tcp_set_event(struct tcp_connection *connection, tcp_event *event, void *co
 /* Port 0: chosen now (RFC 6056). -EADDRINUSE, -EADDRNOTAVAIL, -EINVAL. Reuse rules as Linux's for TCP. */
 int tcp_bind(struct tcp_connection *connection, struct endpoint local, bool reuse_address,
              bool reuse_port);
+/* What tcp_bind was told of reuse, changed: it counts for whoever binds to the port from now on. */
+void tcp_set_reuse(struct tcp_connection *connection, bool reuse_address, bool reuse_port);
 /* backlog as listen(2): accept queue holds backlog + 1. May be called again to change it. -EADDRINUSE, -EINVAL. Unbound: takes
  * an ephemeral port. */
 int tcp_listen(struct tcp_connection *connection, int backlog);

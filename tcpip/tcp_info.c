@@ -1,14 +1,20 @@
 /* What one can ask about a connection: readiness, errors, addresses, TCP_INFO. */
 #include "tcpip/tcp_internal.h"
 
+/* As Linux: a reader who waits for more than the window lets in gets what is there. */
+static inline bool reaches_lowat(const struct tcp_connection *c, uint32_t unread)
+{
+	return unread >= c->receive_lowat || tcp_free_window(c) <= c->rcv_mss;
+}
+
 /* Linux's tcp_stream_is_readable: the urgent byte itself does not count unless it is inline. */
 static bool is_readable(const struct tcp_connection *c)
 {
-	uint32_t unread = tcp_unread(c), least = c->receive_lowat;
+	uint32_t unread = tcp_unread(c);
 	if (unread && c->urgent_noted && !c->oob_inline &&
 	    seq_eq(c->urgent_sequence, c->rcv_copied))
 		unread--;
-	return unread >= min_u32(least, tcp_window_space(c)) && unread;
+	return unread && reaches_lowat(c, unread);
 }
 
 uint32_t tcp_readiness(const struct tcp_connection *c)
@@ -18,7 +24,7 @@ uint32_t tcp_readiness(const struct tcp_connection *c)
 	if (__builtin_expect(state == TCP_ESTABLISHED && !c->readiness_odd && !c->fin_queued, 1)) {
 		uint32_t unread = c->rcv_nxt.value - c->rcv_copied.value;
 		uint32_t queued = c->write_seq.value - c->snd_una.value;
-		if (unread && (unread >= c->receive_lowat || unread >= tcp_window_space(c)))
+		if (unread && reaches_lowat(c, unread))
 			ready = NET_READABLE;
 		if (queued + queued / 2 <= c->send_buffer &&
 		    (!c->notsent_lowat || tcp_unsent(c) < c->notsent_lowat))

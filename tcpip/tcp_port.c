@@ -162,6 +162,17 @@ int tcp_bind(struct tcp_connection *c, struct endpoint local, bool reuse_address
 	return 0;
 }
 
+void tcp_set_reuse(struct tcp_connection *c, bool reuse_address, bool reuse_port)
+{
+	bool counted = c->port && !c->port_bound;
+	if (counted)
+		tcp_port_remove_child(c->port, c->reuse_address, c->reuse_port);
+	c->reuse_address = reuse_address;
+	c->reuse_port = reuse_port;
+	if (counted)
+		tcp_port_add_child(c->port, reuse_address, reuse_port);
+}
+
 /* The best listener: bound to this very address rather than to any; among equals (SO_REUSEPORT) the
  * hash of the flow chooses. */
 struct tcp_connection *tcp_listener_find(struct tcp_stack *tcp, struct ipv4_address local,

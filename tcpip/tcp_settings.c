@@ -96,11 +96,16 @@ static int apply_maxseg(struct tcp_connection *c, int64_t value)
 	return 0;
 }
 
-/* No more than the buffer can come to hold (Linux's tcp_set_rcvlowat). */
-static uint32_t lowat_of(const struct tcp_connection *c, uint32_t wanted)
+/* Linux's tcp_set_rcvlowat: no more than the buffer can come to hold, which grows to hold it. */
+static void apply_lowat(struct tcp_connection *c, uint32_t wanted)
 {
 	uint32_t most = (c->receive_locked ? c->receive_buffer : c->tcp->receive_max) / 2;
-	return wanted ? min_u32(wanted, most) : 1;
+	c->receive_lowat = wanted ? min_u32(wanted, most) : 1;
+	/* The window is told in units of its scale: a little more room, and all of it comes. */
+	uint32_t buffer = min_u32(2 * (c->receive_lowat + TCP_DEFAULT_MSS), c->tcp->receive_max);
+	if (!c->receive_locked)
+		c->receive_buffer = max_u32(c->receive_buffer, buffer);
+	tcp_notify(c, NET_READABLE);
 }
 
 static void apply_number(struct tcp_connection *c, enum tcp_option option, int64_t value)
@@ -136,8 +141,7 @@ static void apply_number(struct tcp_connection *c, enum tcp_option option, int64
 		tcp_notify(c, NET_WRITABLE);
 		break;
 	case TCP_OPTION_RECEIVE_LOWAT:
-		c->receive_lowat = lowat_of(c, (uint32_t)value);
-		tcp_notify(c, NET_READABLE);
+		apply_lowat(c, (uint32_t)value);
 		break;
 	case TCP_OPTION_LINGER_S:
 		c->linger_s = (int32_t)value;

@@ -90,6 +90,12 @@ int udp_bind(struct udp_socket *socket, struct endpoint local, bool reuse_addres
 	return 0;
 }
 
+void udp_set_reuse(struct udp_socket *socket, bool reuse_address, bool reuse_port)
+{
+	socket->reuse_address = reuse_address;
+	socket->reuse_port = reuse_port;
+}
+
 void udp_set_binding(struct udp_socket *socket, bool free_bind, bool without_port)
 {
 	socket->free_bind = free_bind;

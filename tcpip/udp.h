@@ -29,6 +29,8 @@ void udp_close(struct udp_socket *socket);
 /* Port 0 takes an ephemeral one (RFC 6056). reuse: SO_REUSEADDR/SO_REUSEPORT as Linux treats them for UDP.
  * -EADDRINUSE, -EADDRNOTAVAIL, -EINVAL (already bound). */
 int udp_bind(struct udp_socket *socket, struct endpoint local, bool reuse_address, bool reuse_port);
+/* What udp_bind was told of reuse, changed. */
+void udp_set_reuse(struct udp_socket *socket, bool reuse_address, bool reuse_port);
 /* What udp_bind does from now on. free_bind: addresses that are not ours will do, too. without_port: port 0 fixes the
  * address only. */
 void udp_set_binding(struct udp_socket *socket, bool free_bind, bool without_port);

@@ -2,6 +2,7 @@
 #define _GNU_SOURCE
 #include "conform.h"
 
+#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -145,6 +146,46 @@ CASE(vector_lengths)
 	observe("header-pointer", sendmsg(pair[0], bad_pointer, 0));
 	observe("recvmsg-header", recvmsg(pair[1], bad_pointer, 0));
 	observe_rest(pair[1]);
+}
+
+/* Ranges that end where no user's memory does are seen before the call waits. */
+CASE(lengths_beyond_memory)
+{
+	int pair[2];
+	char bytes[8];
+	tcp_pair(pair);
+	volatile size_t most = LONG_MAX; /* which the compiler is not to see */
+	void *volatile nowhere = NULL;
+	struct iovec one = { bytes, most }, low = { (void *)16, most };
+	struct iovec two[2] = { { bytes, 8 }, { bytes, most } };
+	struct iovec wraps[2] = { { bytes, 8 }, { (void *)(most - 4), 5 } };
+	struct iovec above[2] = { { bytes, 8 }, { (void *)(most - 4), 4 } };
+	struct iovec negative[2] = { { (void *)~0ul, 8 }, { bytes, most + 1 } };
+	observe("readv", readv(pair[1], &two[0], 2));
+	observe("end", readv(pair[1], wraps, 2));
+	observe("negative", readv(pair[1], negative, 2));
+	observe("negative-one", readv(pair[1], &negative[1], 1));
+	observe("pointer-one", readv(pair[1], negative, 1));
+	struct msghdr message = { .msg_iov = two, .msg_iovlen = 2 };
+	observe("recvmsg", recvmsg(pair[1], &message, 0));
+	observe("sendmsg", sendmsg(pair[0], &message, 0));
+	observe("writev", writev(pair[0], two, 2));
+	observe("read", read(pair[1], bytes, most));
+	observe("read-negative", read(pair[1], bytes, most + 1));
+	observe("read-16", read(pair[1], (void *)16, most));
+	observe("recv-pointer", recv(pair[1], (void *)~0ul, 8, 0));
+	observe("read-pointer", read(pair[1], (void *)~0ul, 8));
+	observe("write-pointer", write(pair[0], (void *)~0ul, 8));
+	observe("write", write(pair[0], bytes, most));
+	observe("write-negative", write(pair[0], bytes, most + 1));
+	/* All that is left to be said of these is where their bytes are. */
+	set_nonblocking(pair[1]);
+	observe("one", readv(pair[1], &one, 1));
+	observe("low", readv(pair[1], &low, 1));
+	observe("above", readv(pair[1], above, 2));
+	observe("recv", recv(pair[1], bytes, most, 0));
+	observe("recv-negative", recv(pair[1], bytes, most + 1, 0));
+	observe("read-0", read(pair[1], nowhere, most));
 }
 
 CASE(zero_length)

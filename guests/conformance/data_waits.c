@@ -6,6 +6,7 @@
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -163,6 +164,44 @@ CASE(lowat_with_timeout)
 	send(pair[0], "abc", 3, 0);
 	observe_bytes("recv", recv(pair[1], bytes, 16, 0), bytes);
 	observe_bytes("recv", recv(pair[1], bytes, 16, 0), bytes);
+}
+
+/* The most that Linux lets a buffer grow to decides it: half of that. */
+CASE(lowat_most)
+{
+	long least = 0, first = 0, most = 0;
+	FILE *file = fopen("/proc/sys/net/ipv4/tcp_rmem", "r");
+	must("tcp_rmem", file && fscanf(file, "%ld %ld %ld", &least, &first, &most) == 3 ? 0 : -1);
+	int fd = tcp_socket(), got = -1;
+	socklen_t length = sizeof(got);
+	observe("set", set_int(fd, SOL_SOCKET, SO_RCVLOWAT, -1));
+	observe("get", getsockopt(fd, SOL_SOCKET, SO_RCVLOWAT, &got, &length));
+	observe("half", got == most / 2);
+	observe("rcvbuf", set_int(fd, SOL_SOCKET, SO_RCVBUF, 30000));
+	observe("at-most", got == most / 2);
+	observe("set", set_int(fd, SOL_SOCKET, SO_RCVLOWAT, 1 << 30));
+	observe_int("get", fd, SOL_SOCKET, SO_RCVLOWAT);
+}
+
+/* More than the buffer holds at first: it grows, so that so much can come. */
+CASE(lowat_beyond_buffer)
+{
+	enum { BYTES = 700000 };
+	static char bytes[BYTES];
+	int pair[2];
+	tcp_pair(pair);
+	observe("set", set_int(pair[1], SOL_SOCKET, SO_RCVLOWAT, BYTES));
+	observe_int("get", pair[1], SOL_SOCKET, SO_RCVLOWAT);
+	if (fork() == 0) {
+		for (int sent = 0; sent < BYTES;)
+			sent += (int)send(pair[0], bytes, (size_t)(BYTES - sent), 0);
+		pause();
+	}
+	int there = 0;
+	observe_poll("poll", pair[1], POLLIN, 8000);
+	observe("ioctl", ioctl(pair[1], FIONREAD, &there));
+	observe("there", there);
+	observe("recv", recv(pair[1], bytes, BYTES, 0));
 }
 
 /* ---- signals ---- */

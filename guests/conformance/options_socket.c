@@ -2,6 +2,7 @@
 #define _GNU_SOURCE
 #include "options.h"
 
+#include <limits.h>
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
@@ -305,6 +306,27 @@ CASE(so_timeouts)
 		try_timeout(fd, options[i], 1l << 30, 0);
 		try_timeout(fd, options[i], 1l << 60, 0);
 	}
+}
+
+/* Longer than anybody waits, up to where a count of jiffies ends. */
+CASE(so_timeouts_long)
+{
+	const long jiffies_per_s = 250;
+	int fd = udp_socket();
+	static const int options[] = { SO_RCVTIMEO, SO_SNDTIMEO };
+	for (int i = 0; i < 2; i++) {
+		try_timeout(fd, options[i], 1l << 31, 500000);
+		try_timeout(fd, options[i], 1l << 34, 1);
+		try_timeout(fd, options[i], 1l << 40, 999999);
+		try_timeout(fd, options[i], LONG_MAX / jiffies_per_s - 2, 999999);
+		try_timeout(fd, options[i], LONG_MAX / jiffies_per_s - 1, 0);
+		try_timeout(fd, options[i], LONG_MAX, 999999);
+		try_timeout(fd, options[i], LONG_MIN, 0);
+	}
+	char byte;
+	try_timeout(fd, SO_RCVTIMEO, 1l << 40, 0);
+	interrupt_after(100, 0);
+	observe("recv", recv(fd, &byte, 1, 0));
 }
 
 CASE(so_timeouts_new)

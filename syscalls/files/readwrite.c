@@ -150,6 +150,8 @@ __attribute__((noinline)) long file_read_call(struct thread *thread, struct file
 {
 	if (!file->operations->read)
 		return -EINVAL;
+	if (!uio_range_possible(argument[1], argument[2]))
+		return -EFAULT;
 	struct uio uio;
 	uio_init_single(&uio, user(argument[1]), argument[2]);
 	return read_file(thread, file, &uio, NULL);
@@ -160,6 +162,8 @@ __attribute__((noinline)) long file_write_call(struct thread *thread, struct fil
 {
 	if (!file->operations->write)
 		return -EINVAL;
+	if (!uio_range_possible(argument[1], argument[2]))
+		return -EFAULT;
 	struct uio uio;
 	uio_init_single(&uio, user(argument[1]), argument[2]);
 	return write_file(thread, file, &uio, NULL);
@@ -244,6 +248,8 @@ static long positioned_single(struct thread *thread, const uint64_t *argument, b
 	struct file *file = data_file(thread, argument[0], write, true, &error);
 	if (!file)
 		return error;
+	if (!uio_range_possible(argument[1], argument[2]))
+		return -EFAULT;
 	struct uio uio;
 	uio_init_single(&uio, user(argument[1]), argument[2]);
 	return write ? file_write(thread, file, &uio, &position)

@@ -7,6 +7,25 @@
 #include "core/memory.h"
 #include "core/user.h"
 
+/* As Linux: the pieces of several are looked at as they are given, a single one as far as it is
+ * used. -EFAULT: one lies where user memory can't be. */
+static int limit_pieces(struct uio *uio, uint64_t count)
+{
+	uint64_t total = 0;
+	for (uint64_t i = 0; i < count; i++) {
+		struct user_iovec *piece = &uio->vector[i];
+		if (count == 1 && piece->length > UIO_MAX_BYTES)
+			piece->length = UIO_MAX_BYTES;
+		if (!uio_range_possible(piece->base, piece->length))
+			return -EFAULT;
+		if (piece->length > UIO_MAX_BYTES - total)
+			piece->length = UIO_MAX_BYTES - total;
+		total += piece->length;
+	}
+	uio->remaining = total;
+	return 0;
+}
+
 int uio_init_vector(struct uio *uio, struct user_addr vector, uint64_t count)
 {
 	uio_init_single(uio, (struct user_addr){ 0 }, 0);
@@ -22,21 +41,17 @@ int uio_init_vector(struct uio *uio, struct user_addr vector, uint64_t count)
 		}
 	}
 	int error = copy_from_user(uio->vector, vector, bytes);
-	uint64_t total = 0;
 	for (uint64_t i = 0; i < count && !error; i++) {
-		uint64_t length = uio->vector[i].length;
-		if ((int64_t)length < 0)
+		if ((int64_t)uio->vector[i].length < 0)
 			error = -EINVAL;
-		else if (length > UIO_MAX_BYTES - total)
-			uio->vector[i].length = length = UIO_MAX_BYTES - total;
-		total += length;
 	}
+	if (!error)
+		error = limit_pieces(uio, count);
 	if (error) {
 		uio_fini(uio);
 		return error;
 	}
 	uio->count = (uint32_t)count;
-	uio->remaining = total;
 	return 0;
 }
 

@@ -195,6 +195,10 @@ static int set_common(struct socket *socket, int name)
 	const struct socket_options *options = socket->options;
 	struct tcp_connection *connection = tcp_socket_of(socket)->connection;
 	switch (name) {
+	case SO_REUSEADDR:
+	case SO_REUSEPORT:
+		tcp_set_reuse(connection, options->reuse_address, options->reuse_port);
+		return 0;
 	case SO_KEEPALIVE:
 		return tcp_set_option(connection, TCP_OPTION_KEEPALIVE, options->keepalive);
 	case SO_OOBINLINE:

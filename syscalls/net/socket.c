@@ -112,18 +112,25 @@ void socket_set_mode(struct file *file, uint32_t permissions)
 	socket_of(file)->mode = (uint16_t)permissions;
 }
 
+static uint64_t timeout_ns(const struct socket_options *options, bool send)
+{
+	const uint64_t jiffy_ns = 1000000000 / SOCKET_JIFFIES_PER_S;
+	uint64_t jiffies = send ? options->send_timeout : options->receive_timeout;
+	if (jiffies == SOCKET_TIMEOUT_AT_ONCE)
+		return 1;
+	/* Longer than the clock runs is for ever. */
+	return jiffies && jiffies < INT64_MAX / jiffy_ns ? jiffies * jiffy_ns : LOOP_NEVER;
+}
+
 uint64_t socket_timeout_ns(struct file *file, bool write)
 {
-	const struct socket_options *options = socket_of(file)->options;
-	uint64_t timeout = write ? options->send_timeout_ns : options->receive_timeout_ns;
-	return timeout ? timeout : LOOP_NEVER;
+	return timeout_ns(socket_of(file)->options, write);
 }
 
 uint64_t socket_deadline_ns(const struct socket *socket, bool send)
 {
-	const struct socket_options *options = socket->options;
-	uint64_t timeout = send ? options->send_timeout_ns : options->receive_timeout_ns;
-	return timeout ? clock_read_ns() + timeout : LOOP_NEVER;
+	uint64_t ns = timeout_ns(socket->options, send);
+	return ns == LOOP_NEVER ? LOOP_NEVER : clock_read_ns() + ns;
 }
 
 /* ---- names ---- */

@@ -110,11 +110,15 @@ enum kept_option {
 	KEPT_OPTIONS
 };
 
+/* SO_RCVTIMEO and SO_SNDTIMEO count Linux's jiffies (CONFIG_HZ=250). */
+#define SOCKET_JIFFIES_PER_S   250
+#define SOCKET_TIMEOUT_AT_ONCE UINT64_MAX
+
 /* Values of options as getsockopt reports them. Accepted sockets inherit them, and share them with
  * the listener until one of both changes: tens of thousands of connections cost one of these. */
 struct socket_options {
 	uint32_t users; /* sockets; 0: the defaults, which are nobody's */
-	uint64_t receive_timeout_ns, send_timeout_ns; /* 0: none */
+	uint64_t receive_timeout, send_timeout; /* jiffies; 0: none */
 	uint32_t receive_buffer,
 	        send_buffer; /* doubled, as SO_RCVBUF reads back; TCP keeps its own */
 	uint32_t receive_lowat;

@@ -9,8 +9,7 @@
 #include "syscalls/syscall.h"
 
 #define OPTION_BYTES_MAX  4096u
-#define JIFFY_US          4000 /* CONFIG_HZ=250: timeouts are rounded up to it */
-#define JIFFIES_PER_S     (1000000 / JIFFY_US)
+#define JIFFY_US          (1000000 / SOCKET_JIFFIES_PER_S)
 #define DEVICE_NAME_BYTES 16 /* IFNAMSIZ */
 
 bool has_capability(unsigned number)
@@ -38,7 +37,8 @@ static uint32_t buffer_size(int32_t value, bool forced, uint32_t least)
 	return bytes < least ? least : bytes;
 }
 
-static int set_timeout(uint64_t *timeout_ns, const void *value, uint32_t length)
+/* As Linux: a count of jiffies, and what is no count of them is no timeout. */
+static int set_timeout(uint64_t *jiffies, const void *value, uint32_t length)
 {
 	struct user_timeval time;
 	if (length < sizeof(time))
@@ -46,15 +46,13 @@ static int set_timeout(uint64_t *timeout_ns, const void *value, uint32_t length)
 	memcpy(&time, value, sizeof(time));
 	if (time.microseconds < 0 || time.microseconds >= 1000000)
 		return -EDOM;
-	if (time.seconds < 0) {
-		*timeout_ns = 1; /* Linux: expires at once */
-		return 0;
-	}
-	const int64_t for_ever_s = 1ll << 31;
-	uint64_t jiffies = (uint64_t)(time.microseconds + JIFFY_US - 1) / JIFFY_US;
-	*timeout_ns = time.seconds >= for_ever_s
-	                      ? 0
-	                      : (uint64_t)time.seconds * 1000000000 + jiffies * JIFFY_US * 1000;
+	if (time.seconds < 0)
+		*jiffies = SOCKET_TIMEOUT_AT_ONCE;
+	else if (time.seconds >= INT64_MAX / SOCKET_JIFFIES_PER_S - 1)
+		*jiffies = 0;
+	else
+		*jiffies = (uint64_t)time.seconds * SOCKET_JIFFIES_PER_S +
+		           (uint64_t)(time.microseconds + JIFFY_US - 1) / JIFFY_US;
 	return 0;
 }
 
@@ -67,7 +65,7 @@ static int set_linger(struct socket_options *options, const void *value, uint32_
 	options->linger_s = !linger[0] ? -1 : linger[1] < 0 ? INT32_MAX : linger[1];
 	if (linger[0]) /* Linux keeps jiffies: for ever is LONG_MAX of them */
 		options->linger_kept_s =
-		        linger[1] < 0 ? (int32_t)(INT64_MAX / JIFFIES_PER_S) : linger[1];
+		        linger[1] < 0 ? (int32_t)(INT64_MAX / SOCKET_JIFFIES_PER_S) : linger[1];
 	return 0;
 }
 
@@ -223,10 +221,10 @@ static int socket_set_common(struct socket *socket, int name, const void *value,
 		break;
 	case SO_RCVTIMEO:
 	case SO_RCVTIMEO_NEW:
-		return set_timeout(&options->receive_timeout_ns, value, length);
+		return set_timeout(&options->receive_timeout, value, length);
 	case SO_SNDTIMEO:
 	case SO_SNDTIMEO_NEW:
-		return set_timeout(&options->send_timeout_ns, value, length);
+		return set_timeout(&options->send_timeout, value, length);
 	default:
 		error = set_number(socket, options, name, number);
 		break;
@@ -279,10 +277,13 @@ long sys_setsockopt(struct thread *thread, const uint64_t *argument)
 
 /* ---- getting ---- */
 
-static int get_timeout(uint64_t timeout_ns, void *value, uint32_t *length)
+static int get_timeout(uint64_t jiffies, void *value, uint32_t *length)
 {
-	struct user_timeval time = { (int64_t)(timeout_ns / 1000000000),
-		                     (int64_t)(timeout_ns % 1000000000 / 1000) };
+	struct user_timeval time = { 0 };
+	if (jiffies != SOCKET_TIMEOUT_AT_ONCE) {
+		time.seconds = (int64_t)(jiffies / SOCKET_JIFFIES_PER_S);
+		time.microseconds = (int64_t)(jiffies % SOCKET_JIFFIES_PER_S * JIFFY_US);
+	}
 	if (*length > sizeof(time))
 		*length = sizeof(time);
 	memcpy(value, &time, *length);
@@ -452,10 +453,10 @@ static int socket_get_common(struct socket *socket, int name, void *value, uint3
 		return get_linger(socket->options, value, length);
 	case SO_RCVTIMEO:
 	case SO_RCVTIMEO_NEW:
-		return get_timeout(socket->options->receive_timeout_ns, value, length);
+		return get_timeout(socket->options->receive_timeout, value, length);
 	case SO_SNDTIMEO:
 	case SO_SNDTIMEO_NEW:
-		return get_timeout(socket->options->send_timeout_ns, value, length);
+		return get_timeout(socket->options->send_timeout, value, length);
 	case SO_PEERNAME:
 		return get_peer_name(socket, value, length);
 	case SO_BINDTODEVICE:

@@ -139,6 +139,8 @@ long sys_recvfrom(struct thread *thread, const uint64_t *argument)
 	struct receive_state state = { .name = argument[4], .name_length = argument[5] };
 	struct uio uio;
 	uio_init_single(&uio, user(argument[1]), argument[2]);
+	if (!uio_range_possible(argument[1], uio.remaining))
+		return -EFAULT;
 	return receive_one(thread, socket, &uio, flags, &state);
 }
 

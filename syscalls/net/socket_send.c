@@ -117,6 +117,9 @@ long sys_sendto(struct thread *thread, const uint64_t *argument)
 	struct socket_name name;
 	struct uio uio;
 	struct message message = { .uio = &uio, .flags = flags };
+	uio_init_single(&uio, user(argument[1]), argument[2]);
+	if (!uio_range_possible(argument[1], uio.remaining))
+		return -EFAULT;
 	if (argument[4]) {
 		if (!(uint32_t)argument[5] && socket->domain == AF_INET &&
 		    socket->type == SOCK_DGRAM)
@@ -126,7 +129,6 @@ long sys_sendto(struct thread *thread, const uint64_t *argument)
 			return error;
 		message.name = &name;
 	}
-	uio_init_single(&uio, user(argument[1]), argument[2]);
 	return send_one(thread, socket, &message);
 }
 

@@ -276,6 +276,8 @@ static int udp_socket_set_option(struct socket *socket, int level, int name, con
 		return udp_set_own_option(udp_socket_of(socket), name, value, length);
 	if (level != SOL_SOCKET)
 		return -ENOPROTOOPT;
+	if (name == SO_REUSEADDR || name == SO_REUSEPORT)
+		udp_set_reuse(udp, socket->options->reuse_address, socket->options->reuse_port);
 	if (name == SO_RCVBUF || name == SO_RCVBUFFORCE)
 		udp_set_receive_buffer(udp, socket->options->receive_buffer);
 	if (name == SO_SNDBUF || name == SO_SNDBUFFORCE)

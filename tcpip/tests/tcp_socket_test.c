@@ -45,6 +45,20 @@ static void options(void)
 	CHECK_EQ(tcp_set_option(s.c, (enum tcp_option)99, 0), -EINVAL);
 	script_end(&s);
 
+	script_begin(&s,
+	             "SO_RCVLOWAT: the buffer grows to hold it, unless it has a size of its own");
+	struct tcp_connection *c;
+	CHECK_EQ(tcp_open(s.wire.host[0].stack, &c, NULL, NULL), 0);
+	CHECK_EQ(tcp_set_option(c, TCP_OPTION_RECEIVE_LOWAT, 300000), 0);
+	CHECK_EQ(tcp_get_option(c, TCP_OPTION_RECEIVE_LOWAT), 300000);
+	CHECK(tcp_get_option(c, TCP_OPTION_RECEIVE_BUFFER) >= 600000);
+	CHECK_EQ(tcp_set_option(c, TCP_OPTION_RECEIVE_BUFFER, 50000), 0);
+	CHECK_EQ(tcp_set_option(c, TCP_OPTION_RECEIVE_LOWAT, 300000), 0);
+	CHECK_EQ(tcp_get_option(c, TCP_OPTION_RECEIVE_LOWAT), 25000);
+	CHECK_EQ(tcp_get_option(c, TCP_OPTION_RECEIVE_BUFFER), 50000);
+	tcp_close(c);
+	script_end(&s);
+
 	script_begin(&s, "an accepted connection inherits");
 	script_listen(&s, 5);
 	tcp_set_option(s.listener, TCP_OPTION_NODELAY, 1);
@@ -177,6 +191,16 @@ static void ports(void)
 	/* The port is still in use by the connection: without SO_REUSEADDR it cannot be bound. */
 	CHECK_EQ(tcp_open(stack, &c[0], NULL, NULL), 0);
 	CHECK_EQ(tcp_bind(c[0], (struct endpoint){ { 0 }, OUR_PORT }, false, false), -EADDRINUSE);
+	/* It counts as it is now, not as it was when the port was taken. */
+	CHECK_EQ(tcp_bind(c[0], (struct endpoint){ { 0 }, OUR_PORT }, true, false), -EADDRINUSE);
+	tcp_set_reuse(s.c, true, false);
+	CHECK_EQ(tcp_bind(c[0], (struct endpoint){ { 0 }, OUR_PORT }, true, false), 0);
+	tcp_set_reuse(c[0], false, false);
+	CHECK_EQ(tcp_open(stack, &c[1], NULL, NULL), 0);
+	CHECK_EQ(tcp_bind(c[1], (struct endpoint){ { 0 }, OUR_PORT }, true, false), -EADDRINUSE);
+	tcp_set_reuse(c[0], true, false);
+	CHECK_EQ(tcp_bind(c[1], (struct endpoint){ { 0 }, OUR_PORT }, true, false), 0);
+	tcp_close(c[1]);
 	tcp_close(c[0]);
 	script_end(&s);
 
