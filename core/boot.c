@@ -224,6 +224,7 @@ static void start_boot_hart(uint64_t hartid)
 	hart_open_interrupts();
 	irq_setup(&tree, &boot_hart);
 	console_start_input(&tree, &boot_hart);
+	console_start_batching(boot_information.command_line, &boot_hart);
 }
 
 static void report(void)

@@ -4,6 +4,7 @@
 
 #include "core/boot.h"
 #include "core/clock.h"
+#include "core/console_batch.h"
 #include "core/console_setup.h"
 #include "core/io.h"
 #include "core/irq.h"
@@ -82,11 +83,63 @@ static size_t dbcn_output(const char *bytes, size_t length)
 	return done;
 }
 
-void console_write(const char *bytes, size_t length)
+static void write_at_once(const char *bytes, size_t length)
 {
 	size_t done = sbi_has(SBI_DBCN) ? dbcn_output(bytes, length) : 0;
 	if (done < length && uart.base)
 		uart_output(bytes + done, length - done);
+}
+
+/* ---- output that waits ---- */
+
+/* The longest that output waits for the hart to be idle. */
+#define BATCH_DELAY_NS 50000000
+
+static struct console_batch batch = { .out = write_at_once };
+static struct hart *batch_hart; /* whose output waits; NULL: none does */
+static struct loop_timer batch_timer;
+
+void console_flush(void)
+{
+	if (batch.held == 0)
+		return;
+	loop_timer_cancel(&batch_hart->loop, &batch_timer);
+	console_batch_flush(&batch);
+}
+
+static void batch_expired(struct loop *loop, struct loop_watcher *watcher, uint32_t events)
+{
+	(void)loop, (void)watcher, (void)events;
+	console_flush();
+}
+
+void console_start_batching(const char *command_line, struct hart *hart)
+{
+	if (boot_option_number(command_line, "console_batch", 1) &&
+	    loop_timer_create(&hart->loop, &batch_timer, LOOP_PRIORITY_DEFERRED, batch_expired) ==
+	            0)
+		batch_hart = hart;
+}
+
+void console_stop_batching(void)
+{
+	batch_hart = NULL;
+	console_batch_flush(&batch);
+}
+
+void console_write(const char *bytes, size_t length)
+{
+	if (!batch_hart || this_hart() != batch_hart) {
+		write_at_once(bytes, length);
+		return;
+	}
+	console_batch_add(&batch, bytes, length);
+	if (batch.held == 0) {
+		loop_timer_cancel(&batch_hart->loop, &batch_timer);
+	} else if (!loop_timer_is_armed(&batch_timer)) {
+		loop_timer_arm(&batch_hart->loop, &batch_timer, clock_read_ns() + BATCH_DELAY_NS);
+		hart_note_output(batch_hart); /* so that a turn sees the deadline */
+	}
 }
 
 static void write_formatted(const char *format, va_list arguments)

@@ -1,5 +1,7 @@
-/* The console: output is written whole, at once, by DBCN (SBI 2.0 §12) or the 16550; input arrives
- * by interrupt. */
+/* The console: output by DBCN (SBI 2.0 §12) or the 16550, input by interrupt. Output of the boot
+ * hart is put together once its loop exists: it leaves when the hart becomes idle, after 10 ms,
+ * when a page is full, before the machine ends, and in a panic at once. Other harts' leaves at
+ * once. */
 #pragma once
 
 #include <stdarg.h>
@@ -9,6 +11,10 @@
 
 /* As is; no translation. */
 void console_write(const char *bytes, size_t length);
+/* What waits leaves now. Called by the boot hart. */
+void console_flush(void);
+/* From now on everything leaves at once, and first what waited: for a panic, on any hart. */
+void console_stop_batching(void);
 /* %d %i %u %x %X %p %s %c %ld %lu %lx %zu %llu %% with width, 0, - and precision for %s. */
 void console_printf(const char *format, ...) __attribute__((format(printf, 1, 2)));
 int format_string(char *out, size_t room, const char *format, ...)

@@ -5,6 +5,7 @@
 #include "core/boot.h"
 #include "core/clock.h"
 #include "core/clock_setup.h"
+#include "core/console.h"
 #include "core/csr.h"
 #include "core/fp.h"
 #include "core/hart_setup.h"
@@ -325,6 +326,8 @@ static void enter_task(struct hart *hart, struct task *task, uint64_t started_ns
 /* False: there is work after all. */
 static bool wait_for_interrupt(struct hart *hart, uint64_t started_ns)
 {
+	if (hart->index == 0)
+		console_flush();
 	if (!rearm_notifications(hart) || !loop_sleep_begin(&hart->loop))
 		return false;
 	uint64_t now = clock_read_ns(), deadline = loop_next_deadline(&hart->loop);

@@ -33,6 +33,7 @@ void machine_exit_setup(const struct dtb *dtb)
 
 _Noreturn void machine_exit(uint8_t code)
 {
+	console_stop_batching();
 	/* Not both: the machine stops some time after the write, and SRST's code would replace
 	 * ours. */
 	if (test_device)
@@ -126,12 +127,14 @@ _Noreturn void panic(const char *format, ...)
 	va_start(arguments, format);
 	format_string_v(text, sizeof text, format, arguments);
 	va_end(arguments);
+	console_stop_batching();
 	console_printf("\npanic on hart %u: %s\n", this_hart()->index, text);
 	finish((uint64_t)__builtin_frame_address(0));
 }
 
 _Noreturn void panic_trap(const struct trap_frame *frame)
 {
+	console_stop_batching();
 	console_printf("\npanic on hart %u: exception %lu in the kernel, address %lx\n",
 	               this_hart()->index, frame->cause, frame->value);
 	print_address("at  ", frame->x[0]);

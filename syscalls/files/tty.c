@@ -76,7 +76,7 @@ static void output(const char *bytes, size_t length)
 		console_write(bytes, length);
 		return;
 	}
-	char out[OUTPUT_BYTES]; /* each call of the console leaves a virtual machine */
+	char out[OUTPUT_BYTES];
 	size_t used = 0;
 	for (; length; length--, bytes++) {
 		if (used + 2 > sizeof(out)) {
@@ -235,12 +235,15 @@ static long tty_ioctl(struct file *file, uint32_t command, uint64_t argument)
 	case TCGETS:
 		return copy_to_user(at, &tty.line.settings, sizeof(tty.line.settings));
 	case TCSETS:
-	case TCSETSW:
 	case TCSETS2:
+		return settings_set(at, false);
+	case TCSETSW:
 	case TCSETSW2:
+		console_flush();
 		return settings_set(at, false);
 	case TCSETSF:
 	case TCSETSF2:
+		console_flush();
 		return settings_set(at, true);
 	case TCGETS2:
 		return settings_get2(at);
@@ -258,16 +261,20 @@ static long tty_ioctl(struct file *file, uint32_t command, uint64_t argument)
 		return tty_take_session();
 	case FIONREAD:
 		return tty_number(at, tty_line_available(&tty.line));
-	case TIOCOUTQ: /* output is written at once */
+	case TIOCOUTQ:
+		console_flush();
+		return tty_number(at, 0);
 	case TIOCGETD:
 		return tty_number(at, 0);
 	case TCFLSH:
 		if (argument != 1)
 			tty_line_flush(&tty.line);
 		return 0;
-	case TIOCNOTTY:
 	case TCSBRK:
 	case TCSBRKP:
+		console_flush();
+		return 0;
+	case TIOCNOTTY:
 	case TCXONC:
 	case TIOCEXCL:
 	case TIOCNXCL:
