@@ -105,6 +105,11 @@ struct file_operations {
 	uint64_t (*least)(struct file *file);
 	/* A pending error (POLLERR) is told once: not to a call that has moved bytes already. */
 	bool error_once;
+	/* splice(2) and sendfile(2) refuse it as a source, as a destination: -EINVAL. */
+	bool no_splice_read, no_splice_write;
+	/* Whether SPLICE_F_NONBLOCK is meant for this source, too, not for the pipe alone. NULL:
+	 * not. */
+	bool (*heeds_splice_flag)(struct file *file);
 	/* fcntl(F_SETFL) changed file->flags. */
 	void (*flags_changed)(struct file *file);
 	/* close(2) of the last descriptor; takes the reference. May park (SO_LINGER): the call's

@@ -11,7 +11,13 @@ GROUPS = {
         "addresses_states.c",
     ],
     "connect": ["connect.c", "connect_places.c", "connect_udp.c"],
-    "data": ["data.c", "data_files.c", "data_urgent.c", "data_waits.c"],
+    "data": [
+        "data.c",
+        "data_files.c",
+        "data_transfers.c",
+        "data_urgent.c",
+        "data_waits.c",
+    ],
     "datagram": ["datagram.c", "datagram_control.c", "datagram_many.c"],
     "ending": [
         "ending.h",

@@ -105,6 +105,7 @@ static void device_release(struct file *file)
 }
 
 static const struct file_operations null_operations = { .kind = "null",
+	                                                .no_splice_read = true,
 	                                                .read = null_read,
 	                                                .write = null_write,
 	                                                .status = device_status,

@@ -75,6 +75,8 @@ static void eventfd_release(struct file *file)
 
 static const struct file_operations eventfd_operations = {
 	.kind = "eventfd",
+	.no_splice_read = true,
+	.no_splice_write = true,
 	.read = eventfd_read,
 	.write = eventfd_write,
 	.poll = eventfd_poll,

@@ -238,6 +238,7 @@ static int64_t directory_seek(struct file *file, int64_t offset, int whence)
 
 static const struct file_operations directory_operations = {
 	.kind = "directory",
+	.no_splice_read = true,
 	.read = directory_read,
 	.status = regular_status,
 	.seek = directory_seek,

@@ -285,16 +285,60 @@ static const struct file_operations pipe_operations = {
 	.release = pipe_release,
 };
 
+bool pipe_is(const struct file *file)
+{
+	return file->operations == &pipe_operations;
+}
+
+bool pipe_is_same(struct file *one, struct file *other)
+{
+	return end_of(one)->pipe == end_of(other)->pipe;
+}
+
+long pipe_peek(struct file *file, const char **at, uint64_t *run)
+{
+	struct pipe *pipe = end_of(file)->pipe;
+	if (!pipe->used)
+		return pipe->writers ? -EAGAIN : 0;
+	const struct pipe_slot *slot = slot_at(pipe, 0);
+	*at = slot->page + slot->start;
+	*run = slot->length;
+	return 1;
+}
+
+void pipe_consume(struct file *file, uint64_t bytes)
+{
+	struct pipe *pipe = end_of(file)->pipe;
+	struct pipe_slot *slot = slot_at(pipe, 0);
+	bool was_full = pipe->used == pipe->slot_count;
+	slot->start += (uint16_t)bytes;
+	slot->length -= (uint16_t)bytes;
+	pipe->bytes -= bytes;
+	if (slot->length)
+		return;
+	drop_first_slot(pipe);
+	if (was_full)
+		notify_ends(pipe, false, POLLOUT | POLLWRNORM);
+}
+
+long pipe_room(struct file *file)
+{
+	const struct pipe *pipe = end_of(file)->pipe;
+	if (!pipe->readers)
+		return -EPIPE;
+	return (long)((uint64_t)(pipe->slot_count - pipe->used) * PAGE_SIZE);
+}
+
 long pipe_get_capacity(struct file *file)
 {
-	if (file->operations != &pipe_operations)
+	if (!pipe_is(file))
 		return -EBADF;
 	return (long)((uint64_t)end_of(file)->pipe->slot_count * PAGE_SIZE);
 }
 
 long pipe_set_capacity(struct file *file, uint64_t bytes)
 {
-	if (file->operations != &pipe_operations)
+	if (!pipe_is(file))
 		return -EBADF;
 	struct pipe *pipe = end_of(file)->pipe;
 	if (bytes > PIPE_BYTES_MAX)
@@ -388,7 +432,7 @@ int fifo_open(struct path_node *node, uint32_t flags, struct file **out)
 
 int pipe_reopen(struct file *file, uint32_t flags, struct file **out)
 {
-	if (file->operations != &pipe_operations || file->node)
+	if (!pipe_is(file) || file->node)
 		return -ENXIO;
 	struct pipe_end *end = pipe_open_end(end_of(file)->pipe, flags & ~(uint32_t)O_DIRECT);
 	if (!end)
@@ -431,7 +475,7 @@ static long fifo_resume(struct thread *thread, uint32_t reasons)
 
 long fifo_wait_open(struct thread *thread, struct file *file, int descriptor)
 {
-	if (file->operations != &pipe_operations || !file->node || file->flags & O_NONBLOCK)
+	if (!pipe_is(file) || !file->node || file->flags & O_NONBLOCK)
 		return descriptor;
 	struct pipe_end *end = end_of(file);
 	bool alone = end->reads ? !end->pipe->writers : !end->pipe->readers;

@@ -82,6 +82,7 @@ static void signalfd_release(struct file *file)
 
 static const struct file_operations signalfd_operations = {
 	.kind = "signalfd",
+	.no_splice_read = true,
 	.read = signalfd_read,
 	.poll = signalfd_poll,
 	.status = anonymous_status,

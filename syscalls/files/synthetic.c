@@ -89,6 +89,7 @@ static void synthetic_release(struct file *file)
 
 static const struct file_operations synthetic_file_operations = {
 	.kind = "synthetic",
+	.no_splice_write = true,
 	.read = synthetic_read,
 	.write = synthetic_write,
 	.status = synthetic_status,
@@ -104,6 +105,7 @@ static uint32_t synthetic_poll(struct file *file)
 
 static const struct file_operations polled_file_operations = {
 	.kind = "synthetic",
+	.no_splice_write = true,
 	.read = synthetic_read,
 	.write = synthetic_write,
 	.poll = synthetic_poll,

@@ -126,6 +126,7 @@ static void timerfd_release(struct file *file)
 
 static const struct file_operations timerfd_operations = {
 	.kind = "timerfd",
+	.no_splice_read = true,
 	.read = timerfd_read,
 	.poll = timerfd_poll,
 	.status = anonymous_status,

@@ -366,8 +366,14 @@ static int unix_describe(struct socket *socket, char *out, size_t room)
 	                     (unsigned long)local->queue_bytes, local->queue_count);
 }
 
+static bool unix_heeds_splice_flag(struct file *file)
+{
+	return socket_of(file)->type == SOCK_STREAM;
+}
+
 static const struct file_operations unix_file_operations = {
 	.kind = "unix",
+	.heeds_splice_flag = unix_heeds_splice_flag,
 	.read = unix_read,
 	.write = unix_write,
 	.poll = unix_poll,
