@@ -196,7 +196,8 @@ def qemu_arguments(options, place):
         "-chardev", place.monitor, "-mon", "chardev=monitor,mode=control",
     ]
     if options.accel == "kvm":
-        arguments += ["-accel", "kvm", "-cpu", "host" + "".join(options.cpu.partition(",")[1:])]
+        # -S: it could end before anyone asked for QEMU's events.
+        arguments += ["-accel", "kvm", "-S", "-cpu", "host" + "".join(options.cpu.partition(",")[1:])]
     else:
         arguments += ["-accel", "tcg", "-bios", "default"]
         if options.cpu:
@@ -224,9 +225,12 @@ def qemu_arguments(options, place):
 
 
 class Monitor(threading.Thread):
-    """Listens to QEMU's events, to know whether the guest or QEMU itself ended the machine."""
+    """Listens to QEMU's events, to know whether the guest or QEMU itself ended the machine.
 
-    def __init__(self, connection):
+    held: the machine was started with -S, and goes on once QEMU has said that it will report them.
+    """
+
+    def __init__(self, connection, held):
         super().__init__(daemon=True)
         self.connection = connection
         self.greeted = threading.Event()  # QEMU is up, and the guest is about to be entered
@@ -234,6 +238,8 @@ class Monitor(threading.Thread):
         self.shut_down = threading.Event()
         self.answers = queue.Queue()
         connection.sendall(b'{"execute":"qmp_capabilities"}\n')
+        if held:
+            connection.sendall(b'{"execute":"cont"}\n')
 
     def run(self):
         try:
@@ -313,7 +319,7 @@ class Machine:
         with open(options.log, "wb"):
             pass
         ours, self.monitor_far = socket.socketpair()
-        self.monitor = Monitor(ours)
+        self.monitor = Monitor(ours, held=options.accel == "kvm")
         try:
             if options.accel == "kvm" and not kvm_is_here():
                 self._start_nested(warn)
