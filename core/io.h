@@ -20,6 +20,10 @@ static inline void io_write32(volatile void *address, uint32_t value)
 {
 	*(volatile uint32_t *)address = value;
 }
+static inline void io_write64(volatile void *address, uint64_t value)
+{
+	*(volatile uint64_t *)address = value;
+}
 static inline uint16_t io_read16(const volatile void *address)
 {
 	return *(const volatile uint16_t *)address;

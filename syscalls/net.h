@@ -6,7 +6,7 @@
 
 struct stack;
 
-/* Creates the boot hart's stack, probes virtio-net (mmio and pci) and virtio-rng, applies ip=; later than files_init. Absent hardware is not
+/* Creates the boot hart's stack, probes virtio-net (mmio and pci) and, where entropy is needed, virtio-rng, applies ip=; later than files_init. Absent hardware is not
  * an error. */
 int net_init(struct hart *hart, const struct boot_information *boot);
 struct stack *net_stack(struct hart *hart);
@@ -17,6 +17,8 @@ void net_dump(void);
 /* Text of /proc/net/tcp, udp, dev, sockstat... through `emit`; false: no such name. */
 bool net_describe(const char *name, void (*emit)(void *context, const char *line), void *context);
 
-/* Random bytes for getrandom, AT_RANDOM, /dev/urandom: ChaCha20 keyed from virtio-rng, the DTB's rng-seed and timing (process/random.c). */
+/* Random bytes for getrandom, AT_RANDOM, /dev/urandom: ChaCha20 keyed from the DTB's rng-seed, virtio-rng and timing (process/random.c). */
 void random_bytes(void *out, size_t bytes);
+/* The boot loader gave a seed as long as the generator's key: no other entropy is needed. */
+bool random_is_seeded(void);
 void random_add_entropy(const void *bytes, size_t length);

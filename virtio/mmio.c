@@ -105,9 +105,7 @@ static uint16_t mmio_queue_max(struct virtio_transport *transport, uint16_t inde
 static int mmio_queue_setup(struct virtio_transport *transport, uint16_t index,
                             const struct virtio_queue_place *place)
 {
-	put(transport, MMIO_QUEUE_SELECT, index);
-	if (get(transport, MMIO_QUEUE_READY))
-		return -EBUSY;
+	(void)index; /* selected by mmio_queue_max */
 	put(transport, MMIO_QUEUE_SIZE, place->size);
 	put64(transport, MMIO_QUEUE_DESCRIPTORS, place->descriptors);
 	put64(transport, MMIO_QUEUE_DRIVER, place->available);
@@ -136,19 +134,22 @@ static const struct virtio_transport_ops mmio_ops = {
 	.notify = mmio_notify,
 };
 
-int virtio_mmio_probe(struct virtio_transport *transport, volatile void *base, uint32_t bytes,
-                      const struct dtb_interrupt *wire)
+uint32_t virtio_mmio_type(volatile void *base, uint32_t bytes)
 {
 	volatile uint8_t *registers = base;
-	if (bytes < MMIO_CONFIG || io_read32(registers + MMIO_MAGIC) != MMIO_MAGIC_VALUE)
-		return -ENODEV;
-	uint32_t device = io_read32(registers + MMIO_DEVICE_ID);
-	if (!device)
+	return bytes < MMIO_CONFIG ? 0 : io_read32(registers + MMIO_DEVICE_ID);
+}
+
+int virtio_mmio_probe(struct virtio_transport *transport, volatile void *base, uint32_t bytes,
+                      uint32_t type, const struct dtb_interrupt *wire)
+{
+	volatile uint8_t *registers = base;
+	if (io_read32(registers + MMIO_MAGIC) != MMIO_MAGIC_VALUE)
 		return -ENODEV;
 	if (io_read32(registers + MMIO_VERSION) != 2)
 		return -ENOTSUP;
 	transport->ops = &mmio_ops;
-	transport->device_type = device;
+	transport->device_type = type;
 	transport->wire = *wire;
 	transport->bus = "mmio";
 	transport->base = registers;

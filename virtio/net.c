@@ -62,26 +62,29 @@ static uint64_t choose_features(const struct virtio_net_config *config, uint64_t
 	return features;
 }
 
-static uint16_t config_u16(struct virtio_net *net, uint32_t offset)
+/* Returns how many queue pairs there are. */
+static uint16_t read_config(struct virtio_net *net)
 {
-	uint16_t value;
-	virtio_config_read(net->transport, offset, &value, sizeof(value));
-	return value;
-}
-
-static void read_config(struct virtio_net *net)
-{
-	net->link_up = !(net->features & VIRTIO_NET_F_STATUS) ||
-	               (config_u16(net, CONFIG_STATUS) & STATUS_LINK_UP);
-	net->mtu = DEFAULT_MTU;
-	if (net->features & VIRTIO_NET_F_MTU) {
-		uint16_t mtu = config_u16(net, CONFIG_MTU);
-		if (mtu >= LEAST_MTU)
-			net->mtu = mtu;
-	}
+	uint16_t status = STATUS_LINK_UP, mtu = 0, pairs = 1;
+	const struct {
+		uint64_t feature;
+		struct virtio_config_field field;
+	} all[] = {
+		{ VIRTIO_NET_F_MAC, { CONFIG_MAC, sizeof(net->mac), net->mac } },
+		{ VIRTIO_NET_F_STATUS, { CONFIG_STATUS, sizeof(status), &status } },
+		{ VIRTIO_NET_F_MQ, { CONFIG_PAIRS_MAX, sizeof(pairs), &pairs } },
+		{ VIRTIO_NET_F_MTU, { CONFIG_MTU, sizeof(mtu), &mtu } },
+	};
+	struct virtio_config_field there[sizeof(all) / sizeof(all[0])];
+	unsigned count = 0;
+	for (unsigned i = 0; i < sizeof(all) / sizeof(all[0]); i++)
+		if (net->features & all[i].feature)
+			there[count++] = all[i].field;
+	virtio_config_read(net->transport, there, count);
 	net->has_mac = net->features & VIRTIO_NET_F_MAC;
-	if (net->has_mac)
-		virtio_config_read(net->transport, CONFIG_MAC, net->mac, sizeof(net->mac));
+	net->link_up = status & STATUS_LINK_UP;
+	net->mtu = mtu >= LEAST_MTU ? mtu : DEFAULT_MTU;
+	return pairs;
 }
 
 static int pair_init(struct virtio_net *net, struct virtio_net_queue_pair *pair, uint16_t index)
@@ -183,13 +186,8 @@ int virtio_net_init(struct virtio_net *net, struct virtio_transport *transport,
 		virtio_fail(transport);
 		return error;
 	}
-	read_config(net);
-
-	uint16_t pairs = 1, pairs_max = 1;
-	if (net->features & VIRTIO_NET_F_MQ) {
-		pairs_max = config_u16(net, CONFIG_PAIRS_MAX);
-		pairs = config->queue_pairs < pairs_max ? config->queue_pairs : pairs_max;
-	}
+	uint16_t pairs_max = read_config(net);
+	uint16_t pairs = config->queue_pairs < pairs_max ? config->queue_pairs : pairs_max;
 	error = pairs ? start_queues(net, pairs, pairs_max) : -ENODEV;
 	if (error) {
 		if (virtio_reset(transport))

@@ -19,6 +19,13 @@ static void put(uint8_t *at, uint64_t value, unsigned bytes)
 	memcpy(at, &value, bytes);
 }
 
+static uint64_t get(const volatile uint8_t *at, unsigned bytes)
+{
+	uint64_t value = 0;
+	memcpy(&value, (const void *)at, bytes);
+	return value;
+}
+
 static uint8_t *config_of(unsigned device, unsigned function)
 {
 	return ecam + (device << 15 | function << 12);
@@ -44,7 +51,7 @@ static uint8_t *make_function(unsigned device, unsigned function, uint16_t id, b
 	return config;
 }
 
-static bool found(void *context, const struct pci_function *function)
+static bool found(void *context, struct pci_function *function)
 {
 	(void)context;
 	functions[function_count++] = *function;
@@ -65,7 +72,7 @@ static void test_enumeration(void)
 	CHECK_EQ(functions[2].function, 5);
 	CHECK_EQ(functions[2].device_id, 0x1000);
 	CHECK_EQ(functions[3].device, 31);
-	CHECK_EQ(functions[3].pin, 1);
+	CHECK_EQ(pci_read_pin(&functions[3]), 1);
 
 	function_count = 0;
 	stop_after = 2;
@@ -85,6 +92,7 @@ static void test_bars(void)
 {
 	clear();
 	uint8_t *config = make_function(1, 0, 0x1041, false);
+	put(config + 0x04, 7, 2);    /* somebody switched it on */
 	put(config + 0x10, 1, 4);    /* I/O */
 	put(config + 0x14, 0, 4);    /* 32 bits */
 	put(config + 0x18, 0x0c, 4); /* 64 bits, prefetchable */
@@ -98,33 +106,60 @@ static void test_bars(void)
 	host.window_count = 2;
 	pci_enumerate(&host, found, NULL);
 	struct pci_function function = functions[0];
-	CHECK_EQ(pci_assign_bars(&function), 0);
-	CHECK(!function.bars[0] && !function.bars[3] && !function.bars[5]);
-	CHECK(function.bars[1] == bar_memory + 12); /* aligned on the bus, not in the window */
-	CHECK(function.bars[2] == bar_memory + 1024);
-	CHECK(function.bars[4] == bar_memory + 12 + 16); /* the 64-bit window is full */
-	CHECK_EQ(function.bar_bytes[1], 16);
-	uint64_t bar = 0;
-	memcpy(&bar, config + 0x18, 8);
-	CHECK_EQ(bar, 0x400000000);
-	memcpy(&bar, config + 0x14, 4);
-	CHECK_EQ(bar & 0xffffffff, 0x40000010);
-	uint16_t command;
-	memcpy(&command, config + 4, 2);
-	CHECK_EQ(command, 6);
+	CHECK_EQ(pci_begin(&function), 0);
+	CHECK_EQ(get(config + 4, 2), 4); /* while BARs are sized it decodes no addresses */
+	CHECK(!pci_bar(&function, 0, 0, 1));
+	CHECK_EQ(get(config + 0x10, 4), 1);
+	/* Aligned on the bus, not in the window. */
+	CHECK(pci_bar(&function, 1, 0, 16) == bar_memory + 12);
+	CHECK(pci_bar(&function, 2, 4, 12) == bar_memory + 1024 + 4);
+	CHECK(!pci_bar(&function, 3, 0, 1)); /* the upper half of BAR 2 */
+	CHECK_EQ(get(config + 0x18, 8), 0x400000000);
+	CHECK(pci_bar(&function, 4, 0, 1) == bar_memory + 12 + 16); /* the 64-bit window is full */
+	CHECK(!pci_bar(&function, 6, 0, 1));
+	CHECK_EQ(get(config + 0x14, 4), 0x40000010);
+	/* Placed once, and only so long. */
+	CHECK(pci_bar(&function, 1, 16, 0) == bar_memory + 12 + 16);
+	CHECK(!pci_bar(&function, 1, 1, 16));
+	CHECK(!pci_bar(&function, 1, UINT64_MAX, 2));
+	CHECK(!function.window_full);
+	pci_enable(&function);
+	CHECK_EQ(get(config + 4, 2), 6);
 
 	/* No room left for all: those that fit still work. */
 	host.windows[0].next = 40;
 	host.windows[1].next = 0;
 	put(config + 0x10, 1, 4);
+	put(config + 0x14, 0, 4);
 	put(config + 0x18, 0x0c, 4);
 	put(config + 0x20, 0x04, 4);
 	function = functions[0];
-	CHECK_EQ(pci_assign_bars(&function), -ENOSPC);
-	CHECK(function.bars[1] && function.bars[2] && !function.bars[4]);
+	CHECK(pci_bar(&function, 1, 0, 1) && pci_bar(&function, 2, 0, 1));
+	CHECK(!function.window_full);
+	CHECK(!pci_bar(&function, 4, 0, 1));
+	CHECK(function.window_full);
+	CHECK_EQ(get(config + 0x20, 4), 4); /* as it was found */
 
-	put(config + 0x0e, 1, 1);
-	CHECK_EQ(pci_assign_bars(&function), -ENODEV); /* a bridge */
+	/* A last BAR that claims to have an upper half. */
+	put(config + 0x24, 0x04, 4);
+	CHECK(!pci_bar(&function, 5, 0, 1));
+
+	function = functions[0];
+	function.header_type = 1;
+	CHECK_EQ(pci_begin(&function), -ENODEV); /* a bridge */
+}
+
+/* A BAR that nobody asks for is left alone, and so is a function that is not taken over. */
+static void test_untouched(void)
+{
+	clear();
+	uint8_t *config = make_function(1, 0, 0x1044, false), before[4096];
+	put(config + 0x14, 0xfebc0000, 4);
+	memcpy(before, config, sizeof(before));
+	pci_enumerate(&host, found, NULL);
+	CHECK_EQ(function_count, 1);
+	CHECK_EQ(pci_begin(&functions[0]), 0);
+	CHECK(memcmp(before, config, sizeof(before)) == 0);
 }
 
 static uint8_t *add_capability(uint8_t *config, uint8_t at, uint8_t next, uint8_t type, uint8_t bar,
@@ -156,14 +191,16 @@ static uint8_t *make_virtio(struct pci_function *function, uint16_t id)
 	*function = functions[0];
 	function->bars[4] = bar_memory;
 	function->bar_bytes[4] = BAR_BYTES;
+	function->bars_tried = 1u << 4;
 	return config;
 }
 
-static int probe(const struct pci_function *function, struct virtio_transport *transport)
+static int probe(const struct pci_function *found, struct virtio_transport *transport)
 {
 	static const struct dtb_interrupt wire = { .number = 33 };
+	struct pci_function function = *found;
 	*transport = (struct virtio_transport){ 0 };
-	return virtio_pci_probe(transport, function, &wire, true);
+	return virtio_pci_probe(transport, &function, virtio_pci_type(&function), &wire, true);
 }
 
 static void test_probe(void)
@@ -186,17 +223,20 @@ static void test_probe(void)
 	CHECK_EQ(probe(&function, &transport), 0);
 	CHECK_EQ(transport.device_type, VIRTIO_DEVICE_NET);
 	make_virtio(&function, 0x1005);
-	CHECK_EQ(probe(&function, &transport), 0);
-	CHECK_EQ(transport.device_type, VIRTIO_DEVICE_RNG);
+	CHECK_EQ(virtio_pci_type(&function), VIRTIO_DEVICE_RNG);
 	make_virtio(&function, 0x1044);
-	CHECK_EQ(probe(&function, &transport), 0);
-	CHECK_EQ(transport.device_type, VIRTIO_DEVICE_RNG);
+	CHECK_EQ(virtio_pci_type(&function), VIRTIO_DEVICE_RNG);
 	make_virtio(&function, 0x1006); /* no type has this number */
-	CHECK_EQ(probe(&function, &transport), -ENODEV);
+	CHECK_EQ(virtio_pci_type(&function), 0);
 	make_virtio(&function, 0x0fff);
-	CHECK_EQ(probe(&function, &transport), -ENODEV);
+	CHECK_EQ(virtio_pci_type(&function), 0);
+	make_virtio(&function, 0x1080);
+	CHECK_EQ(virtio_pci_type(&function), 0);
 	make_virtio(&function, 0x1041);
 	function.vendor = 0x8086;
+	CHECK_EQ(virtio_pci_type(&function), 0);
+	make_virtio(&function, 0x1041);
+	function.header_type = 1; /* a bridge */
 	CHECK_EQ(probe(&function, &transport), -ENODEV);
 }
 
@@ -248,8 +288,7 @@ static void test_broken_capabilities(void)
 	put(bar_memory + 0x1e, 0x3f, 2);
 	CHECK_EQ(transport.ops->queue_setup(&transport, 0, &place), 0);
 	CHECK((volatile uint8_t *)transport.doorbells[0] == bar_memory + 0x400 + 0xfc);
-	CHECK_EQ(bar_memory[0x1c], 1); /* enabled */
-	CHECK_EQ(transport.ops->queue_setup(&transport, 0, &place), -EBUSY);
+	CHECK_EQ(bar_memory[0x1c], 1);                        /* enabled */
 	CHECK_EQ(transport.ops->queue_max(&transport, 0), 0); /* num_queues is 0 */
 }
 
@@ -265,13 +304,6 @@ static uint8_t *add_msix(uint8_t *config, unsigned entries, uint32_t place)
 	put(config + 0x94, place, 4);
 	put(config + 0x98, place, 4);
 	return config + 0x92;
-}
-
-static uint64_t get(const volatile uint8_t *at, unsigned bytes)
-{
-	uint64_t value = 0;
-	memcpy(&value, (const void *)at, bytes);
-	return value;
 }
 
 static void test_messages(void)
@@ -312,9 +344,6 @@ static void test_messages(void)
 	transport.ops->use_messages(&transport, NULL, 0);
 	CHECK_EQ(transport.messages, 0);
 	CHECK_EQ(get(control, 2) & 0x8000, 0);
-	put(bar_memory + 0x1c, 0, 2);
-	CHECK_EQ(transport.ops->queue_setup(&transport, 0, &place), 0);
-	CHECK_EQ(get(bar_memory + 0x1a, 2), 0xffff);
 }
 
 static uint16_t vectors_of(unsigned entries, uint32_t place)
@@ -342,7 +371,7 @@ static void test_broken_msix(void)
 	struct virtio_transport transport = { 0 };
 	const struct dtb_interrupt wire = { .number = 33 };
 	add_msix(make_virtio(&function, 0x1041), 4, 0x800 | 4);
-	CHECK_EQ(virtio_pci_probe(&transport, &function, &wire, false), 0);
+	CHECK_EQ(virtio_pci_probe(&transport, &function, VIRTIO_DEVICE_NET, &wire, false), 0);
 	CHECK_EQ(transport.vectors, 0);
 }
 
@@ -350,6 +379,7 @@ int main(void)
 {
 	test_enumeration();
 	test_bars();
+	test_untouched();
 	test_probe();
 	test_broken_capabilities();
 	test_messages();

@@ -47,7 +47,7 @@ static uint32_t requester(const struct pci_function *function)
 }
 
 struct dtb_interrupt pci_tree_wire(const struct dtb *dtb, dtb_node host,
-                                   const struct pci_function *function)
+                                   const struct pci_function *function, uint8_t pin)
 {
 	const struct dtb_interrupt none = { .controller = DTB_NONE };
 	struct dtb_property map = dtb_property(dtb, host, "interrupt-map");
@@ -75,7 +75,7 @@ struct dtb_interrupt pci_tree_wire(const struct dtb *dtb, dtb_node host,
 		if (next > total || !interrupt_cells)
 			break;
 		if (!((cell(map, at) ^ unit) & unit_mask) &&
-		    !((cell(map, at + 3) ^ function->pin) & pin_mask)) {
+		    !((cell(map, at + 3) ^ pin) & pin_mask)) {
 			uint32_t specifier = at + 5 + address_cells;
 			return (struct dtb_interrupt){
 				.controller = controller,

@@ -15,9 +15,10 @@ struct pci_tree_window {
 /* At most `max`; returns how many. */
 uint32_t pci_tree_windows(const struct dtb *dtb, dtb_node host, struct pci_tree_window *out,
                           uint32_t max);
-/* The wire behind a function's pin, through interrupt-map (Devicetree Specification §2.4.3). */
+/* The wire behind a function's pin (pci_read_pin), through interrupt-map (Devicetree Specification
+ * §2.4.3). */
 struct dtb_interrupt pci_tree_wire(const struct dtb *dtb, dtb_node host,
-                                   const struct pci_function *function);
+                                   const struct pci_function *function, uint8_t pin);
 /* The controller that a function's messages reach, by msi-map or msi-parent; DTB_NONE: none. */
 dtb_node pci_tree_messages(const struct dtb *dtb, dtb_node host,
                            const struct pci_function *function);

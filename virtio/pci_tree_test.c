@@ -36,13 +36,12 @@ static void test_qemu(void)
 	CHECK_EQ(windows[1].bus_address, 0x400000000);
 	CHECK_EQ(pci_tree_windows(&dtb, host, windows, 1), 1);
 
-	struct pci_function function = { .device = 2, .function = 1, .pin = 3 };
-	struct dtb_interrupt wire = pci_tree_wire(&dtb, host, &function);
+	struct pci_function function = { .device = 2, .function = 1 };
+	struct dtb_interrupt wire = pci_tree_wire(&dtb, host, &function, 3);
 	CHECK_EQ(wire.number, 0x20); /* (2 + 3 - 1) mod 4 */
 	CHECK_EQ(wire.trigger, DTB_LEVEL_HIGH);
 	CHECK(dtb_is_compatible(&dtb, wire.controller, "riscv,aplic"));
-	function.pin = 0;
-	CHECK_EQ(pci_tree_wire(&dtb, host, &function).number, 0);
+	CHECK_EQ(pci_tree_wire(&dtb, host, &function, 0).number, 0);
 	dtb_node messages = pci_tree_messages(&dtb, host, &function);
 	CHECK(dtb_is_compatible(&dtb, messages, "riscv,imsics"));
 	CHECK_EQ(dtb_u32(&dtb, messages, "interrupts-extended", 1, 0), 9); /* S-mode's */
@@ -51,8 +50,7 @@ static void test_qemu(void)
 	blob = load("core/tests/qemu_plic.dtb", &bytes);
 	CHECK_EQ(dtb_open(&dtb, blob, bytes), 0);
 	find_host();
-	function.pin = 1;
-	wire = pci_tree_wire(&dtb, host, &function);
+	wire = pci_tree_wire(&dtb, host, &function, 1);
 	CHECK_EQ(wire.number, 0x22);
 	CHECK(dtb_is_compatible(&dtb, wire.controller, "riscv,plic0"));
 	CHECK_EQ(pci_tree_messages(&dtb, host, &function), DTB_NONE);
@@ -107,13 +105,13 @@ static void test_hand_made(void)
 	CHECK_EQ(messages_of(255, 31), dtb_find_phandle(&dtb, 8));
 
 	/* A controller with more cells than there are, and one that does not exist. */
-	struct pci_function function = { .pin = 1 };
+	struct pci_function function = { .device = 0 };
 	make(0, NULL, 7, (uint32_t[]){ 0, 0, 0, 1, 7, 5, 5 });
-	CHECK_EQ(pci_tree_wire(&dtb, host, &function).number, 0);
+	CHECK_EQ(pci_tree_wire(&dtb, host, &function, 1).number, 0);
 	make(0, NULL, 7, (uint32_t[]){ 0, 0, 0, 1, 99, 5, 5 });
-	CHECK_EQ(pci_tree_wire(&dtb, host, &function).number, 0);
+	CHECK_EQ(pci_tree_wire(&dtb, host, &function, 1).number, 0);
 	make(0, NULL, 6, (uint32_t[]){ 0, 0, 0, 1, 8, 5 });
-	CHECK_EQ(pci_tree_wire(&dtb, host, &function).number, 5);
+	CHECK_EQ(pci_tree_wire(&dtb, host, &function, 1).number, 5);
 }
 
 static void test_damaged(void)
@@ -132,9 +130,9 @@ static void test_damaged(void)
 			continue;
 		find_host();
 		struct pci_tree_window windows[PCI_WINDOWS_MAX];
-		struct pci_function function = { .device = 3, .pin = 2 };
+		struct pci_function function = { .device = 3 };
 		found += pci_tree_windows(&dtb, host, windows, PCI_WINDOWS_MAX);
-		found += pci_tree_wire(&dtb, host, &function).number != 0;
+		found += pci_tree_wire(&dtb, host, &function, 2).number != 0;
 		found += pci_tree_messages(&dtb, host, &function) != DTB_NONE;
 	}
 	CHECK(found > 100);

@@ -11,14 +11,17 @@
 
 #define MMIO_MAX 64
 
-struct search {
+struct probe {
 	const struct dtb *dtb;
 	dtb_node host_node;
-	bool (*found)(void *context, struct virtio_transport *transport);
-	void *context;
-	int kept;
+	struct virtio_search *search;
 	int error;
 };
+
+static bool is_wanted(const struct probe *probe, uint32_t type)
+{
+	return type < 64 && probe->search->wanted & VIRTIO_WANTED(type);
+}
 
 static void *dma_alloc(void *context, size_t bytes)
 {
@@ -44,11 +47,11 @@ static void *map_device(uint64_t address, uint64_t bytes)
 	return device_is_mapped(address, bytes) ? phys_to_virt(phys(address)) : NULL;
 }
 
-static struct virtio_transport *transport_new(struct search *search)
+static struct virtio_transport *transport_new(struct probe *probe)
 {
 	struct virtio_transport *transport = heap_alloc_zeroed(sizeof(*transport));
 	if (!transport) {
-		search->error = -ENOMEM;
+		probe->error = -ENOMEM;
 		return NULL;
 	}
 	transport->dma_offset = DIRECT_MAP_BASE;
@@ -56,26 +59,25 @@ static struct virtio_transport *transport_new(struct search *search)
 	return transport;
 }
 
-static void offer_transport(struct search *search, struct virtio_transport *transport)
+static void offer_transport(struct probe *probe, struct virtio_transport *transport)
 {
-	if (search->found(search->context, transport))
-		search->kept++;
-	else
+	if (!probe->search->found(probe->search, transport))
 		heap_free(transport);
 }
 
 /* ---- virtio-mmio ---- */
 
-static void probe_mmio(struct search *search, dtb_node node, uint64_t address, uint64_t bytes)
+static void probe_mmio(struct probe *probe, dtb_node node, uint64_t address, uint64_t bytes)
 {
 	void *base = map_device(address, bytes);
-	struct virtio_transport *transport = base ? transport_new(search) : NULL;
+	uint32_t type = base ? virtio_mmio_type(base, (uint32_t)bytes) : 0;
+	struct virtio_transport *transport = is_wanted(probe, type) ? transport_new(probe) : NULL;
 	if (!transport)
 		return;
-	struct dtb_interrupt wire = dtb_interrupt(search->dtb, node);
-	int error = virtio_mmio_probe(transport, base, (uint32_t)bytes, &wire);
+	struct dtb_interrupt wire = dtb_interrupt(probe->dtb, node);
+	int error = virtio_mmio_probe(transport, base, (uint32_t)bytes, type, &wire);
 	if (!error) {
-		offer_transport(search, transport);
+		offer_transport(probe, transport);
 		return;
 	}
 	if (error == -ENOTSUP)
@@ -90,15 +92,15 @@ struct mmio_node {
 };
 
 /* By address: the order in which QEMU fills them. More than MMIO_MAX are left out. */
-static void search_mmio(struct search *search)
+static void search_mmio(struct probe *probe)
 {
 	struct mmio_node found[MMIO_MAX];
 	unsigned count = 0;
 	dtb_node node = DTB_NONE;
-	while ((node = dtb_find_compatible(search->dtb, node, "virtio,mmio")) != DTB_NONE) {
+	while ((node = dtb_find_compatible(probe->dtb, node, "virtio,mmio")) != DTB_NONE) {
 		struct mmio_node new = { .node = node };
-		if (!dtb_is_enabled(search->dtb, node) ||
-		    !dtb_reg(search->dtb, node, 0, &new.address, &new.bytes))
+		if (!dtb_is_enabled(probe->dtb, node) ||
+		    !dtb_reg(probe->dtb, node, 0, &new.address, &new.bytes))
 			continue;
 		if (count == MMIO_MAX) {
 			log_warning("virtio-mmio at %lx: not used, %u are there already",
@@ -110,8 +112,8 @@ static void search_mmio(struct search *search)
 			found[at] = found[at - 1];
 		found[at] = new;
 	}
-	for (unsigned i = 0; i < count; i++)
-		probe_mmio(search, found[i].node, found[i].address, found[i].bytes);
+	for (unsigned i = 0; i < count && probe->search->wanted; i++)
+		probe_mmio(probe, found[i].node, found[i].address, found[i].bytes);
 }
 
 /* ---- PCI ---- */
@@ -133,39 +135,43 @@ static void map_windows(const struct dtb *dtb, dtb_node node, struct pci_host *h
 }
 
 /* Its messages reach an interrupt controller that we use. */
-static bool messages_reach_us(const struct search *search, const struct pci_function *function)
+static bool messages_reach_us(const struct probe *probe, const struct pci_function *function)
 {
 	dtb_node ours = irq_message_controller();
 	return ours != DTB_NONE &&
-	       pci_tree_messages(search->dtb, search->host_node, function) == ours;
+	       pci_tree_messages(probe->dtb, probe->host_node, function) == ours;
 }
 
-static bool probe_function(void *context, const struct pci_function *found)
+/* Returns whether to go on. */
+static bool probe_function(void *context, struct pci_function *function)
 {
-	struct search *search = context;
-	struct pci_function function = *found;
-	if (function.vendor != VIRTIO_PCI_VENDOR)
+	struct probe *probe = context;
+	uint32_t type = virtio_pci_type(function);
+	if (!is_wanted(probe, type))
 		return true;
-	if (pci_assign_bars(&function) < 0)
-		log_warning("pci %02x:%02x.%x: not all BARs could be placed\n", function.bus,
-		            function.device, function.function);
-	struct virtio_transport *transport = transport_new(search);
+	struct virtio_transport *transport = transport_new(probe);
 	if (!transport)
 		return false;
-	struct dtb_interrupt wire = pci_tree_wire(search->dtb, search->host_node, &function);
-	bool messages = messages_reach_us(search, &function);
-	if (virtio_pci_probe(transport, &function, &wire, messages) == 0)
-		offer_transport(search, transport);
-	else
+	struct dtb_interrupt wire =
+	        pci_tree_wire(probe->dtb, probe->host_node, function, pci_read_pin(function));
+	bool messages = messages_reach_us(probe, function);
+	int error = virtio_pci_probe(transport, function, type, &wire, messages);
+	if (function->window_full)
+		log_warning("pci %02x:%02x.%x: not all BARs could be placed\n", function->bus,
+		            function->device, function->function);
+	if (error)
 		heap_free(transport);
-	return true;
+	else
+		offer_transport(probe, transport);
+	return probe->search->wanted;
 }
 
-static void search_pci(struct search *search)
+static void search_pci(struct probe *probe)
 {
-	const struct dtb *dtb = search->dtb;
+	const struct dtb *dtb = probe->dtb;
 	dtb_node node = DTB_NONE;
-	while ((node = dtb_find_compatible(dtb, node, "pci-host-ecam-generic")) != DTB_NONE) {
+	while (probe->search->wanted &&
+	       (node = dtb_find_compatible(dtb, node, "pci-host-ecam-generic")) != DTB_NONE) {
 		uint64_t address, bytes;
 		if (!dtb_is_enabled(dtb, node) || !dtb_reg(dtb, node, 0, &address, &bytes))
 			continue;
@@ -177,16 +183,15 @@ static void search_pci(struct search *search)
 		if (!host.ecam)
 			continue;
 		map_windows(dtb, node, &host);
-		search->host_node = node;
-		pci_enumerate(&host, probe_function, search);
+		probe->host_node = node;
+		pci_enumerate(&host, probe_function, probe);
 	}
 }
 
-int virtio_probe(const struct dtb *dtb,
-                 bool (*found)(void *context, struct virtio_transport *transport), void *context)
+int virtio_probe(const struct dtb *dtb, struct virtio_search *search)
 {
-	struct search search = { .dtb = dtb, .found = found, .context = context };
-	search_mmio(&search);
-	search_pci(&search);
-	return search.error ? search.error : search.kept;
+	struct probe probe = { .dtb = dtb, .search = search };
+	search_mmio(&probe);
+	search_pci(&probe);
+	return probe.error;
 }

@@ -77,8 +77,8 @@ struct virtio_transport_ops {
 	                         uint32_t bytes);
 	/* The largest ring of queue `index`; 0: there is no such queue. */
 	uint16_t (*queue_max)(struct virtio_transport *transport, uint16_t index);
-	/* With messages, queue n sends message n + 1 if there is one, else none. -EPROTO: the
-	 * device refuses. */
+	/* Of the queue that queue_max was last asked for. With messages, queue n sends message
+	 * n + 1 if there is one, else none. -EPROTO: the device refuses. */
 	int (*queue_setup)(struct virtio_transport *transport, uint16_t index,
 	                   const struct virtio_queue_place *place);
 	/* Only where transport->vectors is not 0. Between resets: send the first `count` messages
@@ -108,6 +108,7 @@ struct virtio_transport {
 	uint64_t dma_offset; /* address of memory for us minus address for the device */
 	struct virtio_memory memory;
 	uint32_t device_type;      /* enum virtio_device_type */
+	uint64_t offered;          /* features, as of virtio_begin */
 	struct dtb_interrupt wire; /* shared by all queues; number 0: none */
 	uint16_t vectors;  /* messages that it can send and that would reach us; 0: wire only */
 	uint16_t messages; /* in use: 0 for the configuration, n + 1 for queue n; 0: the wire */
@@ -116,6 +117,7 @@ struct virtio_transport {
 	volatile uint8_t *device_config;
 	uint32_t device_config_bytes;
 	/* pci only */
+	uint16_t queues; /* that there are */
 	volatile uint8_t *isr;
 	volatile uint8_t *notify_base;
 	uint32_t notify_bytes;
@@ -145,15 +147,21 @@ bool virtio_reset(struct virtio_transport *transport);
 /* The device asks to be reset (§2.1.2). */
 bool virtio_needs_reset(struct virtio_transport *transport);
 
-/* `bytes` of device configuration, read consistently (§2.5.1: again when the generation changed).
- */
-void virtio_config_read(struct virtio_transport *transport, uint32_t offset, void *out,
-                        uint32_t bytes);
+/* A field of the device's configuration: 2, 4 or 8 bytes, or an array of single ones. */
+struct virtio_config_field {
+	uint32_t offset, bytes;
+	void *out;
+};
+/* Fields of one state of the configuration (§2.5.1: read again when the generation changed). */
+void virtio_config_read(struct virtio_transport *transport,
+                        const struct virtio_config_field *fields, unsigned count);
 
+/* The type of the device that a slot names, 0: it is empty. For virtio_mmio_probe to verify. */
+uint32_t virtio_mmio_type(volatile void *base, uint32_t bytes);
 /*
  * virtio-mmio (virtio 1.2 §4.2.2). Fills `transport` but for `memory` and `dma_offset`, which the
- * caller sets. `base` is the mapped register block of `bytes`. -ENODEV: nothing behind this slot;
- * -ENOTSUP: a legacy (version 1) device.
+ * caller sets. `base` is the mapped register block, `type` its virtio_mmio_type. -ENODEV: nothing
+ * behind this slot; -ENOTSUP: a legacy (version 1) device.
  */
 int virtio_mmio_probe(struct virtio_transport *transport, volatile void *base, uint32_t bytes,
-                      const struct dtb_interrupt *wire);
+                      uint32_t type, const struct dtb_interrupt *wire);

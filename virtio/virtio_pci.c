@@ -94,7 +94,7 @@ static uint32_t pci_config_field(struct virtio_transport *transport, uint32_t of
 
 static uint16_t pci_queue_max(struct virtio_transport *transport, uint16_t index)
 {
-	if (index >= VIRTIO_PCI_QUEUES_MAX || index >= io_read16(transport->base + COMMON_QUEUES))
+	if (index >= VIRTIO_PCI_QUEUES_MAX || index >= transport->queues)
 		return 0;
 	io_write16(transport->base + COMMON_QUEUE_SELECT, index);
 	return io_read16(transport->base + COMMON_QUEUE_SIZE);
@@ -106,21 +106,24 @@ static void put64(struct virtio_transport *transport, uint32_t offset, uint64_t 
 	io_write32(transport->base + offset + 4, (uint32_t)(value >> 32));
 }
 
+/* False: the device refuses (§4.1.5.1.2.2). */
+static bool set_vector(struct virtio_transport *transport, uint32_t offset, unsigned message)
+{
+	uint16_t vector = message < transport->messages ? (uint16_t)message : NO_VECTOR;
+	io_write16(transport->base + offset, vector);
+	return io_read16(transport->base + offset) == vector;
+}
+
 static int pci_queue_setup(struct virtio_transport *transport, uint16_t index,
                            const struct virtio_queue_place *place)
 {
-	io_write16(transport->base + COMMON_QUEUE_SELECT, index);
-	if (io_read16(transport->base + COMMON_QUEUE_ENABLE))
-		return -EBUSY;
 	uint64_t offset = (uint64_t)io_read16(transport->base + COMMON_QUEUE_NOTIFY_OFFSET) *
 	                  transport->notify_multiplier;
 	if (offset + sizeof(uint16_t) > transport->notify_bytes || (offset & 1))
 		return -EINVAL;
 	transport->doorbells[index] = (volatile uint16_t *)(transport->notify_base + offset);
 	io_write16(transport->base + COMMON_QUEUE_SIZE, place->size);
-	uint16_t vector = index + 1u < transport->messages ? (uint16_t)(index + 1) : NO_VECTOR;
-	io_write16(transport->base + COMMON_QUEUE_VECTOR, vector);
-	if (io_read16(transport->base + COMMON_QUEUE_VECTOR) != vector)
+	if (transport->messages && !set_vector(transport, COMMON_QUEUE_VECTOR, index + 1))
 		return -EPROTO;
 	put64(transport, COMMON_QUEUE_DESCRIPTORS, place->descriptors);
 	put64(transport, COMMON_QUEUE_DRIVER, place->available);
@@ -134,13 +137,12 @@ static void pci_use_messages(struct virtio_transport *transport, const struct ir
                              uint16_t count)
 {
 	transport->messages = count < transport->vectors ? count : transport->vectors;
-	pci_msix_use(&transport->msix, messages, transport->messages);
+	pci_msix_send(&transport->msix, messages, transport->messages);
 }
 
 static int pci_config_setup(struct virtio_transport *transport)
 {
-	io_write16(transport->base + COMMON_CONFIG_VECTOR, 0);
-	return io_read16(transport->base + COMMON_CONFIG_VECTOR) == 0 ? 0 : -EPROTO;
+	return set_vector(transport, COMMON_CONFIG_VECTOR, 0) ? 0 : -EPROTO;
 }
 
 static void pci_notify(struct virtio_transport *transport, uint16_t index)
@@ -165,25 +167,22 @@ static const struct virtio_transport_ops pci_ops = {
 };
 
 /* The place in a BAR that a capability names, or NULL when it lies outside. */
-static volatile uint8_t *structure_at(const struct pci_function *function, uint8_t capability,
+static volatile uint8_t *structure_at(struct pci_function *function, uint8_t capability,
                                       uint32_t least, uint32_t *bytes)
 {
 	uint8_t bar = io_read8(function->config + capability + CAPABILITY_BAR);
 	uint32_t offset = io_read32(function->config + capability + CAPABILITY_OFFSET);
 	*bytes = io_read32(function->config + capability + CAPABILITY_BYTES);
-	if (bar > 5 || !function->bars[bar] || *bytes < least || (offset & 3) ||
-	    (uint64_t)offset + *bytes > function->bar_bytes[bar])
-		return NULL;
-	return function->bars[bar] + offset;
+	return *bytes < least || offset & 3 ? NULL : pci_bar(function, bar, offset, *bytes);
 }
 
 /* Take over the structure that one capability describes. The first usable one of each type counts
  * (§4.1.4.1): one in an I/O BAR, or outside its BAR, is passed over. */
-static void use_capability(struct virtio_transport *transport, const struct pci_function *function,
-                           uint8_t capability)
+static void use_structure(struct virtio_transport *transport, struct pci_function *function,
+                          uint8_t capability, uint8_t type)
 {
 	uint32_t bytes;
-	switch (io_read8(function->config + capability + CAPABILITY_TYPE)) {
+	switch (type) {
 	case STRUCTURE_COMMON:
 		if (!transport->base)
 			transport->base = structure_at(function, capability, COMMON_BYTES, &bytes);
@@ -209,44 +208,52 @@ static void use_capability(struct virtio_transport *transport, const struct pci_
 	}
 }
 
-/* The first usable structure of each type; -ENODEV: not all that are needed. */
-static int use_capabilities(struct virtio_transport *transport, const struct pci_function *function)
+/* All that the capabilities say, in one walk; -ENODEV: not all structures that are needed. */
+static int use_capabilities(struct virtio_transport *transport, struct pci_function *function)
 {
+	struct pci_walk walk = { 0 };
+	uint8_t at;
 	transport->base = transport->notify_base = transport->isr = NULL;
 	transport->device_config = NULL;
 	transport->device_config_bytes = 0;
-	uint8_t at = 0;
-	while ((at = pci_find_capability(function, PCI_CAPABILITY_VENDOR, at)))
-		if (io_read8(function->config + at + CAPABILITY_LENGTH) >= 16)
-			use_capability(transport, function, at);
+	transport->msix = (struct pci_msix){ 0 };
+	while ((at = pci_next_capability(function, &walk))) {
+		uint8_t id = (uint8_t)walk.head, length = (uint8_t)(walk.head >> 16);
+		if (id == PCI_CAPABILITY_VENDOR && length >= CAPABILITY_NOTIFY_MULTIPLIER)
+			use_structure(transport, function, at, (uint8_t)(walk.head >> 24));
+		if (id == PCI_CAPABILITY_MSIX && !transport->msix.control &&
+		    !pci_use_msix(function, at, walk.head, &transport->msix))
+			transport->msix.entries = 0;
+	}
 	return transport->base && transport->notify_base && transport->isr ? 0 : -ENODEV;
 }
 
-int virtio_pci_probe(struct virtio_transport *transport, const struct pci_function *function,
-                     const struct dtb_interrupt *wire, bool messages)
+uint32_t virtio_pci_type(const struct pci_function *function)
 {
 	/* Transitional devices tell their type by the old numbers' table, §4.1.2.3. */
 	static const uint8_t transitional_types[] = { 1, 2, 5, 3, 8, 4, 0, 0, 0, 9 };
 	if (function->vendor != VIRTIO_PCI_VENDOR ||
 	    function->device_id < VIRTIO_PCI_DEVICE_FIRST ||
 	    function->device_id > VIRTIO_PCI_DEVICE_LAST)
-		return -ENODEV;
-	uint32_t type = 0, old = function->device_id - VIRTIO_PCI_DEVICE_FIRST;
+		return 0;
+	uint32_t old = function->device_id - VIRTIO_PCI_DEVICE_FIRST;
 	if (function->device_id >= VIRTIO_PCI_DEVICE_MODERN)
-		type = function->device_id - VIRTIO_PCI_DEVICE_MODERN;
-	else if (old < sizeof(transitional_types))
-		type = transitional_types[old];
-	if (!type || use_capabilities(transport, function) != 0)
+		return function->device_id - VIRTIO_PCI_DEVICE_MODERN;
+	return old < sizeof(transitional_types) ? transitional_types[old] : 0;
+}
+
+int virtio_pci_probe(struct virtio_transport *transport, struct pci_function *function,
+                     uint32_t type, const struct dtb_interrupt *wire, bool messages)
+{
+	if (pci_begin(function) != 0 || use_capabilities(transport, function) != 0)
 		return -ENODEV;
+	pci_enable(function);
 	transport->ops = &pci_ops;
 	transport->device_type = type;
 	transport->wire = *wire;
-	transport->messages = transport->vectors = 0;
+	transport->messages = 0;
+	transport->vectors = messages ? transport->msix.entries : 0;
+	transport->queues = io_read16(transport->base + COMMON_QUEUES);
 	transport->bus = "pci";
-	if (pci_find_msix(function, &transport->msix)) {
-		pci_msix_use(&transport->msix, NULL, 0);
-		transport->vectors = messages ? transport->msix.entries : 0;
-	}
-	io_write16(transport->base + COMMON_CONFIG_VECTOR, NO_VECTOR);
 	return 0;
 }

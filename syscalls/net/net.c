@@ -147,20 +147,18 @@ static void use_entropy(struct virtio_transport *transport)
 	memset(entropy, 0, sizeof(entropy));
 }
 
-static bool device_found(void *context, struct virtio_transport *transport)
+static bool device_found(struct virtio_search *search, struct virtio_transport *transport)
 {
-	(void)context;
-	if (transport->device_type == VIRTIO_DEVICE_RNG)
+	if (transport->device_type == VIRTIO_DEVICE_RNG) {
 		use_entropy(transport);
-	if (transport->device_type != VIRTIO_DEVICE_NET)
-		return false;
-	if (net.device.present) {
-		log_warning("virtio-net on %s: only one is used", transport->bus);
+		search->wanted &= ~VIRTIO_WANTED(VIRTIO_DEVICE_RNG);
 		return false;
 	}
 	int error = net_device_start(&net.device, transport, net.hart, net.stack, net.command_line);
 	if (error)
 		log_error("virtio-net on %s does not start: error %d", transport->bus, -error);
+	else
+		search->wanted &= ~VIRTIO_WANTED(VIRTIO_DEVICE_NET);
 	return !error;
 }
 
@@ -242,7 +240,12 @@ int net_init(struct hart *hart, const struct boot_information *boot)
 	int error = create_stack(hart, boot->command_line);
 	if (error)
 		return error;
-	error = virtio_probe(boot->dtb, device_found, NULL);
+	struct virtio_search search = {
+		.wanted = VIRTIO_WANTED(VIRTIO_DEVICE_NET) |
+		          (random_is_seeded() ? 0 : VIRTIO_WANTED(VIRTIO_DEVICE_RNG)),
+		.found = device_found,
+	};
+	error = virtio_probe(boot->dtb, &search);
 	if (error < 0)
 		log_error("virtio: probing failed: error %d", -error);
 	if (net.device.present) {

@@ -1,8 +1,8 @@
 /*
  * Randomness: a ChaCha20 keystream (RFC 8439 §2.3) whose key is replaced by its own output after
  * every request ("fast key erasure"), so that what was handed out cannot be computed from a later
- * state. Entropy is mixed into the key: virtio-rng, the device tree's rng-seed, and the clock at
- * boot.
+ * state. Entropy is mixed into the key: the device tree's rng-seed, where that is shorter than the
+ * key virtio-rng, and the clock at boot.
  */
 #include "syscalls/process/internal.h"
 
@@ -10,6 +10,7 @@
 #define KEY_WORDS   8
 
 static uint32_t key[KEY_WORDS];
+static bool seeded; /* the boot loader's seed is as long as the key */
 static uint64_t
         requests; /* the nonce: no two requests share a keystream even before the first reseed */
 
@@ -90,6 +91,11 @@ void random_add_entropy(const void *bytes, size_t length)
 	}
 }
 
+bool random_is_seeded(void)
+{
+	return seeded;
+}
+
 void random_init(const struct boot_information *boot)
 {
 	uint64_t times[2] = { clock_read_ns(), clock_wall_ns() };
@@ -100,6 +106,7 @@ void random_init(const struct boot_information *boot)
 	struct dtb_property seed = dtb_property(boot->dtb, chosen, "rng-seed");
 	if (seed.data)
 		random_add_entropy(seed.data, seed.bytes);
+	seeded = seed.data && seed.bytes >= sizeof key;
 }
 
 enum { GRND_NONBLOCK = 1, GRND_RANDOM = 2, GRND_INSECURE = 4 };
