@@ -1,10 +1,16 @@
 /*
  * The buddy allocator. A free block is linked into the list of its order through its own first
- * bytes; its first struct page says so. The struct page of a block's first page is always valid;
- * others are not even initialised, so that booting does not touch the whole array: a block's buddy
- * is looked at only when both came from one larger block, or when it lies in a 4 MiB unit that was
- * marked page by page because it is not free as a whole. Single pages come from a small stock and
- * go back to it, without being joined with their neighbours until it is full or memory is short.
+ * bytes; its first struct page says so. Memory that was never used is no list's: it lies in fresh
+ * runs, from which blocks are cut in ascending order, so that neither a page nor its struct page is
+ * touched before its first use. A guest's first touch of a page leaves the machine under KVM, and
+ * the host need not provide what is not touched.
+ *
+ * The struct page of a block's first page is always valid; others need not be: a block's buddy is
+ * looked at only when both came from one larger block, or when it lies in a unit of 4 MiB that is
+ * marked: all its struct pages were set to reserved, because it is not handed out as a whole.
+ *
+ * Single pages come from a small stock and go back to it, without being joined with their
+ * neighbours until it is full or memory is short.
  */
 #include "core/page.h"
 
@@ -12,42 +18,44 @@
 
 enum page_state { STATE_RESERVED, STATE_USED, STATE_FREE };
 
-#define UNIT_PAGES       (1ull << PAGE_ORDER_MAX)
-#define FRESH_MAX        16
+#define UNIT_PAGES        (1ull << PAGE_ORDER_MAX)
+#define UNIT_WORDS(pages) (((pages) / UNIT_PAGES + 64) / 64)
+#define FRESH_MAX         32
 /* Of the stock: so many pages are taken at once, and given back at once when it is full. */
-#define STOCK_MAX        64
-#define STOCK_FILL_ORDER 3
-#define STOCK_DRAIN      32
+#define STOCK_MAX         64
+#define STOCK_FILL_ORDER  3
+#define STOCK_DRAIN       32
 
 static struct {
 	uint8_t *base;
 	uint64_t pages;
-	uint64_t marked_end; /* units below it that needed marking are marked */
 	struct page *array;
+	uint64_t *marked; /* a bit for each unit */
 	struct list free[PAGE_ORDER_MAX + 1];
 	uint32_t free_mask; /* bit n: free[n] is not empty */
-	/* Whole units that were never used: not even their first bytes are touched, so that the
-	 * host need not provide them. */
-	struct {
+	struct fresh {
 		uint64_t index, end;
-	} fresh[FRESH_MAX];
+	} fresh[FRESH_MAX]; /* in ascending order, none of them empty */
 	unsigned fresh_count;
 	unsigned stock_count;
 	void *stock[STOCK_MAX];              /* single pages, in use as far as the lists know */
-	struct memory_statistics statistics; /* pages of the stock count as free */
+	struct memory_statistics statistics; /* fresh pages and those of the stock count as free */
 } allocator;
 
 size_t page_array_bytes(uint64_t pages)
 {
-	return pages * sizeof(struct page);
+	return UNIT_WORDS(pages) * sizeof(*allocator.marked) + pages * sizeof(struct page);
 }
 
-void page_allocator_init(void *base, uint64_t pages, struct page *array)
+void page_allocator_init(void *base, uint64_t pages, void *array)
 {
+	size_t marked_bytes = UNIT_WORDS(pages) * sizeof(*allocator.marked);
 	memset(&allocator, 0, sizeof allocator);
+	memset(array, 0, marked_bytes);
 	allocator.base = base;
 	allocator.pages = pages;
-	allocator.array = array;
+	allocator.marked = array;
+	allocator.array = (struct page *)((uint8_t *)array + marked_bytes);
 	for (unsigned order = 0; order <= PAGE_ORDER_MAX; order++)
 		list_init(&allocator.free[order]);
 }
@@ -105,7 +113,6 @@ static void free_block(uint64_t index, unsigned order)
 /* Free [index, end) in the largest aligned blocks. */
 static void free_run(uint64_t index, uint64_t end)
 {
-	allocator.statistics.free_pages += end > index ? end - index : 0;
 	while (index < end) {
 		unsigned order = index ? (unsigned)__builtin_ctzll(index) : PAGE_ORDER_MAX;
 		if (order > PAGE_ORDER_MAX)
@@ -117,49 +124,91 @@ static void free_run(uint64_t index, uint64_t end)
 	}
 }
 
-/* Every page of a unit that is not free as a whole gets a valid struct page, once. */
-static void mark_partial_unit(uint64_t index)
+/* ---- fresh runs ---- */
+
+/* Every page of the unit gets a valid struct page, once. */
+static void mark_unit(uint64_t unit)
 {
-	uint64_t unit = index & ~(UNIT_PAGES - 1);
-	if (index == unit || unit < allocator.marked_end)
+	uint64_t *word = &allocator.marked[unit / 64], bit = 1ull << unit % 64;
+	if (*word & bit)
 		return;
-	allocator.marked_end = unit + UNIT_PAGES;
-	uint64_t end = unit + UNIT_PAGES < allocator.pages ? unit + UNIT_PAGES : allocator.pages;
-	memset(&allocator.array[unit], STATE_RESERVED, (end - unit) * sizeof(struct page));
+	*word |= bit;
+	uint64_t index = unit * UNIT_PAGES, end = index + UNIT_PAGES;
+	end = end < allocator.pages ? end : allocator.pages;
+	memset(&allocator.array[index], STATE_RESERVED, (end - index) * sizeof(struct page));
+}
+
+/* The units that [index, end) does not fill. */
+static void mark_partial_units(uint64_t index, uint64_t end)
+{
+	if (index % UNIT_PAGES)
+		mark_unit(index / UNIT_PAGES);
+	if (end % UNIT_PAGES)
+		mark_unit(end / UNIT_PAGES);
+}
+
+static void fresh_delete(unsigned at)
+{
+	allocator.fresh_count--;
+	for (; at < allocator.fresh_count; at++)
+		allocator.fresh[at] = allocator.fresh[at + 1];
+}
+
+/* As number `at`; without room for it the run goes to the lists. */
+static void fresh_insert(unsigned at, uint64_t index, uint64_t end)
+{
+	if (index == end)
+		return;
+	if (allocator.fresh_count == FRESH_MAX) {
+		mark_partial_units(index, end);
+		free_run(index, end);
+		return;
+	}
+	for (unsigned i = allocator.fresh_count++; i > at; i--)
+		allocator.fresh[i] = allocator.fresh[i - 1];
+	allocator.fresh[at] = (struct fresh){ index, end };
+}
+
+/* Cut `pages` pages off the lowest fresh run that holds them at a multiple of `alignment` (a power
+ * of two). What lies in front of them stays fresh. NULL: none does. */
+static void *fresh_take(uint64_t pages, uint64_t alignment)
+{
+	for (unsigned i = 0; i < allocator.fresh_count; i++) {
+		struct fresh *run = &allocator.fresh[i];
+		uint64_t index = run->index;
+		uint64_t start = (index + alignment - 1) & ~(alignment - 1);
+		if (start > run->end || pages > run->end - start)
+			continue;
+		mark_partial_units(start, start + pages);
+		run->index = start + pages;
+		if (run->index == run->end)
+			fresh_delete(i);
+		fresh_insert(i, index, start);
+		return node_of(start);
+	}
+	return NULL;
+}
+
+/* To the lists, where they join their neighbours. */
+static void fresh_give_up(void)
+{
+	while (allocator.fresh_count) {
+		struct fresh run = allocator.fresh[--allocator.fresh_count];
+		mark_partial_units(run.index, run.end);
+		free_run(run.index, run.end);
+	}
 }
 
 void page_allocator_add(void *from, uint64_t pages)
 {
 	uint64_t index = index_of(from);
-	uint64_t end = index + pages;
-	mark_partial_unit(index);
-	mark_partial_unit(end);
 	allocator.statistics.total_pages += pages;
-	uint64_t first_unit = (index + UNIT_PAGES - 1) & ~(UNIT_PAGES - 1),
-	         last_unit = end & ~(UNIT_PAGES - 1);
-	if (first_unit < last_unit && allocator.fresh_count < FRESH_MAX) {
-		allocator.fresh[allocator.fresh_count].index = first_unit;
-		allocator.fresh[allocator.fresh_count++].end = last_unit;
-		allocator.statistics.free_pages += last_unit - first_unit;
-		free_run(index, first_unit);
-		index = last_unit;
-	}
-	free_run(index, end);
+	allocator.statistics.free_pages += pages;
+	fresh_insert(allocator.fresh_count, index, index + pages);
 	allocator.statistics.lowest_free_pages = allocator.statistics.free_pages;
 }
 
-/* Move the lowest unit that was never used to the free lists. */
-static bool take_fresh_unit(void)
-{
-	for (unsigned i = 0; i < allocator.fresh_count; i++) {
-		if (allocator.fresh[i].index < allocator.fresh[i].end) {
-			push_free(allocator.fresh[i].index, PAGE_ORDER_MAX);
-			allocator.fresh[i].index += UNIT_PAGES;
-			return true;
-		}
-	}
-	return false;
-}
+/* ---- blocks ---- */
 
 static void stock_drain(unsigned pages)
 {
@@ -169,23 +218,13 @@ static void stock_drain(unsigned pages)
 	}
 }
 
-/* A block off the lists, not yet anybody's. NULL: there is none. */
-static void *take_block(unsigned order)
+/* The smallest block of the lists that is large enough, cut to size. NULL: there is none. */
+static void *take_listed(unsigned order)
 {
-	uint32_t candidates = order <= PAGE_ORDER_MAX ? allocator.free_mask >> order : 0;
-	if (candidates == 0 && order <= PAGE_ORDER_MAX) {
-		stock_drain(STOCK_MAX);
-		candidates = allocator.free_mask >> order;
-		if (candidates == 0 && take_fresh_unit())
-			candidates = allocator.free_mask >> order;
-	}
+	uint32_t candidates = allocator.free_mask >> order;
 	if (candidates == 0)
 		return NULL;
-	unsigned from = order;
-	while (!(candidates & 1)) {
-		candidates >>= 1;
-		from++;
-	}
+	unsigned from = order + (unsigned)__builtin_ctz(candidates);
 	struct list_node *node = list_first(&allocator.free[from]);
 	uint64_t index = index_of(node);
 	remove_free(index, from);
@@ -194,6 +233,29 @@ static void *take_block(unsigned order)
 		push_free(index + (1ull << from), from);
 	}
 	return node;
+}
+
+/* Memory is short: what is kept apart joins its neighbours. */
+static __attribute__((noinline)) void *take_joined(unsigned order)
+{
+	stock_drain(STOCK_MAX);
+	void *block = take_listed(order);
+	if (!block && allocator.fresh_count) {
+		fresh_give_up();
+		block = take_listed(order);
+	}
+	return block;
+}
+
+/* A block that is not yet anybody's. */
+static void *take_block(unsigned order)
+{
+	if (order > PAGE_ORDER_MAX)
+		return NULL;
+	void *block = take_listed(order);
+	if (!block)
+		block = fresh_take(1ull << order, 1ull << order);
+	return block ? block : take_joined(order);
 }
 
 static void note_taken(uint64_t pages)
@@ -210,15 +272,17 @@ static void *count_failure(void)
 	return NULL;
 }
 
-/* Pages for the stock: the smallest block there is, or a part of it. False: there are none. */
+/* Pages for the stock: the smallest block of the lists, or a part of it; else fresh ones. False:
+ * there are none. */
 static __attribute__((noinline)) bool stock_fill(void)
 {
 	unsigned order = STOCK_FILL_ORDER;
-	while (order && !(allocator.free_mask >> order))
+	uint32_t smallest = allocator.free_mask & ((2u << STOCK_FILL_ORDER) - 1);
+	if (smallest)
+		order = (unsigned)__builtin_ctz(smallest);
+	uint8_t *block;
+	while (!(block = take_block(order)) && order)
 		order--;
-	while (order && allocator.free_mask & ((1u << order) - 1))
-		order--;
-	uint8_t *block = take_block(order);
 	if (!block)
 		return false;
 	uint64_t index = index_of(block);
@@ -278,25 +342,41 @@ void page_free(void *block, unsigned order)
 	free_block(index_of(block), order);
 }
 
+/* Part of a block of the lists: what is left of it goes back. */
+static void *cut_run(unsigned order, uint64_t pages)
+{
+	uint8_t *block = take_block(order);
+	if (!block)
+		return NULL;
+	uint64_t index = index_of(block), end = index + (1ull << order);
+	/* Each of these may become the buddy of a block that is freed. */
+	for (uint64_t i = index + 1; i < end; i++)
+		allocator.array[i] = (struct page){ .state = STATE_USED };
+	free_run(index + pages, end);
+	return block;
+}
+
 void *page_alloc_run(uint64_t pages)
 {
 	unsigned order = 0;
 	while ((1ull << order) < pages)
 		order++;
-	uint8_t *block = page_alloc(order);
-	if (!block)
-		return NULL;
-	uint64_t index = index_of(block);
-	/* Each of these may become the buddy of a block that is freed. */
-	for (uint64_t i = 1; i < 1ull << order; i++)
-		allocator.array[index + i] = (struct page){ .state = STATE_USED };
-	free_run(index + pages, index + (1ull << order));
-	return block;
+	if (order == 0 || order > PAGE_ORDER_MAX)
+		return page_alloc(order);
+	void *run = allocator.free_mask >> order ? NULL : fresh_take(pages, 1);
+	if (!run)
+		run = cut_run(order, pages);
+	if (!run)
+		return count_failure();
+	*page_of(run) = (struct page){ .refs = 1, .state = STATE_USED };
+	note_taken(pages);
+	return run;
 }
 
 void page_free_run(void *run, uint64_t pages)
 {
 	uint64_t index = index_of(run);
+	allocator.statistics.free_pages += pages;
 	free_run(index, index + pages);
 }
 

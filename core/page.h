@@ -4,12 +4,12 @@
 
 #include "core/memory.h"
 
-/* Bytes that `array` below needs for memory of `pages` pages. */
+/* Bytes that `array` below needs for memory of `pages` pages: their struct pages, and a little. */
 size_t page_array_bytes(uint64_t pages);
 /* Memory is [base, base + pages), none of it free until added. `base` stands for a multiple of 4
- * MiB. The array is not cleared here. */
-void page_allocator_init(void *base, uint64_t pages, struct page *array);
-/* Hand over free memory, each page once, in ascending order. */
+ * MiB. Of the array, aligned as a struct page, next to nothing is touched here. */
+void page_allocator_init(void *base, uint64_t pages, void *array);
+/* Hand over free memory, each page once, in ascending order; it is not touched. */
 void page_allocator_add(void *from, uint64_t pages);
 
 /* Any number of contiguous pages up to 4 MiB: what a power of two would add goes back. Freed as a

@@ -7,8 +7,8 @@
 int main(void)
 {
 	uint8_t *arena = aligned_alloc(4 << 20, 4 << 20);
-	struct page array[1024];
-	CHECK(arena);
+	void *array = malloc(page_array_bytes(1024));
+	CHECK(arena && array);
 	page_allocator_init(arena, 1024, array);
 	page_allocator_add(arena, PAGES);
 	void *first = heap_alloc(64), *last = first;
@@ -26,6 +26,7 @@ int main(void)
 	memory_read_statistics(&statistics);
 	CHECK_EQ(statistics.free_pages, 0);
 	CHECK(statistics.failures >= 3);
+	free(array);
 	free(arena);
 	return 0;
 }

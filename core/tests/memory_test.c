@@ -10,7 +10,7 @@
 #define UNIT        1024
 
 static uint8_t *arena;
-static struct page *array;
+static void *array;
 
 static uint64_t random_state = 0x9e3779b97f4a7c15ull;
 static uint64_t random_next(void)
@@ -92,6 +92,96 @@ static void test_page_orders(void)
 	CHECK(page_alloc(11) == NULL);
 	CHECK_EQ(statistics().free_pages, total);
 	CHECK_EQ(statistics().lowest_free_pages, total - 2 * UNIT);
+}
+
+static unsigned pages_touched(void)
+{
+	unsigned count = 0;
+	for (uint64_t i = 0; i < ARENA_PAGES; i++) {
+		const uint8_t *page = arena + i * PAGE_SIZE;
+		bool touched = false;
+		for (unsigned j = 0; j < PAGE_SIZE && !touched; j++)
+			touched = page[j] != 0x5a;
+		count += touched;
+	}
+	return count;
+}
+
+/* Pages of the array whose rubbish was overwritten. */
+static unsigned array_pages_touched(void)
+{
+	unsigned count = 0;
+	const uint8_t *bytes = array;
+	for (size_t i = 0; i < page_array_bytes(ARENA_PAGES); i += PAGE_SIZE) {
+		bool touched = false;
+		for (size_t j = i; j < i + PAGE_SIZE && j < page_array_bytes(ARENA_PAGES); j++)
+			touched |= bytes[j] != 0x02;
+		count += touched;
+	}
+	return count;
+}
+
+/* Memory that nobody has used is not touched by the allocator, whatever is allocated of it. */
+static void test_fresh_untouched(void)
+{
+	start_empty();
+	memset(arena, 0x5a, ARENA_PAGES * PAGE_SIZE);
+	page_allocator_add(arena + 5 * PAGE_SIZE, 700);
+	page_allocator_add(arena + 900 * PAGE_SIZE, ARENA_PAGES - 901);
+	CHECK_EQ(array_pages_touched(), 1); /* units that are marked */
+	uint8_t *page = page_alloc(0);
+	for (unsigned i = 0; i < 20; i++)
+		CHECK(page_alloc(0));
+	CHECK(page >= arena + 5 * PAGE_SIZE && page < arena + 32 * PAGE_SIZE); /* the lowest */
+	CHECK(array_pages_touched() <= 3);
+	CHECK(page_alloc(7) == arena + 128 * PAGE_SIZE); /* what lies in front of it stays fresh */
+	CHECK(page_alloc_run(77) && heap_alloc(9 * PAGE_SIZE) && page_alloc(3));
+	CHECK(page_alloc(10) == arena + UNIT * PAGE_SIZE);
+	CHECK_EQ(pages_touched(), 0);
+	CHECK_EQ(statistics().free_pages, 700 + ARENA_PAGES - 901 - 21 - 128 - 77 - 9 - 8 - UNIT);
+	/* What was freed is used before what is fresh. */
+	page_free(page_alloc(2), 2);
+	unsigned touched = pages_touched();
+	CHECK(page_alloc(2) && page_alloc_run(1));
+	CHECK_EQ(pages_touched(), touched);
+}
+
+/* More runs than the allocator keeps apart, and every page of them can be had. */
+static void test_many_runs(void)
+{
+	enum { RUNS = 100 };
+	start_empty();
+	for (uint64_t i = 0; i < RUNS; i++)
+		page_allocator_add(arena + (i * 50 + 1) * PAGE_SIZE, i % 7 + 1);
+	uint64_t total = statistics().total_pages;
+	CHECK_EQ(statistics().free_pages, total);
+	static uint8_t owned[ARENA_PAGES];
+	for (uint64_t i = 0; i < total; i++) {
+		uint8_t *page = page_alloc(0);
+		CHECK(page);
+		uint64_t index = (uint64_t)(page - arena) / PAGE_SIZE;
+		CHECK(index % 50 >= 1 && index % 50 <= index / 50 % 7 + 1);
+		CHECK_EQ(owned[index]++, 0);
+	}
+	CHECK(!page_alloc(0));
+	CHECK_EQ(statistics().free_pages, 0);
+}
+
+/* What was never used joins what was, when a large block is asked for. */
+static void test_fresh_joins(void)
+{
+	start_empty();
+	page_allocator_add(arena, 2 * UNIT);
+	void *page = page_alloc(0), *run = page_alloc_run(UNIT + 100);
+	CHECK(page && !run);                 /* longer than the longest */
+	CHECK((run = page_alloc_run(UNIT))); /* across the border of the units */
+	CHECK(!page_alloc(10));
+	page_free_run(run, UNIT);
+	CHECK((run = page_alloc(10)));
+	page_free(page, 0);
+	CHECK(page_alloc(10));
+	CHECK_EQ(statistics().free_pages, 0);
+	CHECK_EQ(statistics().lowest_free_pages, 0);
 }
 
 static void test_shared_page(void)
@@ -239,6 +329,9 @@ int main(void)
 	CHECK(arena && array);
 	test_regions();
 	test_page_orders();
+	test_fresh_untouched();
+	test_many_runs();
+	test_fresh_joins();
 	test_shared_page();
 	test_page_random();
 	test_heap_sizes();
