@@ -43,7 +43,7 @@ boot_start:
 	andn t0, t0, t0
 
 	la t0, bss_start
-	la t1, image_end
+	la t1, bss_end
 1:	sd zero, 0(t0)
 	addi t0, t0, 8
 	bltu t0, t1, 1b

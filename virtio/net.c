@@ -3,6 +3,7 @@
 #include "virtio/net.h"
 
 #include <errno.h>
+#include <string.h>
 
 #include "virtio/net_internal.h"
 
@@ -144,6 +145,7 @@ static int pairs_init(struct virtio_net *net, uint16_t count)
 	net->pairs = memory->alloc(memory->context, count * sizeof(*net->pairs));
 	if (!net->pairs)
 		return -ENOMEM;
+	memset(net->pairs, 0, count * sizeof(*net->pairs));
 	net->pair_count = count;
 	for (uint16_t i = 0; i < count; i++) {
 		int error = pair_init(net, &net->pairs[i], i);

@@ -29,6 +29,7 @@ int virtio_net_control_init(struct virtio_net *net, uint16_t queue)
 	struct virtio_net_control *control = memory->alloc(memory->context, sizeof(*control));
 	if (!control)
 		return -ENOMEM;
+	memset(control, 0, sizeof(*control));
 	int error = virtio_ring_init(&control->ring, net->transport, queue, CONTROL_ENTRIES, 0,
 	                             net->features & VIRTIO_F_EVENT_IDX);
 	if (error)

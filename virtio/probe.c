@@ -23,22 +23,18 @@ static bool is_wanted(const struct probe *probe, uint32_t type)
 	return type < 64 && probe->search->wanted & VIRTIO_WANTED(type);
 }
 
+/* The heap aligns whole pages. */
 static void *dma_alloc(void *context, size_t bytes)
 {
 	(void)context;
-	unsigned order = 0;
-	while (PAGE_SIZE << order < bytes)
-		order++;
-	return order <= PAGE_ORDER_MAX ? page_alloc_zeroed(order) : NULL;
+	return heap_alloc((bytes + PAGE_MASK) & ~PAGE_MASK);
 }
 
 static void dma_free(void *context, void *memory, size_t bytes)
 {
 	(void)context;
-	unsigned order = 0;
-	while (PAGE_SIZE << order < bytes)
-		order++;
-	page_free(memory, order);
+	(void)bytes;
+	heap_free(memory);
 }
 
 /* Devices that the direct map does not reach are left alone. */

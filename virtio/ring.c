@@ -2,6 +2,7 @@
 #include "virtio/ring.h"
 
 #include <errno.h>
+#include <string.h>
 
 static size_t align_up(size_t value, size_t to)
 {
@@ -63,6 +64,7 @@ int virtio_ring_init(struct virtio_ring *ring, struct virtio_transport *transpor
 	uint8_t *memory = transport->memory.alloc(transport->memory.context, layout.bytes);
 	if (!memory)
 		return -ENOMEM;
+	memset(memory, 0, layout.tables); /* the tables are written before they are used */
 
 	*ring = (struct virtio_ring){
 		.descriptors = (struct virtio_descriptor *)memory,

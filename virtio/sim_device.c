@@ -30,7 +30,7 @@ static void *sim_alloc(void *context, size_t bytes)
 	size_t rounded = (bytes + 4095) & ~(size_t)4095;
 	void *memory = aligned_alloc(4096, rounded);
 	CHECK(memory);
-	memset(memory, 0, rounded);
+	memset(memory, 0xa5, rounded);
 	sim->allocations++;
 	return memory;
 }

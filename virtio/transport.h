@@ -93,7 +93,8 @@ struct virtio_transport_ops {
 	void (*notify)(struct virtio_transport *transport, uint16_t index);
 };
 
-/* Memory that the device may read and write: zeroed, page-aligned, contiguous. NULL when short. */
+/* Memory that the device may read and write: page-aligned, contiguous, with any contents. NULL when
+ * short. */
 struct virtio_memory {
 	void *(*alloc)(void *context, size_t bytes);
 	void (*free)(void *context, void *memory, size_t bytes);

@@ -29,6 +29,9 @@
  * free memory on. */
 #define RX_RING_SHARE           4
 #define RX_RING_LEAST           32
+/* Posted at first: enough for two packets of 64 KiB in ordinary buffers. Each is a page that a
+ * guest that is only just started has not touched. */
+#define RX_FIRST                34
 /* Shorter packets do not hold such a buffer. */
 #define RX_LARGE_COPY_BYTES     3600
 /* Of the smaller buffers that they are copied to. */
@@ -43,8 +46,17 @@ static inline bool large_packets_come(const struct net_device *device)
 
 static inline uint32_t buffers_wanted(const struct net_device *device)
 {
-	return large_packets_come(device) && device->capacity > RX_LARGE_POSTED ? RX_LARGE_POSTED
-	                                                                        : device->capacity;
+	return large_packets_come(device) && device->rx_wanted > RX_LARGE_POSTED
+	               ? RX_LARGE_POSTED
+	               : device->rx_wanted;
+}
+
+/* Packets used up half of them before the turn's end. */
+static void want_more_buffers(struct net_device *device)
+{
+	device->rx_wanted *= 2;
+	if (device->rx_wanted > device->capacity)
+		device->rx_wanted = device->capacity;
 }
 
 /* How many buffers the receive ring may hold before its own size is known. */
@@ -82,7 +94,7 @@ static void refill(struct net_device *device)
 		if (virtio_net_post_rx(&device->virtio, QUEUE, buffer->data,
 		                       (buffer->block_bytes - RX_HEADROOM) & ~7u, buffer)) {
 			pbuf_free(buffer);
-			device->capacity = device->posted;
+			device->capacity = device->rx_wanted = device->posted;
 			return;
 		}
 		device->posted++;
@@ -213,7 +225,8 @@ static uint32_t receive(struct net_device *device)
 		received += some;
 		/* Large packets empty the ring fast: the device should not have to wait for the end
 		 * of the turn. */
-		if (device->posted < buffers_wanted(device) / 2) {
+		if (device->posted <= buffers_wanted(device) / 2) {
+			want_more_buffers(device);
 			refill(device);
 			publish(device);
 		}
@@ -551,6 +564,7 @@ int net_device_start(struct net_device *device, struct virtio_transport *transpo
 	net_device_take_wire(device);
 	device->present = true;
 	device->capacity = ring_share(device->pool);
+	device->rx_wanted = device->capacity < RX_FIRST ? device->capacity : RX_FIRST;
 	refill(device);
 	publish(device);
 	device->collect.run = collect;

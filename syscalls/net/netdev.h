@@ -24,6 +24,7 @@ struct net_device {
 	uint32_t rx_budget;        /* packets per turn; UINT32_MAX: all that there are */
 	uint32_t posted;           /* receive buffers that the device holds */
 	uint32_t capacity;         /* of the receive ring, learned when it is full */
+	uint32_t rx_wanted;        /* that the device should hold: more when packets come fast */
 	uint32_t rx_large_average; /* bytes of those packets that are not in one ordinary buffer */
 	uint32_t quiet_turns;      /* turns in a row that found no packet */
 	bool present;              /* a device was found and runs */
