@@ -17,6 +17,7 @@
 
 struct thread;
 struct file;
+struct file_owner;
 struct path_node;
 struct address_space;
 
@@ -110,6 +111,10 @@ struct file_operations {
 	/* Whether SPLICE_F_NONBLOCK is meant for this source, too, not for the pipe alone. NULL:
 	 * not. */
 	bool (*heeds_splice_flag)(struct file *file);
+	/* O_ASYNC has an effect. Who hears of it as long as no owner was chosen (as F_SETOWN);
+	 * NULL: nobody. */
+	bool can_be_async;
+	int32_t (*async_owner)(void);
 	/* fcntl(F_SETFL) changed file->flags. */
 	void (*flags_changed)(struct file *file);
 	/* close(2) of the last descriptor; takes the reference. May park (SO_LINGER): the call's
@@ -123,17 +128,16 @@ struct file_operations {
 struct file {
 	const struct file_operations *operations;
 	uint32_t refs;
-	uint32_t flags; /* O_ACCMODE | O_APPEND | O_NONBLOCK ... */
+	uint32_t flags : 30;        /* O_ACCMODE | O_APPEND | O_NONBLOCK ... */
+	uint32_t seekable : 1;      /* has an offset: read/write/lseek/pread work */
+	uint32_t pipe_is_quiet : 1; /* EPIPE comes without SIGPIPE: sockets of whole messages */
 	uint64_t offset;
 	struct wait_queue waiters;
 	struct list epoll_items; /* items of epoll instances that watch this file */
 	void *object;
 	struct path_node
-	        *node;        /* name-space node it was opened from (holds a reference), or NULL */
-	int32_t owner;        /* F_SETOWN: pid, or minus process group */
-	uint8_t owner_signal; /* F_SETSIG */
-	bool seekable;        /* has an offset: read/write/lseek/pread work */
-	bool pipe_is_quiet;   /* EPIPE comes without SIGPIPE: sockets of whole messages */
+	        *node; /* name-space node it was opened from (holds a reference), or NULL */
+	struct file_owner *owner; /* who hears of it by signal (files/owner.c), or NULL */
 };
 
 /* refs 1. NULL when memory is short. */
@@ -152,6 +156,15 @@ static inline void file_notify(struct file *file, uint32_t events)
 {
 	wait_queue_notify(&file->waiters, events);
 }
+/* With the events of a notification: what the owner is told of it, by signal (files/owner.c), where
+ * the events alone do not say. */
+enum {
+	FILE_TELL_IN = 1 << 20,
+	FILE_TELL_OUT = 1 << 21,
+	FILE_TELL_HUP = 1 << 22,
+	FILE_TELL_NOTHING = 1 << 23,
+	FILE_TELL = FILE_TELL_IN | FILE_TELL_OUT | FILE_TELL_HUP | FILE_TELL_NOTHING
+};
 /* What a blocking read of `wanted` bytes waits for. */
 static inline uint64_t file_least(struct file *file, uint64_t wanted)
 {
@@ -165,6 +178,8 @@ static inline uint32_t file_poll(struct file *file)
 }
 /* Called by file_put before release: drops it from every epoll instance. */
 void epoll_forget_file(struct file *file);
+/* So is this, of a file with an owner. */
+void file_owner_free(struct file *file);
 
 /* ---- descriptor tables ---- */
 
@@ -221,7 +236,7 @@ struct io_request {
 	bool nonblocking;
 	bool all; /* go on until uio.remaining is 0 (write, MSG_WAITALL); partial count on error,
 	             signal or timeout */
-	uint64_t least; /* or until so many bytes have come (SO_RCVLOWAT) */
+	uint64_t least;    /* or until so many bytes have come (SO_RCVLOWAT) */
 	bool positioned;   /* uses `offset`, not file->offset */
 	uint64_t total;    /* io_run's own: bytes of the attempts so far */
 	uint64_t extra[6]; /* the attempt's own */

@@ -10,10 +10,32 @@ struct process;
 
 struct signal_information { /* the fields of siginfo_t that are filled, kernel form */
 	int32_t number, code, error;
-	int32_t pid, status;
-	uint32_t uid;
-	uint64_t value, address;
+	int32_t status;
+	union {
+		struct {
+			int32_t pid;
+			uint32_t uid;
+		};
+		uint64_t band; /* of a file's signal, with its descriptor */
+	};
+	union {
+		uint64_t value;
+		int32_t descriptor;
+	};
+	uint64_t address;
 };
+
+/* Of the kind that files send: codes POLL_IN to POLL_HUP, or SI_SIGIO with a signal whose codes mean
+ * something else (SIGILL, SIGTRAP, SIGBUS, SIGFPE, SIGSEGV, SIGCHLD, SIGSYS). */
+static inline bool signal_has_own_codes(int number)
+{
+	return 1ull << number & (1 << 4 | 1 << 5 | 1 << 7 | 1 << 8 | 1 << 11 | 1 << 17 | 1ull << 31);
+}
+static inline bool signal_is_of_file(const struct signal_information *information)
+{
+	int32_t code = information->code;
+	return code == -5 || (code >= 1 && code <= 6 && !signal_has_own_codes(information->number));
+}
 
 /* To one thread, or to the process (any thread that does not block it). Wakes a parked one as needed. -EAGAIN: queue full. */
 int signal_send_thread(struct thread *thread, const struct signal_information *information);

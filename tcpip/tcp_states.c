@@ -185,7 +185,7 @@ static bool fin_acknowledged(struct tcp_connection *c)
 			c->keepalive_ns = tcp_now(c->tcp) + c->linger2_s * 1000000000ull;
 			tcp_timer_update(c, c->keepalive_ns);
 		}
-		tcp_notify(c, NET_WRITABLE);
+		tcp_notify(c, NET_HANGUP); /* whoever waits for the end of sending */
 		return true;
 	case TCP_CLOSING:
 		tcp_time_wait_enter(c);
@@ -251,6 +251,7 @@ static void peer_finished(struct tcp_connection *c)
 		tcp_connection_set_state(c, TCP_CLOSING);
 		break;
 	case TCP_FIN_WAIT_2:
+		tcp_notify(c, NET_READABLE | NET_READ_HANGUP);
 		tcp_time_wait_enter(c);
 		return;
 	default:

@@ -34,6 +34,7 @@ GROUPS = {
         "options_tcp.c",
     ],
     "descriptors": [
+        "descriptors_async.c",
         "descriptors_events.c",
         "descriptors_kinds.c",
         "descriptors_pipes.c",

@@ -129,12 +129,14 @@ static const struct file_operations random_operations = { .kind = "random",
 	                                                  .write = random_write,
 	                                                  .poll = random_poll,
 	                                                  .status = device_status,
+	                                                  .can_be_async = true,
 	                                                  .seek = device_seek,
 	                                                  .release = device_release };
 static const struct file_operations urandom_operations = { .kind = "urandom",
 	                                                   .read = random_read,
 	                                                   .write = random_write,
 	                                                   .status = device_status,
+	                                                   .can_be_async = true,
 	                                                   .seek = device_seek,
 	                                                   .release = device_release };
 

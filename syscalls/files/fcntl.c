@@ -5,6 +5,7 @@
 
 #include "core/user.h"
 #include "syscalls/files/node.h"
+#include "syscalls/files/owner.h"
 #include "syscalls/process.h"
 #include "syscalls/syscall.h"
 
@@ -35,21 +36,22 @@ enum {
 };
 
 #define FD_CLOEXEC     1u
-#define SETTABLE_FLAGS (O_APPEND | O_NONBLOCK | O_ASYNC | O_DIRECT | O_NOATIME)
+#define SETTABLE_FLAGS (O_APPEND | O_NONBLOCK | O_DIRECT | O_NOATIME)
 #define SEALS_ALL      0x3fu
 #define SEAL_SEAL      1u
-#define SIGNAL_LAST    64
 
-struct owner_ex {
-	int32_t type, pid;
-};
-enum { OWNER_THREAD, OWNER_PROCESS, OWNER_GROUP };
-
-static void set_status_flags(struct file *file, uint32_t flags)
+static int set_status_flags(struct file *file, int descriptor, uint32_t flags)
 {
+	bool turned = ((flags ^ file->flags) & O_ASYNC) != 0;
+	if (turned && file->operations->can_be_async) {
+		int error = file_set_async(file, descriptor, flags & O_ASYNC);
+		if (error)
+			return error;
+	}
 	file->flags = (file->flags & ~(uint32_t)SETTABLE_FLAGS) | (flags & SETTABLE_FLAGS);
 	if (file->operations->flags_changed)
 		file->operations->flags_changed(file);
+	return 0;
 }
 
 static long duplicate(struct thread *thread, struct file *file, uint64_t from, bool close_on_exec)
@@ -60,22 +62,6 @@ static long duplicate(struct thread *thread, struct file *file, uint64_t from, b
 	if (descriptor >= 0)
 		file_get(file);
 	return descriptor;
-}
-
-static long owner_extended(struct file *file, bool set, struct user_addr argument)
-{
-	struct owner_ex owner;
-	if (!set) {
-		owner.type = file->owner < 0 ? OWNER_GROUP : OWNER_PROCESS;
-		owner.pid = file->owner < 0 ? -file->owner : file->owner;
-		return copy_to_user(argument, &owner, sizeof(owner));
-	}
-	if (copy_from_user(&owner, argument, sizeof(owner)))
-		return -EFAULT;
-	if (owner.type < OWNER_THREAD || owner.type > OWNER_GROUP || owner.pid < 0)
-		return -EINVAL;
-	file->owner = owner.type == OWNER_GROUP ? -owner.pid : owner.pid;
-	return 0;
 }
 
 static long seals(struct file *file, bool add, uint32_t wanted)
@@ -117,12 +103,13 @@ static long fcntl_slot(struct thread *thread, uint32_t descriptor, int command, 
 	}
 }
 
-static long fcntl_file(struct thread *thread, struct file *file, int command, uint64_t argument)
+static long fcntl_file(struct thread *thread, struct file *file, int command,
+                       const uint64_t *arguments)
 {
+	uint64_t argument = arguments[2];
 	switch (command) {
 	case F_SETFL:
-		set_status_flags(file, (uint32_t)argument);
-		return 0;
+		return set_status_flags(file, (int)arguments[0], (uint32_t)argument);
 	case F_GETLK:
 	case F_OFD_GETLK:
 		return fcntl_lock(thread, file, FCNTL_LOCK_QUERY, command == F_OFD_GETLK,
@@ -136,20 +123,17 @@ static long fcntl_file(struct thread *thread, struct file *file, int command, ui
 		return fcntl_lock(thread, file, FCNTL_LOCK_WAIT, command == F_OFD_SETLKW,
 		                  user(argument));
 	case F_SETOWN:
-		file->owner = (int32_t)argument;
-		return 0;
+		return file_set_owner(file, (int32_t)argument);
 	case F_GETOWN:
-		return file->owner;
+		return file_get_owner(file);
 	case F_SETSIG:
-		if (argument > SIGNAL_LAST)
-			return -EINVAL;
-		file->owner_signal = (uint8_t)argument;
-		return 0;
+		return file_set_signal(file, argument);
 	case F_GETSIG:
-		return file->owner_signal;
+		return file_get_signal(file);
 	case F_SETOWN_EX:
+		return file_set_owner_extended(file, user(argument));
 	case F_GETOWN_EX:
-		return owner_extended(file, command == F_SETOWN_EX, user(argument));
+		return file_get_owner_extended(file, user(argument));
 	case F_SETPIPE_SZ:
 		return pipe_set_capacity(file, (uint32_t)argument);
 	case F_GETPIPE_SZ:
@@ -171,7 +155,7 @@ long sys_fcntl(struct thread *thread, const uint64_t *argument)
 	bool of_slot = command <= F_GETFL || command == F_DUPFD_CLOEXEC || command == F_DUPFD_QUERY;
 	if (file->flags & O_PATH || (of_slot && command != F_SETFL))
 		return fcntl_slot(thread, (uint32_t)argument[0], command, argument[2]);
-	return fcntl_file(thread, file, command, argument[2]);
+	return fcntl_file(thread, file, command, argument);
 }
 
 enum {
@@ -183,13 +167,15 @@ enum {
 	FIOQSIZE = 0x5460
 };
 
-static long ioctl_flag(struct file *file, uint32_t flag, struct user_addr argument)
+static long ioctl_flag(struct file *file, int descriptor, uint32_t flag, struct user_addr argument)
 {
 	uint32_t on;
 	if (copy_from_user(&on, argument, sizeof(on)))
 		return -EFAULT;
-	set_status_flags(file, on ? file->flags | flag : file->flags & ~flag);
-	return 0;
+	uint32_t flags = on ? file->flags | flag : file->flags & ~flag;
+	if ((flags ^ file->flags) & O_ASYNC && !file->operations->can_be_async)
+		return -ENOTTY;
+	return set_status_flags(file, descriptor, flags);
 }
 
 static long ioctl_regular(struct file *file, uint32_t command, struct user_addr argument)
@@ -214,9 +200,9 @@ long sys_ioctl(struct thread *thread, const uint64_t *argument)
 		                             command == FIOCLEX);
 		return 0;
 	case FIONBIO:
-		return ioctl_flag(file, O_NONBLOCK, user(argument[2]));
+		return ioctl_flag(file, (int)argument[0], O_NONBLOCK, user(argument[2]));
 	case FIOASYNC:
-		return ioctl_flag(file, O_ASYNC, user(argument[2]));
+		return ioctl_flag(file, (int)argument[0], O_ASYNC, user(argument[2]));
 	default:
 		break;
 	}

@@ -12,8 +12,7 @@ void file_init(struct file *file, const struct file_operations *operations, void
 	file->offset = 0;
 	file->object = object;
 	file->node = NULL;
-	file->owner = 0;
-	file->owner_signal = 0;
+	file->owner = NULL;
 	file->seekable = false;
 	file->pipe_is_quiet = false;
 	wait_queue_init(&file->waiters);
@@ -40,6 +39,8 @@ void file_put(struct file *file)
 		return;
 	if (!list_is_empty(&file->epoll_items))
 		epoll_forget_file(file);
+	if (file->owner)
+		file_owner_free(file);
 	struct path_node *node = file->node;
 	if (node)
 		locks_release(node, file);

@@ -76,7 +76,7 @@ static long io_resume(struct thread *thread, uint32_t reasons)
 	if (!list_is_empty(&file->waiters.entries)) {
 		uint32_t ready = file_poll(file) & (request->events | POLLERR | POLLHUP);
 		if (ready)
-			file_notify(file, ready);
+			wait_queue_notify_exclusive(&file->waiters, ready);
 	}
 	file_put(file);
 	return result;

@@ -56,6 +56,7 @@ static struct pipe_slot *slot_at(struct pipe *pipe, uint32_t position)
 	return &pipe->slots[(pipe->first + position) & (pipe->slot_count - 1)];
 }
 
+/* As on Linux every read and write is told by signal, whatever it moved. */
 static void notify_ends(struct pipe *pipe, bool readers, uint32_t events)
 {
 	list_for_each(link, &pipe->ends)
@@ -120,9 +121,9 @@ static void pipe_release(struct file *file)
 	pipe->readers -= end->reads;
 	pipe->writers -= end->writes;
 	if (end->writes && !pipe->writers)
-		notify_ends(pipe, true, POLLIN | POLLHUP);
+		notify_ends(pipe, true, POLLIN | POLLHUP | FILE_TELL_IN);
 	if (end->reads && !pipe->readers)
-		notify_ends(pipe, false, POLLOUT | POLLERR);
+		notify_ends(pipe, false, POLLOUT | POLLERR | FILE_TELL_OUT);
 	if (--pipe->refs == 0)
 		pipe_free(pipe);
 	heap_free(end);
@@ -144,8 +145,10 @@ static long pipe_read(struct file *file, struct uio *uio, uint64_t offset)
 	long done = 0;
 	if (!uio->remaining)
 		return 0;
-	if (!pipe->used)
+	if (!pipe->used) {
+		notify_ends(pipe, false, FILE_TELL_OUT);
 		return pipe->writers ? -EAGAIN : 0;
+	}
 	bool was_full = pipe->used == pipe->slot_count;
 	while (uio->remaining && pipe->used) {
 		struct pipe_slot *slot = slot_at(pipe, 0);
@@ -166,8 +169,8 @@ static long pipe_read(struct file *file, struct uio *uio, uint64_t offset)
 		if (packet)
 			break;
 	}
-	if (was_full && pipe->used < pipe->slot_count)
-		notify_ends(pipe, false, POLLOUT | POLLWRNORM);
+	bool has_room = was_full && pipe->used < pipe->slot_count;
+	notify_ends(pipe, false, FILE_TELL_OUT | (has_room ? POLLOUT | POLLWRNORM : 0));
 	return done;
 }
 
@@ -225,8 +228,7 @@ static long pipe_write(struct file *file, struct uio *uio, uint64_t offset)
 	int result = uio->done || join_last_slot(pipe, uio, &done) ? 1 : -EFAULT;
 	while (uio->remaining && result > 0)
 		result = append_slot(pipe, uio, packet, &done);
-	if (done)
-		notify_ends(pipe, true, POLLIN | POLLRDNORM);
+	notify_ends(pipe, true, FILE_TELL_IN | (done ? POLLIN | POLLRDNORM : 0));
 	if (done)
 		return done;
 	return result < 0 ? result : -EAGAIN;
@@ -282,6 +284,7 @@ static const struct file_operations pipe_operations = {
 	.poll = pipe_poll,
 	.ioctl = pipe_ioctl,
 	.status = pipe_status,
+	.can_be_async = true,
 	.release = pipe_release,
 };
 
@@ -423,9 +426,9 @@ int fifo_open(struct path_node *node, uint32_t flags, struct file **out)
 		return -ENOMEM;
 	}
 	end->file.node = path_node_get(node);
-	/* POLLERR reaches every waiter, also an open(2) that waits for this end. */
+	/* POLLHUP reaches every waiter, also an open(2) that waits for this end. */
 	list_for_each(link, &pipe->ends)
-	        file_notify(&list_entry(link, struct pipe_end, link)->file, POLLERR);
+	        file_notify(&list_entry(link, struct pipe_end, link)->file, POLLHUP);
 	*out = &end->file;
 	return 0;
 }

@@ -66,6 +66,13 @@ static long signalfd_read(struct file *file, struct uio *uio, uint64_t offset)
 			.value_pointer = taken.value,
 			.address = taken.address,
 		};
+		if (signal_is_of_file(&taken)) {
+			out.pid = out.uid = 0;
+			out.value_int = 0;
+			out.value_pointer = 0;
+			out.descriptor = taken.descriptor;
+			out.band = (uint32_t)taken.band;
+		}
 		if (uio_copy_out(uio, &out, sizeof(out)) < sizeof(out))
 			return done ? done : -EFAULT;
 		done += (long)sizeof(out);

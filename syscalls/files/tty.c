@@ -291,6 +291,11 @@ static int tty_status(struct file *file, struct file_status *out)
 	return 0;
 }
 
+static int32_t tty_async_owner(void)
+{
+	return -tty.foreground;
+}
+
 static void tty_release(struct file *file)
 {
 	struct tty_file *own = container_of(file, struct tty_file, file);
@@ -305,6 +310,8 @@ static const struct file_operations tty_operations = {
 	.poll = tty_poll,
 	.ioctl = tty_ioctl,
 	.status = tty_status,
+	.can_be_async = true,
+	.async_owner = tty_async_owner,
 	.release = tty_release,
 };
 

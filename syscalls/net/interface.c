@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "syscalls/files/owner.h"
 #include "syscalls/net.h"
 #include "syscalls/net/socket.h"
 
@@ -189,13 +190,17 @@ long socket_ioctl(struct file *file, uint32_t command, uint64_t argument)
 		if (result != -ENOTTY)
 			return result;
 	}
+	int32_t owner;
 	switch (command) {
 	case FIOSETOWN:
 	case SIOCSPGRP:
-		return copy_from_user(&file->owner, user(argument), sizeof(file->owner));
+		if (copy_from_user(&owner, user(argument), sizeof(owner)))
+			return -EFAULT;
+		return file_set_owner(file, owner);
 	case FIOGETOWN:
 	case SIOCGPGRP:
-		return copy_to_user(user(argument), &file->owner, sizeof(file->owner));
+		owner = file_get_owner(file);
+		return copy_to_user(user(argument), &owner, sizeof(owner));
 	default:
 		return interface_ioctl(command, argument);
 	}

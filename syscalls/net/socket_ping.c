@@ -284,6 +284,7 @@ static const struct file_operations ping_file_operations = {
 	.ioctl = socket_ioctl,
 	.status = socket_status,
 	.set_mode = socket_set_mode,
+	.can_be_async = true,
 	.timeout_ns = socket_timeout_ns,
 	.release = ping_release,
 };

@@ -574,6 +574,7 @@ static const struct file_operations tcp_file_operations = {
 	.ioctl = socket_ioctl,
 	.status = socket_status,
 	.set_mode = socket_set_mode,
+	.can_be_async = true,
 	.timeout_ns = socket_timeout_ns,
 	.least = tcp_least,
 	.error_once = true,

@@ -69,10 +69,11 @@ void unix_socket_join(struct thread *thread, struct socket *a, struct socket *b)
 	other->peer_credentials = one->peer_credentials;
 }
 
-static void notify_all(struct unix_socket *local)
+/* POLLHUP reaches all. */
+static void notify_all(struct unix_socket *local, uint32_t tell)
 {
 	file_notify(&local->socket.file,
-	            socket_poll_bits(POLLIN | POLLOUT) | POLLHUP | POLLRDHUP | POLLERR);
+	            socket_poll_bits(POLLIN | POLLOUT) | POLLHUP | POLLRDHUP | tell);
 }
 
 /* ---- the end ---- */
@@ -93,7 +94,7 @@ static void leave_stream_peer(struct unix_socket *local)
 	peer->socket.shut = SOCKET_SHUT_RECEIVE | SOCKET_SHUT_SEND;
 	if (!list_is_empty(&local->queue) || local->embryo)
 		peer->error = ECONNRESET;
-	notify_all(peer);
+	notify_all(peer, FILE_TELL_HUP);
 }
 
 static void leave_datagram_peers(struct unix_socket *local)
@@ -106,7 +107,7 @@ static void leave_datagram_peers(struct unix_socket *local)
 		remember_peer_name(follower, local);
 		follower->connected = false;
 		follower->peer_died = true;
-		notify_all(follower);
+		notify_all(follower, FILE_TELL_NOTHING);
 	}
 }
 
@@ -276,9 +277,11 @@ static int unix_shutdown(struct socket *socket, bool receive, bool send)
 	if (peer && unix_is_stream_like(local)) {
 		peer->socket.shut |=
 		        (receive ? SOCKET_SHUT_SEND : 0) | (send ? SOCKET_SHUT_RECEIVE : 0);
-		notify_all(peer);
+		notify_all(peer, receive && send ? FILE_TELL_HUP
+		                 : send          ? FILE_TELL_IN
+		                                 : FILE_TELL_NOTHING);
 	}
-	notify_all(local);
+	notify_all(local, FILE_TELL_NOTHING);
 	return 0;
 }
 
@@ -303,6 +306,8 @@ static uint32_t unix_poll(struct file *file)
 		unix_wait_for_room(local, peer);
 	if (!local->listening && !blocked && unix_is_writable(local))
 		bits |= POLLOUT | POLLWRBAND;
+	else if (!unix_is_stream_like(local))
+		local->lacked_room = true;
 	return socket_poll_bits(bits);
 }
 
@@ -380,6 +385,7 @@ static const struct file_operations unix_file_operations = {
 	.ioctl = socket_ioctl,
 	.status = socket_status,
 	.set_mode = socket_set_mode,
+	.can_be_async = true,
 	.timeout_ns = socket_timeout_ns,
 	.release = unix_release,
 };

@@ -67,6 +67,7 @@ struct unix_socket {
 	struct unix_flight flight;
 	int error; /* SO_ERROR */
 	bool listening, connected, embryo, peer_died;
+	bool lacked_room; /* for what was sent: POLLOUT is worth a signal (O_ASYNC) */
 };
 
 #define UNIX_DATAGRAM_QUEUE_MAX 10 /* net.unix.max_dgram_qlen */

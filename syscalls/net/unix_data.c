@@ -23,8 +23,12 @@ void unix_message_free(struct unix_message *message)
 {
 	struct unix_account *account = message->account;
 	account->charged -= message->charge;
-	if (account->owner && unix_is_writable(account->owner))
-		file_notify(&account->owner->socket.file, socket_poll_bits(POLLOUT));
+	struct unix_socket *owner = account->owner;
+	if (owner && unix_is_writable(owner)) {
+		uint32_t tell = owner->lacked_room ? FILE_TELL_OUT : FILE_TELL_NOTHING;
+		owner->lacked_room = false;
+		file_notify(&owner->socket.file, socket_poll_bits(POLLOUT) | tell);
+	}
 	unix_account_put(account);
 	unix_name_put(message->sender);
 	file_rights_free(message->rights);
@@ -42,7 +46,7 @@ void unix_tell_waiting(struct unix_socket *local)
 	struct list_node *node;
 	while ((node = list_pop_front(&local->waiting))) {
 		struct unix_socket *waiter = list_entry(node, struct unix_socket, waiting_link);
-		file_notify(&waiter->socket.file, socket_poll_bits(POLLOUT));
+		file_notify(&waiter->socket.file, socket_poll_bits(POLLOUT) | FILE_TELL_NOTHING);
 	}
 }
 
@@ -124,6 +128,13 @@ static void message_deliver(struct unix_socket *to, struct unix_message *message
 	file_notify(&to->socket.file, socket_poll_bits(POLLIN));
 }
 
+static bool has_room(struct unix_socket *local)
+{
+	bool room = local->account->charged < local->socket.options->send_buffer;
+	local->lacked_room |= !room;
+	return room;
+}
+
 /* Datagrams and packets: the whole, or nothing. */
 static long send_whole(struct thread *thread, struct unix_socket *local, struct unix_socket *to,
                        struct message *message)
@@ -131,7 +142,7 @@ static long send_whole(struct thread *thread, struct unix_socket *local, struct 
 	uint64_t bytes = message->uio->remaining;
 	if (bytes + 32 > local->socket.options->send_buffer)
 		return -EMSGSIZE;
-	if (local->account->charged >= local->socket.options->send_buffer)
+	if (!has_room(local))
 		return -EAGAIN;
 	if (to != local && to->peer != local && unix_queue_is_full(to)) {
 		unix_wait_for_room(local, to);
@@ -191,7 +202,7 @@ static long send_stream(struct thread *thread, struct unix_socket *local, struct
 	const struct send_control *control = message->sent;
 	long sent = 0;
 	while (uio->remaining) {
-		if (local->account->charged >= local->socket.options->send_buffer)
+		if (!has_room(local))
 			return sent ? sent : -EAGAIN;
 		uint32_t bytes = uio->remaining < CHUNK_BYTES_MAX ? (uint32_t)uio->remaining
 		                                                  : CHUNK_BYTES_MAX;
