@@ -1,14 +1,16 @@
 """Starting: from the kernel's entry to the first answered SYN and to redis' first PONG; how little memory will do.
 
 Each of these boots its own guests. The machine is started stopped, so that everything that watches it is ready,
-and then let go. The kernel's entry is the moment at which the firmware's last line is on the console (with KVM
-there is no firmware: the moment at which the machine is let go). In counted runs user and kernel counters stand at 0
+and then let go. The kernel's entry is the moment at which the firmware's last line is on the console. With KVM
+there is no firmware: it is the moment at which the machine is let go, and in a nested host, whose QEMU takes its time
+for that, the moment at which KVM enters the guest. In counted runs user and kernel counters stand at 0
 until then, so what they show at the end is what ran since the entry; what the firmware did before and since is its
 own figure.
 
 The ends are seen from outside: SYNs are sent, and the console is looked at, every millisecond. Times are right
 to that; the instructions that are read when an answer is there hold what the guest ran until they were read,
-less than a millisecond's as well.
+less than a millisecond's as well. In a nested host both are exact for the first SYN: its kernel's tracepoints
+(kvm_trace.py) say when the guest was entered, when its answer passed the host's card, and what exits lay between.
 """
 
 import contextlib
@@ -21,6 +23,7 @@ import struct
 import subprocess
 import time
 
+import kvm_trace
 import machine
 import model
 import network
@@ -31,6 +34,7 @@ GIVE_UP_SECONDS = 120
 FIRMWARE_LAST_LINE = "Boot HART MEDELEG"
 REDIS_PORT = 6379
 SHORT_QUEUE = 16  # frames that wait in the tap for a guest whose driver is not there yet
+MAC = bytes.fromhex(network.GUEST_MAC.replace(":", ""))
 
 
 # ---- watching a machine start ----
@@ -40,7 +44,7 @@ SHORT_QUEUE = 16  # frames that wait in the tap for a guest whose driver is not 
 def stopped(bench, system, image, **more):
     """A guest that executes nothing until release()."""
     guest = bench.guest(system, image, **more)
-    guest.options.qemu = [*guest.options.qemu, "-S"]
+    guest.options.stopped = True
     with guest:
         yield guest
 
@@ -96,6 +100,7 @@ class Prober:
         self.addresses = socket.inet_aton(network.GATEWAY), socket.inet_aton(network.GUEST_ADDRESS)
         self.socket = None
         self.queue_length = ""
+        self.frames = 0  # of IPv4, that the guest sent
 
     def __enter__(self):
         self.socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x0800))
@@ -116,19 +121,33 @@ class Prober:
         header = struct.pack("!BBHHHBBH4s4s", 0x45, 0, 20 + len(segment), 0, 0, 64, socket.IPPROTO_TCP, 0, *self.addresses)
         header = header[:10] + struct.pack("!H", internet_checksum(header)) + header[12:]
         ours = self.socket.getsockname()[4]
-        theirs = bytes.fromhex(network.GUEST_MAC.replace(":", ""))
         with contextlib.suppress(OSError):  # the queue is full: the guest does not receive yet
-            self.socket.send(theirs + ours + b"\x08\x00" + header + segment)
+            self.socket.send(MAC + ours + b"\x08\x00" + header + segment)
 
     def answered(self, seconds):
         """Whether a SYN's answer, SYN-ACK or RST, comes within this time."""
         end = time.monotonic() + seconds
         while select.select([self.socket], [], [], max(0, end - time.monotonic()))[0]:
             frame = self.socket.recv(2048)
+            self.frames += frame[6:12] == MAC
             tcp = 14 + (frame[14] & 15) * 4
             if frame[26:30] == self.addresses[1] and frame[23] == socket.IPPROTO_TCP and frame[tcp + 13] & 0x14:
                 return True
         return False
+
+
+@contextlib.contextmanager
+def short_inner_queue(host):
+    """The same for the interface in the nested host, where there is one."""
+    if not host:
+        yield
+        return
+    queue = f"/sys/class/net/{host.interface('tap:' + wire.TAP)}/tx_queue_len"
+    before = host.call(f"cat {queue}; echo {SHORT_QUEUE} >{queue}").strip()
+    try:
+        yield
+    finally:
+        host.call(f"echo {before} >{queue}")
 
 
 def set_queue_length(length):
@@ -142,13 +161,30 @@ def boot_first_syn(bench, system):
     """Entry to the first SYN that is answered."""
     if bench.wire.kind != "tap":
         raise model.MeasurementError("the first answered SYN can only be seen on a tap; the valid network is --net tap")
-    with Prober(REDIS_PORT) as prober, stopped(bench, system, "redis") as guest:
+    with Prober(REDIS_PORT) as prober, stopped(bench, system, "redis") as guest, short_inner_queue(bench.host):
+        trace = bench.host and kvm_trace.Trace(bench.host)
+        if trace:
+            trace.start()
         entry = release(bench, guest)
         prober.send()
         while not prober.answered(PERIOD):
             check(guest, entry)
             prober.send()
-        return sample(bench, guest, entry)
+        return traced_sample(guest, trace, prober.frames) if trace else sample(bench, guest, entry)
+
+
+def traced_sample(guest, trace, frames):
+    """What the nested host saw from the guest's first entry to its IPv4 frame of this number, the answer."""
+    guest.machine.monitor.ask("stop")
+    record = trace.read()
+    with open(guest.options.log + ".exits", "w", encoding="ascii") as file:
+        file.write(record.text())
+    if len(record.frames) < frames:
+        raise model.MeasurementError(f"the guest sent {frames} IPv4 frames, of which the nested host's trace has {len(record.frames)}")
+    answer = record.frames[frames - 1]
+    exits, notes = record.until(answer)
+    seconds = answer - record.entry
+    return model.Sample(model.Load(operations=1, seconds=seconds, rate=seconds * 1000, notes=notes), exits=exits)
 
 
 # ---- redis ----

@@ -13,6 +13,7 @@ sys.path[:0] = [HERE, os.path.join(os.getcwd(), "tools")]
 import cases  # noqa: E402
 import cases_redis  # noqa: E402
 import counters  # noqa: E402
+import kvm_trace  # noqa: E402
 import launch  # noqa: E402
 import runner  # noqa: E402
 import setup  # noqa: E402
@@ -213,6 +214,47 @@ class CountersTest(unittest.TestCase):
     def test_peak_memory_of_no_guest(self):
         with self.assertRaisesRegex(MeasurementError, "no mapping"):
             counters.memory_peak(os.getpid(), "123457M")
+
+
+TRACE = """# tracer: nop
+#
+# entries-in-buffer/entries-written: 12/12   #P:2
+#
+           vcpu-174     [001] d....    10.000100: kvm_entry: PC: 0x01680200000
+           vcpu-174     [001] .....    10.000200: kvm_exit: SEPC:0x80200000, SCAUSE:0x14, STVAL:0x80200002, HTVAL:0x20080000, HTINST:0x0
+           vcpu-174     [001] d....    10.000300: kvm_entry: PC: 0x01680200000
+           vcpu-174     [001] .....    10.000400: kvm_exit: SEPC:0xffffffff8004a6d6, SCAUSE:0x15, STVAL:0xffffffc030010004, HTVAL:0xc004001, HTINST:0x0
+           vcpu-174     [001] .....    10.000500: kvm_userspace_exit: reason KVM_EXIT_MMIO (6)
+           vcpu-174     [001] .....    10.000600: kvm_exit: SEPC:0xffffffff80000714, SCAUSE:0xa, STVAL:0x0, HTVAL:0x0, HTINST:0x0
+           vcpu-174     [001] .....    10.000700: kvm_exit: SEPC:0xffffffff80000714, SCAUSE:0x8000000000000005, STVAL:0x0, HTVAL:0x0, HTINST:0x0
+          vhost-173     [000] b....    10.000750: net_dev_start_xmit: dev=eth0 queue_mapping=0 protocol=0x0800 len=58
+           vcpu-174     [001] .....    10.000800: kvm_exit: SEPC:0xffffffff80000714, SCAUSE:0x16, STVAL:0x10500073, HTVAL:0x0, HTINST:0x0
+           vcpu-174     [001] .....    10.000900: kvm_userspace_exit: reason restart (4)
+           vcpu-174     [001] .....    10.001000: kvm_exit: SEPC:0xffffffff80000714, SCAUSE:0x17, STVAL:0x0, HTVAL:0x100001000, HTINST:0x0
+"""
+
+
+class TraceTest(unittest.TestCase):
+    def test_parse(self):
+        record = kvm_trace.parse(TRACE)
+        self.assertEqual(record.entry, 10.0001)
+        self.assertEqual([each.kind for each in record.exits], ["memory", "device", "firmware", "interrupt", "instruction", "device"])
+        self.assertEqual([each.address for each in record.exits[:3]], [0x80200002, 0x30010004, 0])
+        self.assertEqual(record.exits[0].pc, 0x80200000)
+        self.assertEqual(record.frames, [10.00075])
+        self.assertEqual(len(record.text().splitlines()), 6)
+
+    def test_until(self):
+        record = kvm_trace.parse(TRACE)
+        exits, notes = record.until(record.frames[0])
+        self.assertEqual((exits.exits, exits.user_exits, exits.wfi_exits, exits.mmio_exits), (4, 1, 0, 1))
+        self.assertEqual(notes, {"exits_memory": 1, "exits_device": 1, "exits_firmware": 1, "exits_interrupt": 1})
+        exits, _ = record.until(11)
+        self.assertEqual((exits.exits, exits.user_exits, exits.wfi_exits, exits.mmio_exits), (6, 1, 1, 2))
+
+    def test_nothing(self):
+        with self.assertRaisesRegex(MeasurementError, "does not show that a guest was entered"):
+            kvm_trace.parse("# tracer: nop\n")
 
 
 class SmokeTest(unittest.TestCase):

@@ -38,6 +38,7 @@ LARGE_PAGE = 2 * MIB
 RAM_BASE = 0x80000000  # of QEMU's virt machine
 KERNEL_OFFSET = 2 * MIB  # where QEMU loads a kernel behind OpenSBI
 DEVICE_TREE_BYTES = 64 << 10  # more than QEMU's for this machine
+ANSWER_SECONDS = 20  # of the monitor; it takes more than one in a nested host on a busy machine
 
 STATUS_USAGE = 2
 STATUS_PANIC = 121
@@ -76,6 +77,7 @@ class Options:
     log: str = ""
     timeout: float = 0
     quiet: bool = False  # the console goes to the log only
+    stopped: bool = False  # it executes nothing before its monitor is asked to `cont`
     behind_kernel: bool = False  # the image directly behind the kernel, as if memory were small
     qemu: list = dataclasses.field(default_factory=list)  # more arguments of QEMU
     host: object = None  # with accel "kvm": a nested.Host that runs already, with a network of this kind
@@ -196,12 +198,13 @@ def qemu_arguments(options, place):
         "-chardev", place.monitor, "-mon", "chardev=monitor,mode=control",
     ]
     if options.accel == "kvm":
-        # -S: it could end before anyone asked for QEMU's events.
-        arguments += ["-accel", "kvm", "-S", "-cpu", "host" + "".join(options.cpu.partition(",")[1:])]
+        arguments += ["-accel", "kvm", "-cpu", "host" + "".join(options.cpu.partition(",")[1:])]
     else:
         arguments += ["-accel", "tcg", "-bios", "default"]
         if options.cpu:
             arguments += ["-cpu", options.cpu]
+    if options.stopped or options.accel == "kvm":  # which could end before anyone asked for QEMU's events
+        arguments += ["-S"]
     suffix = "device" if options.transport == "mmio" else "pci,disable-legacy=on"
     if options.transport == "mmio":
         arguments += ["-global", "virtio-mmio.force-legacy=false"]
@@ -260,7 +263,7 @@ class Monitor(threading.Thread):
         request = {"execute": "human-monitor-command", "arguments": {"command-line": command}}
         try:
             self.connection.sendall(json.dumps(request).encode() + b"\n")
-            return self.answers.get(timeout=3)
+            return self.answers.get(timeout=ANSWER_SECONDS)
         except (OSError, queue.Empty):
             return ""
 
@@ -319,7 +322,7 @@ class Machine:
         with open(options.log, "wb"):
             pass
         ours, self.monitor_far = socket.socketpair()
-        self.monitor = Monitor(ours, held=options.accel == "kvm")
+        self.monitor = Monitor(ours, held=options.accel == "kvm" and not options.stopped)
         try:
             if options.accel == "kvm" and not kvm_is_here():
                 self._start_nested(warn)
