@@ -120,7 +120,7 @@ int hart_init(struct hart *hart, uint32_t index, uint64_t hartid)
 	hart->syscall_odd = personality_ops.syscall_odd;
 	hart->idle_poll = options.idle_poll;
 	hart->timer_armed_ns = 0; /* unknown: the first deadline is written */
-	hart->backstop_ns = LOOP_NEVER;
+	hart->backstop_ns = hart->turn_by_ns = LOOP_NEVER;
 	hart->stretch_ns = options.backstop_ns;
 	list_init(&hart->idle_hooks);
 	list_init(&hart->run_queue);
@@ -224,7 +224,7 @@ static bool take_turn(struct hart *hart, uint64_t now)
 	if (pending & INTERRUPT_TIMER)
 		hart->timer_armed_ns = 0;
 	hart->forced = hart->backstop_ns <= now;
-	hart->backstop_ns = LOOP_NEVER;
+	hart->backstop_ns = hart->turn_by_ns = LOOP_NEVER;
 	bool more = loop_turn(&hart->loop, now);
 	if (hart->forced)
 		hart->stretch_ns =
@@ -309,7 +309,8 @@ static void enter_task(struct hart *hart, struct task *task, uint64_t started_ns
 	uint64_t now = clock_read_ns();
 	if (more || !quiet || loop_has_pending(&hart->loop))
 		hart->backstop_ns = now + later(hart->stretch_ns, now - started_ns);
-	uint64_t deadline = earlier(loop_next_deadline(&hart->loop), hart->backstop_ns);
+	uint64_t deadline = earlier(hart->turn_by_ns, hart->backstop_ns);
+	deadline = earlier(deadline, loop_next_deadline(&hart->loop));
 	if (!list_is_empty(&hart->run_queue))
 		deadline = earlier(deadline, hart->slice_end_ns);
 	arm_timer(hart, deadline, now);

@@ -69,6 +69,7 @@ struct hart {
 	uint64_t active_satp;  /* as last written */
 	uint64_t backstop_ns;  /* the next turn starts by then, LOOP_NEVER when none is asked for */
 	uint64_t stretch_ns;   /* how long a task runs between two turns while events wait */
+	uint64_t turn_by_ns;   /* the same for what waits for others to run first (hart_turn_by) */
 	bool forced;           /* the end of a stretch asked for this turn */
 	/* What the flush hook that moves frames reports of such a turn, for core/stretch.h. */
 	bool input_waits;
@@ -103,6 +104,14 @@ _Noreturn void hart_loop(struct hart *hart);
 /* Output was deferred to the end of the turn: make sure that a turn ends within stretch_ns even if
  * the running task computes. */
 void hart_note_output(struct hart *hart);
+
+/* Of a prepare_wait hook, when a task is about to run: at this time there is something to do at the
+ * latest. Holds for one stretch. */
+static inline void hart_turn_by(struct hart *hart, uint64_t when_ns)
+{
+	if (when_ns < hart->turn_by_ns)
+		hart->turn_by_ns = when_ns;
+}
 
 /* The run queue is no longer empty. A running task whose call returns inline, to compute without
  * another one, has a slice from now on. */

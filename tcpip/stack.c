@@ -93,6 +93,11 @@ bool stack_before_idle(struct stack *stack)
 	return tcp_before_idle(stack);
 }
 
+uint64_t stack_held_until(const struct stack *stack)
+{
+	return tcp_held_until(stack);
+}
+
 bool stack_input_waits(const struct stack *stack)
 {
 	return tcp_input_waits(stack);

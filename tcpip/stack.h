@@ -65,6 +65,8 @@ void stack_destroy(struct stack *stack);
 void stack_flush(struct stack *stack);
 /* Nobody runs for now: what waited for others to go first is ready to leave. True: a flush is due. */
 bool stack_before_idle(struct stack *stack);
+/* When a flush is due at the latest for what waits for others to go first; LOOP_NEVER: nothing does. */
+uint64_t stack_held_until(const struct stack *stack);
 /* Whether TCP holds bytes that nobody has read yet. */
 bool stack_input_waits(const struct stack *stack);
 struct loop *stack_loop(struct stack *stack);

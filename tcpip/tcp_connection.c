@@ -58,7 +58,7 @@ int tcp_init(struct stack *stack)
 	tcp->loop = stack_loop(stack);
 	tcp->pool = stack_pool(stack);
 	tcp->counters = stack_counters(stack);
-	struct list *lists[] = { &tcp->output, &tcp->blocked,   &tcp->quick_acks,
+	struct list *lists[] = { &tcp->output, &tcp->blocked,   &tcp->held_acks,
 		                 &tcp->all,    &tcp->time_wait, &tcp->recent_order };
 	for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++)
 		list_init(lists[i]);
@@ -251,7 +251,7 @@ void tcp_connection_finish(struct tcp_connection *c, int error)
 	tcp_scoreboard_clear(c);
 	tcp_connection_unhash(c);
 	list_remove(&c->output_link);
-	c->ack_waits = false;
+	c->ack_held = false;
 	c->starved = false;
 	if (!c->port_kept)
 		tcp_port_release(c);

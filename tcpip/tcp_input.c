@@ -8,10 +8,37 @@
 #define likely(condition)   __builtin_expect(!!(condition), 1)
 #define unlikely(condition) __builtin_expect(!!(condition), 0)
 
+static void start_delayed_ack(struct tcp_connection *c)
+{
+	c->delayed_ack_ns = tcp_now(c->tcp) + TCP_DELAYED_ACK_NS;
+	tcp_timer_update(c, c->delayed_ack_ns);
+}
+
+/*
+ * More than a segment is not acknowledged. Behind a packet that was merged of several there are
+ * most likely more of them: while the user works on what he has, one ACK does for all, which to a
+ * guest of a hypervisor is one kick instead of one in each turn. The sender waits no longer than
+ * that work takes or TCP_HELD_ACK_NS, and has three quarters of the window meanwhile.
+ */
+static void acknowledge_stream(struct tcp_connection *c, uint32_t bytes, uint32_t unacknowledged)
+{
+	if (bytes <= c->rcv_mss || unacknowledged > tcp_window_space(c) / 4 || c->quickack_asked ||
+	    c->tcp->acks_at_once) {
+		tcp_ack_schedule(c);
+		return;
+	}
+	if (c->ack_held)
+		return;
+	if (c->delayed_ack_ns == LOOP_NEVER)
+		start_delayed_ack(c);
+	tcp_ack_hold(c);
+}
+
 void tcp_ack_decide(struct tcp_connection *c, uint32_t bytes)
 {
-	if (c->rcv_nxt.value - c->rcv_acked.value > c->rcv_mss) {
-		tcp_ack_schedule(c);
+	uint32_t unacknowledged = c->rcv_nxt.value - c->rcv_acked.value;
+	if (unacknowledged > c->rcv_mss) {
+		acknowledge_stream(c, bytes, unacknowledged);
 		return;
 	}
 	if (c->quick && !c->pingpong && !c->quickack_off) {
@@ -27,8 +54,7 @@ void tcp_ack_decide(struct tcp_connection *c, uint32_t bytes)
 			tcp_ack_schedule(c);
 			return;
 		}
-		c->delayed_ack_ns = tcp_now(c->tcp) + TCP_DELAYED_ACK_NS;
-		tcp_timer_update(c, c->delayed_ack_ns);
+		start_delayed_ack(c);
 	}
 }
 

@@ -38,14 +38,14 @@ enum tcp_flags {
 #define TCP_MIN_MSS          48u         /* TCP_MIN_SND_MSS: a smaller offer is raised to it */
 #define TCP_MAX_PAYLOAD                                                                            \
 	65408u /* of one segment and of one unit: fits IP's 65535 with all headers */
-#define TCP_MAX_WSCALE              14u         /* RFC 7323 §2.3 */
-#define TCP_INITIAL_WINDOW_SEGMENTS 10u         /* RFC 6928 */
-#define TCP_RTO_INITIAL_US          1000000u    /* RFC 6298 (2.1) */
-#define TCP_RTO_MIN_US              200000u     /* TCP_RTO_MIN */
-#define TCP_RTO_MAX_US              120000000u  /* TCP_RTO_MAX */
-#define TCP_DELAYED_ACK_NS          40000000ull /* TCP_DELACK_MIN */
-#define TCP_QUICK_ACK_NS            500000ull /* how long it waits for an answer while others run */
-#define TCP_TAIL_PROBE_MIN_US       2000u     /* TCP_TIMEOUT_MIN, in time */
+#define TCP_MAX_WSCALE              14u            /* RFC 7323 §2.3 */
+#define TCP_INITIAL_WINDOW_SEGMENTS 10u            /* RFC 6928 */
+#define TCP_RTO_INITIAL_US          1000000u       /* RFC 6298 (2.1) */
+#define TCP_RTO_MIN_US              200000u        /* TCP_RTO_MIN */
+#define TCP_RTO_MAX_US              120000000u     /* TCP_RTO_MAX */
+#define TCP_DELAYED_ACK_NS          40000000ull    /* TCP_DELACK_MIN */
+#define TCP_HELD_ACK_NS             500000ull      /* how long an ACK is held while others run */
+#define TCP_TAIL_PROBE_MIN_US       2000u          /* TCP_TIMEOUT_MIN, in time */
 #define TCP_CORK_NS                 200000000ull   /* tcp(7): corked output waits at most 200 ms */
 #define TCP_RETRY_NS                10000000ull    /* memory was short: try again */
 #define TCP_TIME_WAIT_NS            60000000000ull /* TCP_TIMEWAIT_LEN */
@@ -130,10 +130,10 @@ struct tcp_flow {
 /* A local port in use. Owned by the port table; lives while `users` > 0. */
 struct tcp_port {
 	struct tcp_hash_node node;
-	struct list bound;       /* connections that bound it by name, not listening (bind_link) */
-	struct list listeners;   /* bind_link */
-	uint32_t users;          /* everything that refers to it */
-	uint32_t children;       /* users that did not bind it: accepted, connected, TIME_WAIT */
+	struct list bound;     /* connections that bound it by name, not listening (bind_link) */
+	struct list listeners; /* bind_link */
+	uint32_t users;        /* everything that refers to it */
+	uint32_t children;     /* users that did not bind it: accepted, connected, TIME_WAIT */
 	uint32_t reuse_address_children; /* those of them with SO_REUSEADDR */
 	uint32_t reuse_port_children;    /* and with SO_REUSEPORT */
 	uint16_t number;
@@ -283,7 +283,7 @@ struct tcp_connection {
 	bool ack_now, fin_sent, rtt_timing, pingpong;
 	bool tail_armed, tail_probing, dsack_due;
 	bool ack_when_read; /* a quick ACK waits for the user to read */
-	bool ack_waits;     /* and then for his answer: on the stack's list quick_acks */
+	bool ack_held;      /* on the stack's list held_acks */
 	uint8_t quick;      /* ACKs that are still sent at once */
 	/* What ordinary segments do not look at. */
 	bool sack : 1, window_scaling : 1, syn_due : 1, recovery_entered : 1;
@@ -393,11 +393,11 @@ struct tcp_stack {
 	struct pbuf_pool *pool;
 	struct stack_statistics *counters;
 	struct tcp_table flows, ports;
-	struct list output;     /* connections with something to send (output_link) */
-	struct list blocked;    /* those whose interface was full */
-	struct list quick_acks; /* those whose quick ACK waits for an answer (output_link) */
-	uint64_t quick_acks_ns; /* since when the list is not empty */
-	struct list all;        /* every connection */
+	struct list output;    /* connections with something to send (output_link) */
+	struct list blocked;   /* those whose interface was full */
+	struct list held_acks; /* those whose ACK waits for others to run (output_link) */
+	uint64_t held_acks_ns; /* since when the list is not empty */
+	struct list all;       /* every connection */
 	struct list requests[TCP_SYNACK_RETRIES + 1];
 	struct list time_wait;
 	struct loop_timer request_timer, time_wait_timer;
@@ -590,9 +590,9 @@ uint32_t tcp_build_options(uint8_t *at, struct tcp_connection *c, bool sack_bloc
 
 /* tcp_output.c: what to send when */
 void tcp_output_schedule(struct tcp_connection *c);
-/* An ACK is owed at once, but the user may be about to answer: it leaves with the answer, before
- * the hart idles, or soon. */
-void tcp_quick_ack(struct tcp_connection *c);
+/* An ACK is owed, of which delayed_ack_ns is the last resort, but the user may be about to answer,
+ * or to read more: it leaves with the answer, before the hart idles, or soon. */
+void tcp_ack_hold(struct tcp_connection *c);
 /* The user wrote: as tcp_output_schedule, unless the bytes are held back for now. */
 void tcp_output_written(struct tcp_connection *c);
 static inline void tcp_ack_schedule(struct tcp_connection *c)
@@ -685,7 +685,7 @@ void tcp_data_received(struct tcp_connection *c, uint32_t bytes, uint32_t gso_si
 
 /* When is data that arrived acknowledged (RFC 9293 §3.8.6.3, Linux's quick and delayed ACKs)? The
  * quick ACK of a piece that fills no segment waits until the user reads it: if he answers at once,
- * it rides. */
+ * it rides. A merged packet tells of more: its ACK is held for those that follow it. */
 void tcp_ack_decide(struct tcp_connection *c, uint32_t bytes);
 /* The peer's window, of a segment that is newer than those before. */
 void tcp_window_changed(struct tcp_connection *c, uint32_t window);

@@ -15,16 +15,16 @@ enum stop {
 void tcp_output_schedule(struct tcp_connection *c)
 {
 	if (list_node_is_linked(&c->output_link)) {
-		if (!c->ack_waits)
+		if (!c->ack_held)
 			return;
 		list_remove(&c->output_link);
-		c->ack_waits = false;
+		c->ack_held = false;
 	}
 	list_push_back(&c->tcp->output, &c->output_link);
 	stack_note_output(c->tcp->stack);
 }
 
-void tcp_quick_ack(struct tcp_connection *c)
+void tcp_ack_hold(struct tcp_connection *c)
 {
 	struct tcp_stack *tcp = c->tcp;
 	if (c->delayed_ack_ns == LOOP_NEVER)
@@ -33,26 +33,32 @@ void tcp_quick_ack(struct tcp_connection *c)
 		tcp_ack_schedule(c);
 		return;
 	}
-	if (list_is_empty(&tcp->quick_acks))
-		tcp->quick_acks_ns = tcp_now(tcp);
-	list_push_back(&tcp->quick_acks, &c->output_link);
-	c->ack_waits = true;
+	if (list_is_empty(&tcp->held_acks))
+		tcp->held_acks_ns = tcp_now(tcp);
+	list_push_back(&tcp->held_acks, &c->output_link);
+	c->ack_held = true;
 }
 
-static void send_quick_acks(struct tcp_stack *tcp)
+static void send_held_acks(struct tcp_stack *tcp)
 {
 	struct list_node *first;
-	while ((first = list_first(&tcp->quick_acks)) != NULL)
+	while ((first = list_first(&tcp->held_acks)) != NULL)
 		tcp_ack_schedule(list_entry(first, struct tcp_connection, output_link));
 }
 
 bool tcp_before_idle(struct stack *stack)
 {
 	struct tcp_stack *tcp = stack_tcp(stack);
-	if (list_is_empty(&tcp->quick_acks))
+	if (list_is_empty(&tcp->held_acks))
 		return false;
-	send_quick_acks(tcp);
+	send_held_acks(tcp);
 	return true;
+}
+
+uint64_t tcp_held_until(const struct stack *stack)
+{
+	const struct tcp_stack *tcp = stack_tcp(stack);
+	return list_is_empty(&tcp->held_acks) ? LOOP_NEVER : tcp->held_acks_ns + TCP_HELD_ACK_NS;
 }
 
 static bool interface_is_full(const struct tcp_connection *c)
@@ -423,9 +429,8 @@ void tcp_flush(struct stack *stack)
 	struct tcp_stack *tcp = stack_tcp(stack);
 	uint32_t budget = TCP_FLUSH_BUDGET;
 	struct list now;
-	if (!list_is_empty(&tcp->quick_acks) &&
-	    tcp_now(tcp) - tcp->quick_acks_ns >= TCP_QUICK_ACK_NS)
-		send_quick_acks(tcp);
+	if (!list_is_empty(&tcp->held_acks) && tcp_now(tcp) - tcp->held_acks_ns >= TCP_HELD_ACK_NS)
+		send_held_acks(tcp);
 	if (list_is_empty(&tcp->output) && list_is_empty(&tcp->blocked))
 		return;
 	list_init(&now);

@@ -459,7 +459,7 @@ static inline void consumed(struct tcp_connection *c, uint32_t bytes)
 		window_update(c);
 	if (c->ack_when_read && !tcp_unread(c)) {
 		c->ack_when_read = false;
-		tcp_quick_ack(c);
+		tcp_ack_hold(c);
 	}
 }
 

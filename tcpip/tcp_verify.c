@@ -101,7 +101,7 @@ static const char *verify_receiver(const struct tcp_connection *c)
 /* Something must happen by itself as long as something is owed. */
 static const char *verify_liveness(const struct tcp_connection *c)
 {
-	bool scheduled = list_node_is_linked(&c->output_link) && !c->ack_waits;
+	bool scheduled = list_node_is_linked(&c->output_link) && !c->ack_held;
 	uint64_t earliest = min_u64(min_u64(c->retransmit_ns, c->delayed_ack_ns),
 	                            min_u64(c->retry_ns, c->keepalive_ns));
 	MUST(c->timer.deadline_ns <= earliest || loop_watcher_is_pending(&c->timer.watcher),

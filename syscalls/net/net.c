@@ -172,7 +172,10 @@ static void flush_stack(struct loop *loop, struct loop_hook *hook)
 static bool prepare_wait(void *context)
 {
 	(void)context;
-	return net.hart->current || !stack_before_idle(net.stack);
+	if (!net.hart->current)
+		return !stack_before_idle(net.stack);
+	hart_turn_by(net.hart, stack_held_until(net.stack));
+	return true;
 }
 
 /* ---- addresses ---- */

@@ -68,8 +68,11 @@ static void pump(struct transfer *t, const struct row *row)
 		tcp_receive_consume(t->receiver, (uint64_t)n);
 		t->received += (uint64_t)n;
 	}
-	loop_flush(&t->wire.host[0].loop);
-	loop_flush(&t->wire.host[1].loop);
+	for (int i = 0; i < 2; i++) {
+		loop_flush(&t->wire.host[i].loop);
+		if (stack_before_idle(t->wire.host[i].stack))
+			loop_flush(&t->wire.host[i].loop);
+	}
 }
 
 static void run(const struct row *row)

@@ -23,6 +23,76 @@ static void begin_plain(const char *name)
 
 /* ---- receiving ---- */
 
+/* Two full segments in one packet. */
+static void send_merged(uint32_t seq)
+{
+	inject(&s, (struct sending){
+	                   .flags = A, .seq = seq, .ack = 1, .length = 2920, .gso_size = 1460 });
+}
+
+static void holding(void)
+{
+	begin_plain("the ACK of a merged packet is held for those behind it until the hart idles");
+	struct stack *stack = s.wire.host[0].stack;
+	s.c->quickack_asked = false;
+	CHECK(stack_held_until(stack) == LOOP_NEVER);
+	send_merged(1);
+	uint64_t until = s.wire.now_ns + MS / 2;
+	CHECK_EQ(stack_held_until(stack), until);
+	wait_ns(&s, MS / 10);
+	send_merged(2921);
+	CHECK_EQ(stack_held_until(stack), until);
+	expect_silence(&s);
+	CHECK(stack_before_idle(stack));
+	flush_hosts(&s);
+	expect(&s, A, 1, 5841, 0);
+	CHECK(!stack_before_idle(stack));
+	CHECK(stack_held_until(stack) == LOOP_NEVER);
+
+	send_merged(5841); /* others run on */
+	wait_ns(&s, MS / 2);
+	flush_hosts(&s);
+	expect(&s, A, 1, 8761, 0);
+
+	send_merged(8761);
+	user_write(&s, 50);
+	expect(&s, A, 1, 11681, 50);
+	send_merged(11681);
+	send_segment(&s, A, 14601, 51, 1460); /* what no device merged */
+	expect(&s, A, 51, 16061, 0);
+	CHECK(!stack_before_idle(stack));
+	script_end(&s);
+
+	begin_plain("at most a quarter of the window is held");
+	s.c->quickack_asked = false;
+	uint32_t quarter = tcp_window_space(s.c) / 4, at = 1;
+	for (; at + 2920 <= 1 + quarter; at += 2920)
+		send_merged(at);
+	expect_silence(&s);
+	send_merged(at);
+	expect(&s, A, 1, at + 2920, 0);
+	script_end(&s);
+
+	begin_plain("with TCP_QUICKACK nothing is held, nor is a FIN's");
+	stack = s.wire.host[0].stack;
+	tcp_set_option(s.c, TCP_OPTION_QUICKACK, 1);
+	send_merged(1);
+	expect(&s, A, 1, 2921, 0);
+	s.c->quickack_asked = false;
+	send_merged(2921);
+	send_segment(&s, A | TCP_FIN, 5841, 1, 0);
+	expect(&s, A, 1, 5842, 0);
+	CHECK(!stack_before_idle(stack));
+	script_end(&s);
+
+	begin_plain("a hole behind what is held is told at once");
+	s.c->quickack_asked = false;
+	send_merged(1);
+	send_merged(5841);
+	expect(&s, A, 1, 2921, 0);
+	script_end(&s);
+}
+
 static void acknowledging(void)
 {
 	begin_plain("delayed ACK: 40 ms, every second full segment at once");
@@ -90,6 +160,8 @@ static void acknowledging(void)
 	send_segment(&s, A, 101, 1, 1460);
 	expect(&s, A, 1, 1561, 0);
 	script_end(&s);
+
+	holding();
 
 	begin_plain("without delayed ACKs all data is acknowledged at once");
 	stack_tcp(s.wire.host[0].stack)->acks_at_once = true;

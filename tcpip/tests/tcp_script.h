@@ -88,6 +88,7 @@ struct sending {
 	uint16_t urgent;
 	uint8_t fill; /* payload byte; 0: the low byte of its offset */
 	bool no_timestamp;
+	uint16_t gso_size; /* of the segments that a device merged into it */
 };
 
 static inline uint32_t put_options(struct script *s, const struct sending *segment, uint8_t *at)
@@ -169,6 +170,7 @@ static inline void inject_unverified(struct script *s, struct sending segment)
 	                                          IP_PROTOCOL_TCP, total),
 	                     tcp, total));
 	memcpy(tcp + 16, &sum, 2);
+	p->gso_size = segment.gso_size;
 	netif_input(&host->netif, p);
 	loop_turn(&host->loop, s->wire.now_ns);
 }
