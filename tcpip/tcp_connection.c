@@ -58,7 +58,7 @@ int tcp_init(struct stack *stack)
 	tcp->loop = stack_loop(stack);
 	tcp->pool = stack_pool(stack);
 	tcp->counters = stack_counters(stack);
-	struct list *lists[] = { &tcp->output, &tcp->blocked,   &tcp->held_acks,
+	struct list *lists[] = { &tcp->output, &tcp->blocked,   &tcp->unread_acks, &tcp->held_acks,
 		                 &tcp->all,    &tcp->time_wait, &tcp->recent_order };
 	for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++)
 		list_init(lists[i]);

@@ -27,7 +27,7 @@ static void acknowledge_stream(struct tcp_connection *c, uint32_t bytes, uint32_
 		tcp_ack_schedule(c);
 		return;
 	}
-	if (c->ack_held)
+	if (c->ack_held && !c->ack_unread)
 		return;
 	if (c->delayed_ack_ns == LOOP_NEVER)
 		start_delayed_ack(c);
@@ -47,7 +47,7 @@ void tcp_ack_decide(struct tcp_connection *c, uint32_t bytes)
 			tcp_ack_schedule(c);
 			return;
 		}
-		c->ack_when_read = true;
+		tcp_ack_hold_unread(c);
 	}
 	if (c->delayed_ack_ns == LOOP_NEVER) {
 		if (unlikely(c->tcp->acks_at_once)) {

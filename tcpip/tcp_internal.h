@@ -283,7 +283,7 @@ struct tcp_connection {
 	bool ack_now, fin_sent, rtt_timing, pingpong;
 	bool tail_armed, tail_probing, dsack_due;
 	bool ack_when_read; /* a quick ACK waits for the user to read */
-	bool ack_held;      /* on the stack's list held_acks */
+	bool ack_held;      /* on one of the stack's lists unread_acks and held_acks */
 	uint8_t quick;      /* ACKs that are still sent at once */
 	/* What ordinary segments do not look at. */
 	bool sack : 1, window_scaling : 1, syn_due : 1, recovery_entered : 1;
@@ -291,6 +291,7 @@ struct tcp_connection {
 	bool quickack_off : 1, reuse_address : 1, reuse_port : 1, port_bound : 1;
 	bool ever_connected : 1, orphan : 1, head_again : 1, tail_repeated : 1;
 	bool quickack_asked : 1;              /* TCP_QUICKACK: quick ACKs wait for nothing */
+	bool ack_unread : 1;                  /* with ack_held: on unread_acks */
 	bool address_kept : 1, port_kept : 1; /* bound by name: they outlive a connection */
 	bool free_bind : 1, bind_no_port : 1;
 	uint8_t tos, ttl, urgent_byte;
@@ -393,11 +394,12 @@ struct tcp_stack {
 	struct pbuf_pool *pool;
 	struct stack_statistics *counters;
 	struct tcp_table flows, ports;
-	struct list output;    /* connections with something to send (output_link) */
-	struct list blocked;   /* those whose interface was full */
-	struct list held_acks; /* those whose ACK waits for others to run (output_link) */
-	uint64_t held_acks_ns; /* since when the list is not empty */
-	struct list all;       /* every connection */
+	struct list output;      /* connections with something to send (output_link) */
+	struct list blocked;     /* those whose interface was full */
+	struct list unread_acks; /* those whose quick ACK waits for a reader (output_link) */
+	struct list held_acks;   /* those whose ACK waits for others to run (output_link) */
+	uint64_t held_acks_ns;   /* since when the list is not empty */
+	struct list all;         /* every connection */
 	struct list requests[TCP_SYNACK_RETRIES + 1];
 	struct list time_wait;
 	struct loop_timer request_timer, time_wait_timer;
@@ -590,6 +592,9 @@ uint32_t tcp_build_options(uint8_t *at, struct tcp_connection *c, bool sack_bloc
 
 /* tcp_output.c: what to send when */
 void tcp_output_schedule(struct tcp_connection *c);
+/* An ACK is owed at once, but the user may be about to read and to answer: it leaves with the
+ * answer or before the hart idles. */
+void tcp_ack_hold_unread(struct tcp_connection *c);
 /* An ACK is owed, of which delayed_ack_ns is the last resort, but the user may be about to answer,
  * or to read more: it leaves with the answer, before the hart idles, or soon. */
 void tcp_ack_hold(struct tcp_connection *c);
@@ -684,8 +689,8 @@ void tcp_invalid_ack(struct tcp_connection *c);
 void tcp_data_received(struct tcp_connection *c, uint32_t bytes, uint32_t gso_size);
 
 /* When is data that arrived acknowledged (RFC 9293 §3.8.6.3, Linux's quick and delayed ACKs)? The
- * quick ACK of a piece that fills no segment waits until the user reads it: if he answers at once,
- * it rides. A merged packet tells of more: its ACK is held for those that follow it. */
+ * quick ACK of a piece that fills no segment waits until the user has had his turn: if he answers
+ * at once, it rides. A merged packet tells of more: its ACK is held for those that follow it. */
 void tcp_ack_decide(struct tcp_connection *c, uint32_t bytes);
 /* The peer's window, of a segment that is newer than those before. */
 void tcp_window_changed(struct tcp_connection *c, uint32_t window);

@@ -24,12 +24,23 @@ void tcp_output_schedule(struct tcp_connection *c)
 	stack_note_output(c->tcp->stack);
 }
 
+void tcp_ack_hold_unread(struct tcp_connection *c)
+{
+	c->ack_when_read = true;
+	if (list_node_is_linked(&c->output_link))
+		return;
+	list_push_back(&c->tcp->unread_acks, &c->output_link);
+	c->ack_held = c->ack_unread = true;
+}
+
 void tcp_ack_hold(struct tcp_connection *c)
 {
 	struct tcp_stack *tcp = c->tcp;
 	if (c->delayed_ack_ns == LOOP_NEVER)
 		return; /* one left already */
-	if (list_node_is_linked(&c->output_link)) {
+	if (c->ack_held && c->ack_unread) {
+		list_remove(&c->output_link);
+	} else if (list_node_is_linked(&c->output_link)) {
 		tcp_ack_schedule(c);
 		return;
 	}
@@ -37,21 +48,23 @@ void tcp_ack_hold(struct tcp_connection *c)
 		tcp->held_acks_ns = tcp_now(tcp);
 	list_push_back(&tcp->held_acks, &c->output_link);
 	c->ack_held = true;
+	c->ack_unread = false;
 }
 
-static void send_held_acks(struct tcp_stack *tcp)
+static void send_held_acks(struct list *held)
 {
 	struct list_node *first;
-	while ((first = list_first(&tcp->held_acks)) != NULL)
+	while ((first = list_first(held)) != NULL)
 		tcp_ack_schedule(list_entry(first, struct tcp_connection, output_link));
 }
 
 bool tcp_before_idle(struct stack *stack)
 {
 	struct tcp_stack *tcp = stack_tcp(stack);
-	if (list_is_empty(&tcp->held_acks))
+	if (list_is_empty(&tcp->held_acks) && list_is_empty(&tcp->unread_acks))
 		return false;
-	send_held_acks(tcp);
+	send_held_acks(&tcp->held_acks);
+	send_held_acks(&tcp->unread_acks);
 	return true;
 }
 
@@ -430,7 +443,7 @@ void tcp_flush(struct stack *stack)
 	uint32_t budget = TCP_FLUSH_BUDGET;
 	struct list now;
 	if (!list_is_empty(&tcp->held_acks) && tcp_now(tcp) - tcp->held_acks_ns >= TCP_HELD_ACK_NS)
-		send_held_acks(tcp);
+		send_held_acks(&tcp->held_acks);
 	if (list_is_empty(&tcp->output) && list_is_empty(&tcp->blocked))
 		return;
 	list_init(&now);

@@ -457,7 +457,7 @@ static inline void consumed(struct tcp_connection *c, uint32_t bytes)
 		tcp_receive_grow(c);
 	if (__builtin_expect(2 * (c->rcv_edge.value - c->rcv_nxt.value) <= tcp_window_space(c), 0))
 		window_update(c);
-	if (c->ack_when_read && !tcp_unread(c)) {
+	if (c->ack_when_read) {
 		c->ack_when_read = false;
 		tcp_ack_hold(c);
 	}

@@ -37,8 +37,13 @@ void udp_cork_drop(struct udp_file_socket *udp)
 static int send_payload(struct udp_file_socket *udp, const struct outgoing *outgoing,
                         struct pbuf *payload)
 {
-	return udp_send(udp->udp, outgoing->named ? &outgoing->to : NULL, payload,
-	                &outgoing->options);
+	int error = udp_send(udp->udp, outgoing->named ? &outgoing->to : NULL, payload,
+	                     &outgoing->options);
+	/* As Linux: that it is gone is an event, even where there was room before (EPOLLET). */
+	if (!error)
+		file_notify(&udp->socket.file,
+		            socket_poll_bits(POLLOUT) | POLLWRBAND | FILE_TELL_NOTHING);
+	return error;
 }
 
 int udp_cork_send(struct udp_file_socket *udp)
