@@ -89,8 +89,10 @@ int tcp_disconnect(struct tcp_connection **connection)
 	tcp_set_event(fresh, c->event, c->event_context);
 	fresh->error = (uint16_t)disconnect_error(c);
 	c->event = NULL;
-	if (c->flow.state != TCP_CLOSED)
+	if (c->flow.state != TCP_CLOSED) {
+		tcp_output_now(c);
 		tcp_connection_abort(c, 0);
+	}
 	take_binding(fresh, c);
 	tcp_close(c);
 	*connection = fresh;
@@ -165,6 +167,7 @@ void tcp_close(struct tcp_connection *c)
 	}
 	/* RFC 2525 §2.17: the peer must learn that data of its was thrown away. */
 	if (tcp_unread(c) || c->linger_s == 0) {
+		tcp_output_now(c);
 		tcp_connection_abort(c, 0);
 		return;
 	}

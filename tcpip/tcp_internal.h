@@ -592,6 +592,9 @@ uint32_t tcp_build_options(uint8_t *at, struct tcp_connection *c, bool sack_bloc
 
 /* tcp_output.c: what to send when */
 void tcp_output_schedule(struct tcp_connection *c);
+/* Before a reset: what was written before it and may leave does so, as on Linux, where it has left
+ * long ago. */
+void tcp_output_now(struct tcp_connection *c);
 /* An ACK is owed at once, but the user may be about to read and to answer: it leaves with the
  * answer or before the hart idles. */
 void tcp_ack_hold_unread(struct tcp_connection *c);

@@ -426,6 +426,13 @@ static bool output(struct tcp_connection *c, uint32_t *budget)
 	return true;
 }
 
+void tcp_output_now(struct tcp_connection *c)
+{
+	uint32_t budget = TCP_FLUSH_BUDGET;
+	if (tcp_unsent(c))
+		output(c, &budget);
+}
+
 /* The interface of the first blocked connection has room again: all of them try. */
 static void unblock(struct tcp_stack *tcp)
 {

@@ -47,8 +47,11 @@ struct pbuf *udp_payload_alloc(struct udp_socket *socket, uint32_t bytes);
  * -EAGAIN (send buffer full: wait for NET_WRITABLE). Fragments when larger than the path (RFC 791). */
 int udp_send(struct udp_socket *socket, const struct endpoint *to, struct pbuf *payload,
              const struct udp_send_options *options);
-/* The first datagram of the queue; `peek` leaves it there (and the payload is only lent). False: none. */
-bool udp_receive(struct udp_socket *socket, struct udp_datagram *out, bool peek);
+/* The first datagram of the queue; the payload becomes the caller's. False: none. */
+bool udp_receive(struct udp_socket *socket, struct udp_datagram *out);
+/* The same, but it stays there and is only lent. With an offset: the one that this byte of the queue lies in, whose offset within it
+ * then is; an empty one lies at the bytes behind it until it was looked at once. */
+bool udp_peek(struct udp_socket *socket, struct udp_datagram *out, uint32_t *offset);
 uint32_t udp_next_length(const struct udp_socket *socket); /* FIONREAD: bytes of the first datagram */
 uint32_t udp_readiness(const struct udp_socket *socket);
 /* Pending error (positive errno), cleared by the call: SO_ERROR. */

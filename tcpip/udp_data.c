@@ -6,6 +6,9 @@
 enum icmp_codes { UNREACHABLE = 3, UNREACHABLE_PORT = 3 };
 enum udp_offsets { UDP_LENGTH = 4, UDP_CHECKSUM = 6 };
 
+/* Of the notes: empty, and somebody has looked at it. */
+#define DATAGRAM_PEEKED (1ull << 16)
+
 #define UDP_PAYLOAD_MAX (IP_PACKET_MAX - IP_HEADER_BYTES - UDP_HEADER_BYTES)
 
 /* ---- in ---- */
@@ -139,12 +142,9 @@ static struct netif *netif_by_index(struct stack *stack, uint16_t index)
 	return NULL;
 }
 
-bool udp_receive(struct udp_socket *socket, struct udp_datagram *out, bool peek)
+static void datagram_describe(const struct udp_socket *socket, struct pbuf *payload,
+                              struct udp_datagram *out)
 {
-	struct list_node *node = list_first(&socket->queue);
-	if (!node)
-		return false;
-	struct pbuf *payload = list_entry(node, struct pbuf, link);
 	uint64_t notes = payload->cookie[1];
 	*out = (struct udp_datagram){
 		.payload = payload,
@@ -155,11 +155,39 @@ bool udp_receive(struct udp_socket *socket, struct udp_datagram *out, bool peek)
 		.ttl = (uint8_t)(notes >> 8),
 		.tos = (uint8_t)notes,
 	};
-	if (!peek) {
-		list_remove(node);
-		socket->queue_bytes -= pbuf_true_size(payload);
-	}
+}
+
+bool udp_receive(struct udp_socket *socket, struct udp_datagram *out)
+{
+	struct list_node *node = list_pop_front(&socket->queue);
+	if (!node)
+		return false;
+	struct pbuf *payload = list_entry(node, struct pbuf, link);
+	datagram_describe(socket, payload, out);
+	socket->queue_bytes -= pbuf_true_size(payload);
 	return true;
+}
+
+bool udp_peek(struct udp_socket *socket, struct udp_datagram *out, uint32_t *offset)
+{
+	uint32_t skip = offset ? *offset : 0;
+	list_for_each(node, &socket->queue)
+	{
+		struct pbuf *payload = list_entry(node, struct pbuf, link);
+		uint32_t length = payload->packet_length;
+		bool seen = skip || payload->cookie[1] & DATAGRAM_PEEKED;
+		if (offset && seen && skip >= length) {
+			skip -= length;
+			continue;
+		}
+		if (!length)
+			payload->cookie[1] |= DATAGRAM_PEEKED;
+		datagram_describe(socket, payload, out);
+		if (offset)
+			*offset = skip;
+		return true;
+	}
+	return false;
 }
 
 uint32_t udp_next_length(const struct udp_socket *socket)

@@ -29,6 +29,7 @@ GROUPS = {
         "options.h",
         "options_ioctl.c",
         "options_ip.c",
+        "options_peek.c",
         "options_shared.c",
         "options_socket.c",
         "options_tcp.c",

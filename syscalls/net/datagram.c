@@ -15,16 +15,19 @@ bool datagram_fill(struct pbuf *payload, struct uio *uio)
 	return true;
 }
 
-long datagram_copy(const struct udp_datagram *datagram, struct uio *uio)
+long datagram_copy(const struct udp_datagram *datagram, uint32_t offset, struct uio *uio)
 {
 	long copied = 0;
 	for (const struct pbuf *piece = datagram->payload; piece && uio->remaining;
 	     piece = piece->next) {
-		size_t step =
-		        piece->length < uio->remaining ? piece->length : (size_t)uio->remaining;
-		if (uio_copy_out(uio, piece->data, step) < step)
+		uint32_t skip = offset < piece->length ? offset : piece->length;
+		size_t step = piece->length - skip;
+		if (step > uio->remaining)
+			step = uio->remaining;
+		if (uio_copy_out(uio, piece->data + skip, step) < step)
 			return -EFAULT;
 		copied += (long)step;
+		offset -= skip;
 	}
 	return copied;
 }

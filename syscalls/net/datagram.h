@@ -6,8 +6,8 @@
 
 /* False: a fault. */
 bool datagram_fill(struct pbuf *payload, struct uio *uio);
-/* Bytes copied (the rest does not fit), or -EFAULT. */
-long datagram_copy(const struct udp_datagram *datagram, struct uio *uio);
+/* From byte `offset` on. Bytes copied (the rest does not fit), or -EFAULT. */
+long datagram_copy(const struct udp_datagram *datagram, uint32_t offset, struct uio *uio);
 /* SO_TIMESTAMP and its variants. */
 void datagram_put_time(const struct socket_options *options, struct control_writer *writer,
                        uint64_t wall_ns);

@@ -16,6 +16,7 @@ static const struct socket_options default_options = {
 	.receive_buffer = SOCKET_BUFFER_MAX,
 	.send_buffer = SOCKET_BUFFER_MAX,
 	.receive_lowat = 1,
+	.peek_off = -1,
 	.linger_s = -1,
 	.incoming_cpu = -1,
 	.ttl = -1,
@@ -44,6 +45,16 @@ struct socket_options *socket_options_change(struct socket *socket)
 	options_put(socket);
 	socket->options = own;
 	return own;
+}
+
+/* Without memory for options of its own the socket keeps the offset that it shares. */
+void socket_peek_off_add(struct socket *socket, int64_t bytes)
+{
+	struct socket_options *options = socket_options_change(socket);
+	if (!options)
+		return;
+	int64_t offset = options->peek_off + bytes;
+	options->peek_off = offset < 0 ? 0 : offset > INT32_MAX ? INT32_MAX : (int32_t)offset;
 }
 
 void socket_options_inherit(struct socket *socket, const struct socket *from)

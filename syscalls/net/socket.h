@@ -33,8 +33,8 @@ struct message {
 	struct uio *uio;
 	uint32_t flags;     /* MSG_* of the call; MSG_DONTWAIT also stands for O_NONBLOCK */
 	uint32_t out_flags; /* receive: MSG_TRUNC, MSG_EOR, MSG_ERRQUEUE, MSG_OOB for msg_flags */
-	struct socket_name *name; /* send: destination (sendto's may have length 0), or NULL;
-	                             receive: filled with the source; may be NULL */
+	struct socket_name *name;       /* send: destination (sendto's may have length 0), or NULL;
+	                                   receive: filled with the source; may be NULL */
 	struct send_control *sent;      /* send: parsed control messages, or NULL */
 	struct control_writer *control; /* receive: where control messages go, or NULL */
 };
@@ -117,11 +117,12 @@ enum kept_option {
 /* Values of options as getsockopt reports them. Accepted sockets inherit them, and share them with
  * the listener until one of both changes: tens of thousands of connections cost one of these. */
 struct socket_options {
-	uint32_t users; /* sockets; 0: the defaults, which are nobody's */
+	uint32_t users;                         /* sockets; 0: the defaults, which are nobody's */
 	uint64_t receive_timeout, send_timeout; /* jiffies; 0: none */
 	uint32_t receive_buffer,
 	        send_buffer; /* doubled, as SO_RCVBUF reads back; TCP keeps its own */
 	uint32_t receive_lowat;
+	int32_t peek_off; /* SO_PEEK_OFF: bytes of the queue that MSG_PEEK passes over; < 0: off */
 	uint32_t priority, mark;
 	int32_t linger_s; /* -1: off */
 	int32_t incoming_cpu;
@@ -135,6 +136,7 @@ struct socket_options {
 	bool reuse_address, reuse_port, keepalive, broadcast, oob_inline, dont_route, debug,
 	        no_check;
 	bool pass_credentials;
+	bool reads_oddly;  /* receive_lowat or peek_off: not in a straight line */
 	uint8_t timestamp; /* SO_TIMESTAMP and its variants: which one is on, or 0 */
 	bool packet_information, receive_errors, receive_ttl, receive_tos, free_bind, transparent,
 	        multicast_loop, multicast_all, bind_no_port, receive_original;
@@ -168,6 +170,20 @@ void socket_init(struct socket *socket, const struct file_operations *file_opera
 void socket_fini(struct socket *socket);
 /* The socket's own options, to be changed; NULL: no memory. */
 struct socket_options *socket_options_change(struct socket *socket);
+/* SO_PEEK_OFF goes forwards behind what was peeked at, backwards when bytes before it leave. */
+void socket_peek_off_add(struct socket *socket, int64_t bytes);
+static inline void socket_peek_off_moved(struct socket *socket, int64_t bytes)
+{
+	if (__builtin_expect(socket->options->peek_off >= 0, 0))
+		socket_peek_off_add(socket, bytes);
+}
+/* Bytes that this receive passes over. */
+static inline uint32_t socket_peek_skip(const struct socket *socket, uint32_t flags)
+{
+	return flags & MSG_PEEK && socket->options->peek_off > 0
+	               ? (uint32_t)socket->options->peek_off
+	               : 0;
+}
 /* The options of `from`, too, from now on. */
 void socket_options_inherit(struct socket *socket, const struct socket *from);
 /* The socket behind a descriptor (borrowed): NULL and *error = -EBADF or -ENOTSOCK. */

@@ -143,7 +143,6 @@ static int set_flag(const struct socket *socket, struct socket_options *options,
 		return -EINVAL;
 	case SO_CNX_ADVICE:
 		return 0;
-	case SO_PEEK_OFF:
 	case SO_RESERVE_MEM:
 	case SO_ZEROCOPY:
 	case SO_PASSPIDFD:
@@ -174,6 +173,11 @@ static int set_number(const struct socket *socket, struct socket_options *option
 		return 0;
 	case SO_RCVLOWAT:
 		options->receive_lowat = value < 0 ? INT32_MAX : value == 0 ? 1 : (uint32_t)value;
+		return 0;
+	case SO_PEEK_OFF:
+		if (socket->type == SOCK_RAW)
+			return -EOPNOTSUPP;
+		options->peek_off = value;
 		return 0;
 	case SO_PRIORITY:
 		if ((value < 0 || value > 6) && !has_capability(CAP_NET_ADMIN))
@@ -229,10 +233,12 @@ static int socket_set_common(struct socket *socket, int name, const void *value,
 		error = set_number(socket, options, name, number);
 		break;
 	}
-	if (error || !socket->operations->set_option)
-		return error;
-	error = socket->operations->set_option(socket, SOL_SOCKET, name, value, length);
-	return error == -ENOPROTOOPT ? 0 : error;
+	if (!error && socket->operations->set_option) {
+		error = socket->operations->set_option(socket, SOL_SOCKET, name, value, length);
+		error = error == -ENOPROTOOPT ? 0 : error;
+	}
+	options->reads_oddly = options->receive_lowat > 1 || options->peek_off >= 0;
+	return error;
 }
 
 /* Linux looks at the value of an option it knows only; SOL_SOCKET and IPPROTO_TCP copy it first. */
@@ -372,9 +378,6 @@ static bool get_flag(const struct socket_options *options, int name, int32_t *ou
 	case SO_PASSPIDFD:
 		*out = 0;
 		return true;
-	case SO_PEEK_OFF:
-		*out = -1;
-		return true;
 	default:
 		return false;
 	}
@@ -416,6 +419,11 @@ static int get_number(struct socket *socket, int name, int32_t *out)
 		return 0;
 	case SO_RCVLOWAT:
 		*out = (int32_t)options->receive_lowat;
+		return 0;
+	case SO_PEEK_OFF:
+		if (socket->type == SOCK_RAW)
+			return -EOPNOTSUPP;
+		*out = options->peek_off;
 		return 0;
 	case SO_SNDLOWAT:
 		*out = 1;

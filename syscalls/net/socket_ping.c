@@ -186,7 +186,7 @@ static long ping_receive_message(struct ping_file_socket *ping, struct message *
 	if (!ping_receive(ping->ping, &datagram, peek))
 		return -EAGAIN;
 	uint32_t length = datagram.payload->packet_length;
-	long result = datagram_copy(&datagram, message->uio);
+	long result = datagram_copy(&datagram, 0, message->uio);
 	if (result >= 0 && (uint32_t)result < length) {
 		message->out_flags |= MSG_TRUNC;
 		if (message->flags & MSG_TRUNC)

@@ -109,7 +109,9 @@ static long receive_one(struct thread *thread, struct socket *socket, struct uio
 {
 	if (socket->file.flags & O_NONBLOCK)
 		flags |= MSG_DONTWAIT;
-	if (socket->type != SOCK_STREAM || (flags & (MSG_DONTWAIT | MSG_ERRQUEUE | MSG_OOB)))
+	bool peeks_once = flags & MSG_PEEK && socket->domain == AF_UNIX; /* as Linux */
+	if (socket->type != SOCK_STREAM || peeks_once ||
+	    (flags & (MSG_DONTWAIT | MSG_ERRQUEUE | MSG_OOB)))
 		flags &= ~(uint32_t)MSG_WAITALL;
 	uint64_t least = file_least(&socket->file, uio->remaining);
 	long result = receive_once(thread, socket, uio, flags, state);

@@ -378,12 +378,14 @@ static long receive_bytes(struct tcp_socket *tcp, struct uio *uio, uint64_t avai
 	if (offset == 0)
 		return error;
 	tcp_receive_consume(connection, offset);
+	socket_peek_off_moved(&tcp->socket, -(int64_t)offset);
 	return (long)offset;
 }
 
 static long receive_peeked(struct tcp_socket *tcp, struct uio *uio, uint64_t available)
 {
-	uint64_t offset = uio->done;
+	bool has_offset = tcp->socket.options->peek_off >= 0;
+	uint64_t offset = has_offset ? (uint32_t)tcp->socket.options->peek_off : uio->done;
 	long received = 0;
 	if (offset >= available) {
 		const uint32_t over = NET_READ_HANGUP | NET_ERROR | NET_HANGUP;
@@ -395,11 +397,15 @@ static long receive_peeked(struct tcp_socket *tcp, struct uio *uio, uint64_t ava
 		if (got <= 0)
 			break;
 		size_t step = (size_t)got < uio->remaining ? (size_t)got : (size_t)uio->remaining;
-		if (uio_copy_out(uio, bytes, step) < step)
-			return received ? received : -EFAULT;
+		if (uio_copy_out(uio, bytes, step) < step) {
+			received = received ? received : -EFAULT;
+			break;
+		}
 		offset += step;
 		received += (long)step;
 	}
+	if (received > 0)
+		socket_peek_off_moved(&tcp->socket, received);
 	return received;
 }
 
@@ -407,6 +413,7 @@ static long receive_discarded(struct tcp_socket *tcp, struct uio *uio, uint64_t 
 {
 	uint64_t bytes = uio->remaining < available ? uio->remaining : available;
 	tcp_receive_consume(tcp->connection, bytes);
+	socket_peek_off_moved(&tcp->socket, -(int64_t)bytes);
 	uio->remaining -= bytes;
 	return (long)bytes;
 }
@@ -435,7 +442,7 @@ static inline long receive_piece(struct socket *socket, struct user_addr to, uin
 	uint32_t length;
 	const uint8_t *from = tcp_receive_piece(connection, &length);
 	if (__builtin_expect(
-	            !from || socket->options->receive_lowat > 1 || bytes == 0 ||
+	            !from || socket->options->reads_oddly || bytes == 0 ||
 	                    (bytes > length && tcp_receive_available(connection) != length),
 	            0))
 		return 0;

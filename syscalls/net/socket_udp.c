@@ -146,7 +146,7 @@ static long receive_error(struct udp_file_socket *udp, struct message *message)
 	long result = 0;
 	if (error.payload) {
 		const struct udp_datagram datagram = { .payload = error.payload };
-		result = datagram_copy(&datagram, message->uio);
+		result = datagram_copy(&datagram, 0, message->uio);
 		if (result >= 0 && (uint32_t)result < error.payload->packet_length)
 			message->out_flags |= MSG_TRUNC;
 		pbuf_free(error.payload);
@@ -167,24 +167,29 @@ static long receive_datagram(struct udp_file_socket *udp, struct message *messag
 	if (error)
 		return -error;
 	bool peek = message->flags & MSG_PEEK;
+	uint32_t skip = socket_peek_skip(&udp->socket, message->flags);
+	bool has_offset = udp->socket.options->peek_off >= 0;
 	struct udp_datagram datagram;
-	if (!udp_receive(udp->udp, &datagram, peek)) {
+	bool found = peek ? udp_peek(udp->udp, &datagram, has_offset ? &skip : NULL)
+	                  : udp_receive(udp->udp, &datagram);
+	if (!found) {
 		bool ended = (udp->socket.shut & SOCKET_SHUT_RECEIVE) &&
 		             !(message->flags & MSG_DONTWAIT);
 		return ended ? 0 : -EAGAIN;
 	}
 	uint32_t length = datagram.payload->packet_length;
-	long result = datagram_copy(&datagram, message->uio);
+	uint64_t room = message->uio->remaining;
+	long result = datagram_copy(&datagram, skip, message->uio);
 	if (result >= 0) {
-		if ((uint32_t)result < length) {
+		if (room < length && room <= length - skip) /* as Linux has it */
 			message->out_flags |= MSG_TRUNC;
-			if (message->flags & MSG_TRUNC)
-				result = length;
-		}
+		if (message->flags & MSG_TRUNC)
+			result = length;
 		if (message->name)
 			inet_name_make(message->name, datagram.source);
 		if (message->control)
 			datagram_put_control(udp->socket.options, message->control, &datagram);
+		socket_peek_off_moved(&udp->socket, peek ? result : -result);
 	}
 	if (!peek)
 		pbuf_free(datagram.payload);

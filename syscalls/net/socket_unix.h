@@ -32,6 +32,7 @@ struct unix_message {
 	uint64_t wall_ns; /* of arrival, where the receiver asked for it by then; or 0 */
 	uint32_t charge;
 	uint32_t length, offset; /* offset: bytes read already (streams) */
+	bool peeked;             /* MSG_PEEK has seen it */
 	uint8_t data[];
 };
 

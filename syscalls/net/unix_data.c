@@ -97,6 +97,7 @@ static struct unix_message *message_create(struct thread *thread, struct unix_so
 	message->account->charged += message->charge;
 	message->length = bytes;
 	message->offset = 0;
+	message->peeked = false;
 	note_sender(thread, local, to, message);
 	return message;
 }
@@ -286,29 +287,55 @@ static long receive_nothing(struct unix_socket *local, uint32_t flags)
 	return -EAGAIN;
 }
 
+/* The message that a receive is about, and how many of its bytes that passes over; NULL: none. An
+ * empty one is passed over after it was looked at once. */
+static struct unix_message *whole_message(const struct unix_socket *local, uint32_t flags,
+                                          uint32_t *skip)
+{
+	bool at_offset = flags & MSG_PEEK && local->socket.options->peek_off >= 0;
+	*skip = socket_peek_skip(&local->socket, flags);
+	list_for_each(node, &local->queue)
+	{
+		struct unix_message *message = list_entry(node, struct unix_message, link);
+		if (!at_offset || *skip < message->length ||
+		    (!*skip && !message->length && !message->peeked)) {
+			message->peeked |= (flags & MSG_PEEK) != 0;
+			return message;
+		}
+		*skip -= message->length;
+	}
+	return NULL;
+}
+
 static long receive_whole(struct thread *thread, struct unix_socket *local, struct message *message)
 {
-	struct list_node *node = list_first(&local->queue);
-	if (!node || local->error) /* an error comes before what is queued */
+	uint32_t skip;
+	struct unix_message *from =
+	        local->error ? NULL : whole_message(local, message->flags, &skip);
+	if (!from) /* an error comes before what is queued */
 		return receive_nothing(local, message->flags);
-	struct unix_message *from = list_entry(node, struct unix_message, link);
 	struct uio *uio = message->uio;
-	uint64_t step = from->length < uio->remaining ? from->length : uio->remaining;
-	bool faulted = uio_copy_out(uio, from->data, step) < step;
+	uint32_t length = from->length - skip;
+	uint64_t step = length < uio->remaining ? length : uio->remaining;
+	bool faulted = uio_copy_out(uio, from->data + skip, step) < step;
 	long result = (long)step;
-	if (step < from->length) {
+	if (step < length) {
 		message->out_flags |= MSG_TRUNC;
 		if (message->flags & MSG_TRUNC)
-			result = from->length;
+			result = length;
 	}
 	if (message->name && from->sender)
 		unix_name_copy(from->sender, message->name);
 	if (!faulted && message->control && wants_time(local))
 		datagram_put_time(local->socket.options, message->control,
 		                  from->wall_ns ? from->wall_ns : clock_wall_ns());
-	if (!faulted)
+	bool peek = message->flags & MSG_PEEK;
+	if (!faulted) {
 		put_control(thread, local, from, message);
-	if (!(message->flags & MSG_PEEK))
+		socket_peek_off_moved(&local->socket,
+		                      peek ? (int64_t)step : -(int64_t)from->length);
+	}
+	if (!peek)
 		message_remove(local, from);
 	return faulted ? -EFAULT : result;
 }
@@ -322,7 +349,7 @@ static bool same_writer(const struct unix_message *a, const struct unix_message 
 static long receive_peeked(struct thread *thread, struct unix_socket *local,
                            struct message *message)
 {
-	uint64_t skip = message->uio->done; /* MSG_WAITALL: what earlier attempts have seen */
+	uint64_t skip = socket_peek_skip(&local->socket, message->flags);
 	long received = 0;
 	list_for_each(node, &local->queue)
 	{
@@ -341,6 +368,7 @@ static long receive_peeked(struct thread *thread, struct unix_socket *local,
 		if (received == 0)
 			put_control(thread, local, from, message);
 		received += (long)step;
+		socket_peek_off_moved(&local->socket, (int64_t)step);
 		if (!message->uio->remaining || from->rights)
 			return received;
 	}
@@ -373,6 +401,7 @@ static long receive_stream(struct thread *thread, struct unix_socket *local,
 		received += (long)step;
 		from->offset += (uint32_t)step;
 		local->queue_bytes -= step;
+		socket_peek_off_moved(&local->socket, -(int64_t)step);
 		if (from->offset == from->length)
 			message_remove(local, from);
 		if (had_rights)

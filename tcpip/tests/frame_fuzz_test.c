@@ -249,7 +249,7 @@ static void program_turn(struct target *t)
 			t->accepted[i] = NULL;
 		}
 	}
-	while (udp_receive(t->udp, &d, false) || udp_receive(t->connected, &d, false) ||
+	while (udp_receive(t->udp, &d) || udp_receive(t->connected, &d) ||
 	       ping_receive(t->ping, &d, false))
 		pbuf_free(d.payload);
 	udp_take_error(t->connected);

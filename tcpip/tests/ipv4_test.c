@@ -46,7 +46,7 @@ static uint32_t received(void)
 {
 	struct udp_datagram d;
 	uint32_t count = 0;
-	while (udp_receive(socket_, &d, false)) {
+	while (udp_receive(socket_, &d)) {
 		pbuf_free(d.payload);
 		count++;
 	}
@@ -219,7 +219,7 @@ static void expect_datagram(uint32_t length)
 {
 	struct udp_datagram d;
 	uint8_t bytes[4000];
-	CHECK(udp_receive(socket_, &d, false));
+	CHECK(udp_receive(socket_, &d));
 	CHECK_EQ(pbuf_copy_out(d.payload, 0, bytes, sizeof(bytes)), length - 8);
 	CHECK(!memcmp(bytes, datagram + 8, length - 8));
 	pbuf_free(d.payload);

@@ -426,6 +426,20 @@ static void close_cases(void)
 	expect(&s, TCP_RST | A, 1, 1, 0);
 	script_end(&s);
 
+	script_begin(&s, "what was written before the reset is sent before it");
+	script_accept(&s);
+	CHECK_EQ(tcp_set_option(s.c, TCP_OPTION_LINGER_S, 0), 0);
+	uint8_t *bytes;
+	CHECK(tcp_send_reserve(s.c, 50, &bytes) >= 50);
+	memset(bytes, 'x', 50);
+	tcp_send_commit(s.c, 50, false);
+	tcp_close(s.c);
+	s.c = NULL;
+	flush_hosts(&s);
+	expect(&s, A, 1, 1, 50);
+	expect(&s, TCP_RST | A, 51, 1, 0);
+	script_end(&s);
+
 	script_begin(&s, "data for a closed socket resets");
 	script_accept(&s);
 	tcp_close(s.c);

@@ -62,8 +62,8 @@ static struct endpoint expect(struct udp_socket *socket, uint32_t length, uint8_
 	uint8_t bytes[66000];
 	CHECK(udp_readiness(socket) & NET_READABLE);
 	CHECK_EQ(udp_next_length(socket), length);
-	CHECK(udp_receive(socket, &peeked, true));
-	CHECK(udp_receive(socket, &d, false));
+	CHECK(udp_peek(socket, &peeked, NULL));
+	CHECK(udp_receive(socket, &d));
 	CHECK(peeked.payload == d.payload);
 	CHECK(d.netif);
 	CHECK_EQ(pbuf_copy_out(d.payload, 0, bytes, sizeof(bytes)), length);
@@ -258,6 +258,35 @@ static void test_demultiplexing(void)
 }
 
 /* SO_REUSEPORT: a flow stays with one socket, flows spread over all. */
+static void test_peek_at_offset(void)
+{
+	begin("peek");
+	struct udp_socket *server = open_on(a), *client = open_on(a);
+	CHECK_EQ(udp_bind(server, at(ANY, 7), false, false), 0);
+	CHECK_EQ(udp_connect(client, at(a->netif.address, 7), false), 0);
+	static const uint32_t sizes[] = { 6, 0, 3 };
+	for (uint32_t i = 0; i < 3; i++)
+		CHECK_EQ(send_bytes(client, NULL, sizes[i], 0), 0);
+	pass();
+	static const struct {
+		uint32_t offset, length, within;
+	} rows[] = { { 0, 6, 0 }, { 5, 6, 5 }, { 6, 0, 0 }, { 6, 3, 0 }, { 8, 3, 2 } };
+	struct udp_datagram d;
+	for (uint32_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		uint32_t offset = rows[i].offset;
+		CHECK(udp_peek(server, &d, &offset));
+		CHECK_EQ(d.payload->packet_length, rows[i].length);
+		CHECK_EQ(offset, rows[i].within);
+	}
+	uint32_t beyond = 9;
+	CHECK(!udp_peek(server, &d, &beyond));
+	CHECK(udp_peek(server, &d, NULL));
+	CHECK_EQ(d.payload->packet_length, 6);
+	udp_close(client);
+	udp_close(server);
+	sim_destroy(sim);
+}
+
 static void test_reuse_port_group(void)
 {
 	begin("reuse_port");
@@ -485,7 +514,7 @@ static void test_bad_weather(void)
 			/* at first a lost ARP packet may be waited for */
 			sim_pass(sim, i < 10 ? SIM_SECOND : SIM_MILLISECOND);
 			struct udp_datagram d;
-			while (udp_receive(server, &d, false)) {
+			while (udp_receive(server, &d)) {
 				uint8_t bytes[4000];
 				uint32_t n = pbuf_copy_out(d.payload, 0, bytes, sizeof(bytes));
 				for (uint32_t j = 0; j < n; j++)
@@ -509,6 +538,7 @@ int main(int argc, char **argv)
 	test_bind_conflicts();
 	test_ephemeral_ports_run_out();
 	test_demultiplexing();
+	test_peek_at_offset();
 	test_reuse_port_group();
 	test_receive_buffer();
 	test_refusal_from_afar();
