@@ -58,6 +58,13 @@ GROUPS = {
         "readiness_unix.c",
         "readiness_wake.c",
     ],
+    "signals": [
+        "signals.h",
+        "signals_calls.c",
+        "signals_delivery.c",
+        "signals_shared.c",
+        "signals_sockets.c",
+    ],
     "unix": [
         "unix.h",
         "unix_data.c",
