@@ -133,12 +133,37 @@ class Debugger:
         self.send(text)
         return self.receive()
 
-    def run_to(self, address):
-        """Runs until the program counter is at address."""
-        check(self.ask(f"Z1,{address:x},4") == "OK", "no breakpoint")
-        stop = self.ask("c")
-        check(stop.startswith(("T05", "S05")), f"the machine stopped with {stop} instead of at the breakpoint")
-        check(self.ask(f"z1,{address:x},4") == "OK", "the breakpoint stays")
+    def run_to(self, *addresses, meanwhile=lambda: None):
+        """Runs until the program counter is at one of the addresses; calls `meanwhile` when it runs."""
+        for address in addresses:
+            check(self.ask(f"Z1,{address:x},4") == "OK", "no breakpoint")
+        self.go_on()
+        meanwhile()
+        stop = self.receive()
+        check(stop.startswith(("T05", "S05")), f"the machine stopped with {stop} instead of at a breakpoint")
+        for address in addresses:
+            check(self.ask(f"z1,{address:x},4") == "OK", "the breakpoint stays")
+
+    def step(self):
+        """Executes one instruction."""
+        check(self.ask("s").startswith(("T05", "S05")), "no single step")
+
+    def stop(self):
+        """Stops the machine, which runs."""
+        self.link.sendall(b"\x03")
+        check(self.receive().startswith(("T02", "S02")), "the machine does not stop")
+
+    def register(self, number):
+        """A 64-bit register."""
+        return int.from_bytes(bytes.fromhex(self.ask(f"p{number:x}")), "little")
+
+    def word(self, address, count):
+        """A number of count bytes in memory."""
+        return int.from_bytes(bytes.fromhex(self.ask(f"m{address:x},{count:x}")), "little")
+
+    def write(self, address, data):
+        """Writes bytes into memory."""
+        check(self.ask(f"M{address:x},{len(data):x}:{data.hex()}") == "OK", "the memory can't be written")
 
     def set_register(self, number, value):
         """Writes a 64-bit register."""

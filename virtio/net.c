@@ -174,9 +174,9 @@ int virtio_net_init(struct virtio_net *net, struct virtio_transport *transport,
                     const struct virtio_net_config *config)
 {
 	uint64_t offered;
+	*net = (struct virtio_net){ .transport = transport, .config = *config };
 	if (config->rx_buffer_bytes < VIRTIO_NET_RX_BUFFER_MIN || !config->queue_pairs)
 		return -EINVAL;
-	*net = (struct virtio_net){ .transport = transport, .config = *config };
 	int error = virtio_begin(transport, &offered);
 	if (!error)
 		error = virtio_accept(transport, choose_features(config, offered), &net->features);
@@ -208,6 +208,21 @@ bool virtio_net_fini(struct virtio_net *net, void (*drop_rx)(void *context, void
 	return true;
 }
 
+int virtio_net_restart(struct virtio_net *net, void (*drop_rx)(void *context, void *cookie),
+                       void (*drop_tx)(void *context, void *cookie), void *context)
+{
+	const struct virtio_net before = *net;
+	struct virtio_transport *transport = before.transport;
+	if (!virtio_net_fini(net, drop_rx, drop_tx, context))
+		return -EBUSY;
+	int error = virtio_net_init(net, transport, &before.config);
+	net->interrupts = before.interrupts;
+	net->interrupts_spurious = before.interrupts_spurious;
+	net->config_changes = before.config_changes;
+	net->restarts = before.restarts + 1;
+	return error;
+}
+
 static void disarm_tx(struct virtio_net_queue_pair *pair)
 {
 	if (!pair->tx_interrupts)
@@ -228,7 +243,8 @@ static void config_changed(struct virtio_net *net)
 {
 	net->config_changes++;
 	read_config(net);
-	if (virtio_needs_reset(net->transport))
+	net->needs_reset = virtio_needs_reset(net->transport);
+	if (net->needs_reset)
 		net->link_up = false;
 }
 
@@ -267,7 +283,8 @@ void virtio_net_read_statistics(const struct virtio_net *net, struct virtio_net_
 {
 	*out = (struct virtio_net_statistics){ .interrupts = net->interrupts,
 		                               .interrupts_spurious = net->interrupts_spurious,
-		                               .config_changes = net->config_changes };
+		                               .config_changes = net->config_changes,
+		                               .restarts = net->restarts };
 	for (uint16_t i = 0; i < net->pair_count; i++) {
 		const struct virtio_net_queue_pair *pair = &net->pairs[i];
 		const struct virtio_ring *rx = &pair->rx, *tx = &pair->tx;

@@ -160,7 +160,7 @@ struct virtio_net_statistics {
 	uint64_t rx_packets, rx_bytes, rx_buffers, rx_merged, rx_arms, rx_kicks, rx_kicks_saved;
 	uint64_t tx_packets, tx_bytes, tx_full, tx_indirect, tx_reclaimed, tx_arms, tx_kicks,
 	        tx_kicks_saved;
-	uint64_t interrupts, interrupts_spurious, config_changes;
+	uint64_t interrupts, interrupts_spurious, config_changes, restarts;
 	/* The device's faults. */
 	uint64_t bad_used_index, bad_used_id, bad_length, bad_num_buffers;
 };
@@ -177,10 +177,11 @@ struct virtio_net {
 	uint16_t mtu; /* IP bytes per frame: the device's, or 1500 */
 	bool has_mac; /* false: the caller must choose one */
 	bool link_up;
+	bool needs_reset; /* it said so: virtio_net_restart */
 	uint16_t pair_count;
 	struct virtio_net_queue_pair *pairs;
 	struct virtio_net_control *control; /* NULL with one queue pair */
-	uint64_t interrupts, interrupts_spurious, config_changes;
+	uint64_t interrupts, interrupts_spurious, config_changes, restarts;
 };
 
 /* Negotiate and set up all queues. The device runs afterwards, with no receive buffers yet.
@@ -192,11 +193,16 @@ int virtio_net_init(struct virtio_net *net, struct virtio_transport *transport,
  * nothing freed: the device might still write) when it does not come to rest. */
 bool virtio_net_fini(struct virtio_net *net, void (*drop_rx)(void *context, void *cookie),
                      void (*drop_tx)(void *context, void *cookie), void *context);
+/* For a device that needs a reset (virtio 1.2 §2.1.2): fini, and init with the same configuration.
+ * The features may be others, and the queue pairs' statistics begin anew. Errors of init, after
+ * which no queue pair is left, and -EBUSY, when it does not come to rest and nothing was freed:
+ * then the device must not be used any more. */
+int virtio_net_restart(struct virtio_net *net, void (*drop_rx)(void *context, void *cookie),
+                       void (*drop_tx)(void *context, void *cookie), void *context);
 
 /* The device's interrupt over its wire (level-triggered): quietens it and says why (enum
  * virtio_interrupt). On QUEUE all queues are disarmed: poll, and arm again before sleeping. On
- * CONFIG the link and mtu have been read anew; a device that needs a reset (virtio 1.2 §2.1.2) has
- * no link. */
+ * CONFIG the link and mtu have been read anew; a device that needs a reset has no link. */
 uint32_t virtio_net_interrupt(struct virtio_net *net);
 /* The same when it sends messages (transport->messages), which say why: no register is read. */
 #define VIRTIO_NET_MESSAGE_CONFIG   0

@@ -733,8 +733,92 @@ static void test_bad_num_buffers(void)
 	stop(RING - 2);
 }
 
+/* Whatever the device held comes back, it works as at first, and what it left in the old rings is
+ * not seen in the new ones. */
+static void test_restart(void)
+{
+	struct virtio_net_rx packets[4];
+	static const struct virtio_net_header plain;
+	start_default();
+	for (unsigned round = 0; round < 3; round++) {
+		unsigned dropped = 0;
+		post_many(8);
+		deliver(100, round);
+		CHECK_EQ(virtio_net_receive(&net, 0, packets, 4), 1);
+		expect_packet(&packets[0], 100, round);
+		deliver(200, round); /* lost */
+		for (unsigned i = 40; i < 45; i++)
+			CHECK_EQ(transmit(i, 2, 100, false, NULL), 0);
+		virtio_net_publish_and_kick(&net, 0);
+		expect_frame(40, 200, 3, false, &plain); /* done, not reclaimed */
+		sim_complete(&sim, TX);
+
+		sim.status |= VIRTIO_STATUS_NEEDS_RESET;
+		sim.interrupt = VIRTIO_INTERRUPT_CONFIG;
+		virtio_net_interrupt(&net);
+		CHECK(net.needs_reset && !net.link_up);
+		CHECK_EQ(virtio_net_restart(&net, drop, drop, &dropped), 0);
+		CHECK_EQ(dropped, 7 + 5);
+		for (unsigned i = 0; i < BUFFERS; i++)
+			CHECK_EQ(held[i], 0);
+		CHECK(!net.needs_reset && net.link_up);
+		CHECK(sim.status & VIRTIO_STATUS_DRIVER_OK);
+		CHECK_EQ(statistics().restarts, round + 1);
+		CHECK_EQ(statistics().config_changes, round + 1);
+		CHECK_EQ(virtio_net_receive(&net, 0, packets, 4), 0);
+		CHECK_EQ(reclaim(), 0);
+		CHECK(!virtio_net_verify(&net));
+	}
+	post_many(4);
+	deliver(300, 9);
+	CHECK_EQ(virtio_net_receive(&net, 0, packets, 4), 1);
+	expect_packet(&packets[0], 300, 9);
+	CHECK_EQ(transmit(50, 1, 100, true, NULL), 0);
+	virtio_net_publish_and_kick(&net, 0);
+	expect_frame(50, 100, 1, false, &plain);
+	sim_complete(&sim, TX);
+	CHECK_EQ(reclaim(), 1);
+	stop(3);
+}
+
+static void test_restart_fails(void)
+{
+	/* It stays as it is: what it may still write to is not freed. */
+	unsigned dropped = 0;
+	start_default();
+	post_many(4);
+	sim.never_resets = true;
+	CHECK_EQ(virtio_net_restart(&net, drop, drop, &dropped), -EBUSY);
+	CHECK_EQ(dropped, 0);
+	CHECK(!virtio_net_verify(&net));
+	sim.never_resets = false;
+	/* It has become something else: at rest, and nothing is held. */
+	sim.offered = 0;
+	CHECK_EQ(virtio_net_restart(&net, drop, drop, &dropped), -ENOTSUP);
+	CHECK_EQ(dropped, 4);
+	CHECK_EQ(net.pair_count, 0);
+	CHECK_EQ(sim.allocations, 0);
+	CHECK(sim.status & VIRTIO_STATUS_FAILED);
+	/* Fewer features are no reason to give it up. */
+	start_default();
+	post_many(4);
+	sim.offered = VIRTIO_F_VERSION_1;
+	CHECK_EQ(virtio_net_restart(&net, drop, drop, &dropped), 0);
+	CHECK_EQ(net.features, VIRTIO_F_VERSION_1);
+	stop(0);
+	/* No memory. */
+	for (int allocations = 0; allocations < 3; allocations++) {
+		start_default();
+		sim.allocations_left = allocations;
+		CHECK_EQ(virtio_net_restart(&net, drop, drop, &dropped), -ENOMEM);
+		CHECK_EQ(sim.allocations, 0);
+	}
+}
+
 int main(void)
 {
+	test_restart();
+	test_restart_fails();
 	test_receive();
 	test_receive_header();
 	test_merged_buffers();

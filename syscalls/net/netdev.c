@@ -516,6 +516,24 @@ static void read_configuration(const char *command_line, struct virtio_net_confi
 	config->tx_interrupts_off = !boot_flag(command_line, "tx_irq", false);
 }
 
+uint32_t net_device_offloads(const struct net_device *device)
+{
+	uint64_t features = device->virtio.features;
+	return (features & VIRTIO_NET_F_CSUM ? NETIF_TX_CSUM : 0) |
+	       (features & VIRTIO_NET_F_HOST_TSO4 ? NETIF_TX_TSO4 : 0) |
+	       (features & VIRTIO_NET_F_HOST_TSO6 ? NETIF_TX_TSO6 : 0) |
+	       (features & VIRTIO_NET_F_HOST_ECN ? NETIF_TX_TSO_ECN : 0);
+}
+
+void net_device_fill(struct net_device *device)
+{
+	device->posted = 0;
+	device->capacity = ring_share(device->pool);
+	device->rx_wanted = device->capacity < RX_FIRST ? device->capacity : RX_FIRST;
+	refill(device);
+	publish(device);
+}
+
 static void fill_netif(struct net_device *device)
 {
 	struct netif *netif = &device->netif;
@@ -528,10 +546,7 @@ static void fill_netif(struct net_device *device)
 		        (uint8_t)((netif->mac.byte[0] & 0xfe) | 2); /* local, unicast */
 	}
 	netif->mtu = virtio->mtu;
-	netif->offloads = (virtio->features & VIRTIO_NET_F_CSUM ? NETIF_TX_CSUM : 0) |
-	                  (virtio->features & VIRTIO_NET_F_HOST_TSO4 ? NETIF_TX_TSO4 : 0) |
-	                  (virtio->features & VIRTIO_NET_F_HOST_TSO6 ? NETIF_TX_TSO6 : 0) |
-	                  (virtio->features & VIRTIO_NET_F_HOST_ECN ? NETIF_TX_TSO_ECN : 0);
+	netif->offloads = net_device_offloads(device);
 	netif->transmit = device_transmit;
 	netif->transmit_space = device_transmit_space;
 	netif->flush = device_flush;
@@ -566,10 +581,7 @@ int net_device_start(struct net_device *device, struct virtio_transport *transpo
 	}
 	net_device_take_wire(device);
 	device->present = true;
-	device->capacity = ring_share(device->pool);
-	device->rx_wanted = device->capacity < RX_FIRST ? device->capacity : RX_FIRST;
-	refill(device);
-	publish(device);
+	net_device_fill(device);
 	device->collect.run = collect;
 	device->flush.run = flush;
 	device->idle.prepare_wait = prepare_wait;

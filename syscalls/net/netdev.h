@@ -48,6 +48,16 @@ int net_device_open(struct net_device *device, struct virtio_transport *transpor
                     const struct virtio_net_config *config);
 /* Undoes it; every packet that the device held is freed. */
 void net_device_close(struct net_device *device);
+void net_device_leave_messages(struct net_device *device);
+/* What the driver does with a packet that the device held when it was reset. */
+void net_device_drop(void *context, void *cookie);
+/* The device runs, and all its buffers have come back: the receive ring is filled. */
+void net_device_fill(struct net_device *device);
+/* What it takes off the stack (enum netif_offload). */
+uint32_t net_device_offloads(const struct net_device *device);
+/* It asked to be reset, outside of its hooks. One that does not come up again is no longer present,
+ * and its interface is down for ever. */
+void net_device_restart(struct net_device *device);
 /* Once it is certain that the device stays: a wire is never given back. */
 void net_device_take_wire(struct net_device *device);
 /* The device in use, or NULL. */

@@ -11,7 +11,11 @@
 
 static void configuration_changed(struct net_device *device)
 {
-	device->netif.up = device->virtio.link_up;
+	if (!device->present)
+		return;
+	if (device->virtio.needs_reset)
+		net_device_restart(device);
+	device->netif.up = device->present && device->virtio.link_up;
 }
 
 static void wire_raised(void *context)
@@ -68,8 +72,9 @@ static bool allocate_messages(struct net_device *device)
 	return true;
 }
 
-static void leave_messages(struct net_device *device, struct virtio_transport *transport)
+void net_device_leave_messages(struct net_device *device)
 {
+	struct virtio_transport *transport = device->virtio.transport;
 	if (!transport->messages)
 		return;
 	transport->ops->use_messages(transport, NULL, 0);
@@ -85,16 +90,16 @@ int net_device_open(struct net_device *device, struct virtio_transport *transpor
 	int error = virtio_net_init(&device->virtio, transport, config);
 	if (error == -EPROTO && transport->messages) {
 		log_warning("eth0: the device refuses to send messages: its wire is used");
-		leave_messages(device, transport);
+		net_device_leave_messages(device);
 		device->interrupts = false;
 		error = virtio_net_init(&device->virtio, transport, config);
 	}
 	if (error)
-		leave_messages(device, transport);
+		net_device_leave_messages(device);
 	return error;
 }
 
-static void drop(void *context, void *cookie)
+void net_device_drop(void *context, void *cookie)
 {
 	(void)context;
 	pbuf_free(cookie);
@@ -102,9 +107,8 @@ static void drop(void *context, void *cookie)
 
 void net_device_close(struct net_device *device)
 {
-	struct virtio_transport *transport = device->virtio.transport;
-	virtio_net_fini(&device->virtio, drop, drop, NULL);
-	leave_messages(device, transport);
+	virtio_net_fini(&device->virtio, net_device_drop, net_device_drop, NULL);
+	net_device_leave_messages(device);
 }
 
 void net_device_take_wire(struct net_device *device)
