@@ -31,6 +31,7 @@ class Figures:
     histogram_us: list = dataclasses.field(default_factory=list)  # [upper bound, count] of all runs together
     per_operation: dict = dataclasses.field(default_factory=dict)  # of COUNTED: medians; empty when nothing was counted
     exits: dict = dataclasses.field(default_factory=dict)  # of EXITS per operation: medians; empty without KVM
+    causes: dict = dataclasses.field(default_factory=dict)  # exits per operation by kind: medians; empty where none were traced
     counted_runs: int = 0
     memory_peak_bytes: float = None
     notes: dict = dataclasses.field(default_factory=dict)  # medians of the numbers among the loads' notes
@@ -82,6 +83,11 @@ def per_operation(samples, field="counters", kinds=COUNTED):
     return {kind: statistics.median(getattr(counts, kind) / operations for counts, operations in counted) for kind in kinds}, len(counted)
 
 
+def medians_of(dictionaries):
+    """Of dictionaries with the same names, the medians by name."""
+    return {name: statistics.median(each[name] for each in dictionaries) for name in (dictionaries[0] if dictionaries else ())}
+
+
 def of(results, name, system):
     """The figures of a case on a system. A run under the counting plugin is slow: its times are not used where others are."""
     timed = results.samples.get(name, {}).get(system, [])
@@ -102,6 +108,7 @@ def of(results, name, system):
         latency_us={name: value for name, value in latency.items() if value is not None},
         histogram_us=merged_histogram(loads),
         per_operation=counters, counted_runs=runs, exits=per_operation(timed, "exits", EXITS)[0],
+        causes=medians_of([sample.causes for sample in timed if sample.causes]),
         memory_peak_bytes=median(sample.memory_peak_bytes or None for sample in [*timed, *counted]),
         notes=notes)
 

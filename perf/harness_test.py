@@ -252,6 +252,11 @@ class TraceTest(unittest.TestCase):
         exits, _ = record.until(11)
         self.assertEqual((exits.exits, exits.user_exits, exits.wfi_exits, exits.mmio_exits), (6, 1, 1, 2))
 
+    def test_kinds(self):
+        self.assertEqual(kvm_trace.kinds(TRACE),
+                         {"interrupt": 1, "instruction": 1, "device": 2, "memory": 1, "firmware": 1, "other": 0})
+        self.assertEqual(set(kvm_trace.kinds("").values()), {0})
+
     def test_nothing(self):
         with self.assertRaisesRegex(MeasurementError, "does not show that a guest was entered"):
             kvm_trace.parse("# tracer: nop\n")

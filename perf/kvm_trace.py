@@ -8,6 +8,10 @@
     record.exits                # Exit objects in order
     record.frames               # when it handed the guest's IPv4 frames on, in order
 
+    trace.start(EXITS_ONLY)     # while a guest runs
+    ...
+    trace.kinds()               # how many exits of each kind there were
+
 KVM's counters (counters.KVM_COUNTERS) say how many exits there were when they are read, this says when each was and why.
 A traced exit takes longer by some microseconds, the same for every system.
 """
@@ -21,6 +25,8 @@ from model import Exits, MeasurementError
 
 TRACING = "/sys/kernel/tracing"
 EVENTS = ("kvm/kvm_entry", "kvm/kvm_exit", "kvm/kvm_userspace_exit", "net/net_dev_start_xmit")
+EXITS_ONLY = ("kvm/kvm_exit",)
+KINDS = ("interrupt", "instruction", "device", "memory", "firmware", "other")
 BUFFER_KIB = 16384  # per hart; a Linux guest that boots takes 4 MiB
 IPV4 = 0x0800
 RAM_BASE, RAM_END = 0x80000000, 0x400000000  # up to the window of PCI's 64-bit BARs
@@ -74,18 +80,34 @@ def kind_of(cause, address):
     return {ECALL_VS: "firmware", VIRTUAL_INSTRUCTION: "instruction"}.get(cause, "other")
 
 
+def exit_of(when, words):
+    """The Exit of a tracepoint's fields."""
+    fields = {name: int(value, 16) for name, value in FIELD.findall(words)}
+    cause, address = fields["SCAUSE"], fields["HTVAL"] << 2 | fields["STVAL"] & 3
+    kind = kind_of(cause, address)
+    return Exit(when, kind, cause, address if kind in ("memory", "device") else 0, fields["SEPC"])
+
+
+def events(text):
+    """The time, name and words of each line of a trace's text."""
+    return map(re.Match.groups, filter(None, map(LINE.search, text.splitlines())))
+
+
+def kinds(text):
+    """How many exits of each kind are in a trace's text."""
+    found = collections.Counter(exit_of(0, words).kind for _, event, words in events(text) if event == "kvm_exit")
+    return {kind: found[kind] for kind in KINDS}
+
+
 def parse(text):
     """The Record of a trace's text; raises MeasurementError when no guest was entered in it."""
     entry, exits, to_user, frames = None, [], [], []
-    for time, event, words in map(re.Match.groups, filter(None, map(LINE.search, text.splitlines()))):
+    for time, event, words in events(text):
         when = float(time)
         if event == "kvm_entry":
             entry = when if entry is None else entry
         elif event == "kvm_exit":
-            fields = {name: int(value, 16) for name, value in FIELD.findall(words)}
-            cause, address = fields["SCAUSE"], fields["HTVAL"] << 2 | fields["STVAL"] & 3
-            kind = kind_of(cause, address)
-            exits.append(Exit(when, kind, cause, address if kind in ("memory", "device") else 0, fields["SEPC"]))
+            exits.append(exit_of(when, words))
         elif event == "kvm_userspace_exit":
             if FOR_THE_GUEST.match(words):
                 to_user.append(when)
@@ -102,17 +124,19 @@ class Trace:
     def __init__(self, host, card="eth0"):
         self.host = host
         self.card = card
+        self.traced = ()
 
-    def start(self):
+    def start(self, traced=EVENTS):
         """Begins anew."""
+        self.traced = traced
         self.host.call(f"mountpoint -q {TRACING} || mount -t tracefs trace {TRACING}; cd {TRACING}; echo 0 >tracing_on; echo mono >trace_clock; "
                        f"echo {BUFFER_KIB} >buffer_size_kb; echo >trace; "
                        f"echo 'name == \"{self.card}\" && protocol == {IPV4}' >events/net/net_dev_start_xmit/filter; "
-                       f"for event in {' '.join(EVENTS)}; do echo 1 >events/$event/enable; done; echo 1 >tracing_on")
+                       f"for event in {' '.join(traced)}; do echo 1 >events/$event/enable; done; echo 1 >tracing_on")
 
-    def read(self):
-        """Ends it; the Record."""
-        self.host.call(f"cd {TRACING}; echo 0 >tracing_on; for event in {' '.join(EVENTS)}; do echo 0 >events/$event/enable; done; "
+    def text(self):
+        """Ends it; what was traced."""
+        self.host.call(f"cd {TRACING}; echo 0 >tracing_on; for event in {' '.join(self.traced)}; do echo 0 >events/$event/enable; done; "
                        "cat trace >/hl/trace", seconds=300)
         path = os.path.join(self.host.directory, "trace")
         with open(path, encoding="utf-8", errors="replace") as file:
@@ -121,4 +145,12 @@ class Trace:
         lost = re.search(r"entries-in-buffer/entries-written: (\d+)/(\d+)", text)
         if lost and lost[1] != lost[2]:
             raise MeasurementError(f"the nested host's trace holds {lost[1]} of {lost[2]} events")
-        return parse(text)
+        return text
+
+    def read(self):
+        """Ends it; the Record."""
+        return parse(self.text())
+
+    def kinds(self):
+        """Ends it; how many exits of each kind there were."""
+        return kinds(self.text())

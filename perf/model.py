@@ -121,6 +121,7 @@ class Sample:
     counters: Counters = None  # of a counted run, for all of load.operations
     memory_peak_bytes: int = 0  # of guest memory the guest ever touched, as the host sees it
     exits: Exits = None  # under KVM, for all of load.operations
+    causes: dict = dataclasses.field(default_factory=dict)  # of kvm_trace.KINDS: exits per operation, of a load of their own
 
 
 @dataclasses.dataclass

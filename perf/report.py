@@ -15,6 +15,7 @@ import urllib.parse
 
 import bars
 import figures
+import kvm_trace
 import plots
 from model import SYSTEMS, Counters, Exits, Load, Results, Sample
 
@@ -186,6 +187,19 @@ def exit_table(entries):
     return Table("KVM exits per operation", about, [*columns, ("ratio", "")], rows)
 
 
+def cause_table(entries):
+    """Why KVM left the guests."""
+    rows = [[entry.case.title, entry.case.operation,
+             *(figures.number(entry.of(system).causes.get(kind)) for kind in kvm_trace.KINDS for system in SYSTEMS)]
+            for entry in entries if entry.hartloop.causes or entry.linux.causes]
+    headings = {"interrupt": "the host's interrupts", "instruction": "WFI, CSR", "device": "device memory", "memory": "first touches of memory",
+                "firmware": "firmware", "other": "other"}
+    columns = [("case", LEFT), ("per", LEFT)]
+    columns += [(f"{headings[kind]}, {NAMES[system]}", "") for kind in kvm_trace.KINDS for system in SYSTEMS]
+    about = "The same by cause, per operation, of one more run of the load each, in which the nested host's kernel traced every exit."
+    return Table("KVM exits by cause", about, columns, rows)
+
+
 def note_table(entries):
     """Figures that only some cases have."""
     rows = []
@@ -218,7 +232,7 @@ def tables_of(results, cases, verdicts):
     chosen = {case.name for case in cases}
     shown = [verdict for verdict in verdicts if verdict.case in chosen or not verdict.case]
     tables = [verdict_table(shown), rate_table(entries), latency_table(entries), instruction_table(entries), device_table(entries),
-              exit_table(entries), note_table(entries), error_table(results, cases), condition_table(results)]
+              exit_table(entries), cause_table(entries), note_table(entries), error_table(results, cases), condition_table(results)]
     return [table for table in tables if table.rows], entries
 
 
@@ -365,7 +379,8 @@ def read(path):
 
     def sample(one):
         counted = Counters(**one["counters"]) if one["counters"] else None
-        return Sample(Load(**one["load"]), counted, one["memory_peak_bytes"], Exits(**one["exits"]) if one.get("exits") else None)
+        return Sample(Load(**one["load"]), counted, one["memory_peak_bytes"], Exits(**one["exits"]) if one.get("exits") else None,
+                      one.get("causes", {}))
 
     def samples(group):
         return {case: {system: [sample(one) for one in found] for system, found in systems.items()} for case, systems in group.items()}

@@ -13,7 +13,7 @@ os.environ.setdefault("MPLCONFIGDIR", os.environ.get("TEST_TMPDIR", ""))
 import bars  # noqa: E402
 import figures  # noqa: E402
 import report  # noqa: E402
-from model import Bar, Case, Counters, Load, Results, Sample  # noqa: E402
+from model import Bar, Case, Counters, Exits, Load, Results, Sample  # noqa: E402
 
 HOSTILE = "<script>alert('1')</script> & \"two\" | $x_y$ `z`"
 WIRE_BARS = (Bar("kernel", "<=", 2000), Bar("total", "<=", 120), Bar("ratio", ">=", 3), Bar("p99_ratio", "<=", 0.5),
@@ -180,6 +180,21 @@ class PageTest(unittest.TestCase):
             with open(path, "w", encoding="utf-8") as file:
                 json.dump(raw, file)
             self.assertEqual(report.read(path), whole_run()[0])
+
+    def test_exits(self):
+        def sample(interrupts):
+            return Sample(Load(10, 1, rate=1), exits=Exits(40, 1, 10, 20),
+                          causes={"interrupt": interrupts, "instruction": 1, "device": 2, "memory": 0, "firmware": 0, "other": 0.25})
+
+        made = results(samples={"a": {"hartloop": [sample(0.5), sample(0.7)], "linux": samples([1])}})
+        texts = write(made, [case("a")])
+        self.assertIn("| a | request | 4 | – | 0.1 | – | 1 | – | 2 | – | – |", texts["report.md"])
+        self.assertIn("| a | request | 0.6 | – | 1 | – | 2 | – | 0 | – | 0 | – | 0.25 | – |", texts["report.md"])
+        with tempfile.TemporaryDirectory() as directory:
+            path = os.path.join(directory, "results.json")
+            with open(path, "w", encoding="utf-8") as file:
+                file.write(texts["results.json"])
+            self.assertEqual(report.read(path), made)
 
     def test_without_linux(self):
         made, cases = whole_run()

@@ -16,6 +16,7 @@ import tempfile
 import time
 
 import counters
+import kvm_trace
 import machine
 import nested
 import network
@@ -238,8 +239,17 @@ class Bench:
             raise MeasurementError(f"{case.name}: nothing was done")
         load.rate = load.rate or load.operations / load.seconds
         if not self.counting:
-            return Sample(load, exits=exits)
+            return Sample(load, exits=exits, causes=self.causes(case, guest))
         return Sample(load, guest.target.read_counters().minus(before), guest.memory_peak())
+
+    def causes(self, case, guest):
+        """Exits per operation by kind, under the same load once more: tracing costs each exit some time. Empty without a nested host."""
+        if not self.host:
+            return {}
+        trace = kvm_trace.Trace(self.host)
+        trace.start(kvm_trace.EXITS_ONLY)
+        load = case.drive(guest.target, self.seconds)
+        return {kind: count / load.operations for kind, count in trace.kinds().items()}
 
     def measure(self, case, system, append=""):
         """One run of a case in a machine of its own, standalone or not."""
@@ -328,6 +338,8 @@ class Runner:
             words = [f"per {case.operation}: " + ", ".join(f"{name} {value:,.{0 if value >= 100 else 2}f}" for name, value in parts.items())]
         if sample.exits:
             words.append(f"{sample.exits.exits / sample.load.operations:,.3g} exits per {case.operation}")
+        if sample.causes:
+            words.append("traced: " + ", ".join(f"{kind} {value:,.3g}" for kind, value in sample.causes.items() if value))
         say("    " + "; ".join(words))
 
 
