@@ -71,5 +71,6 @@ GROUPS = {
         "unix_messages.c",
         "unix_names.c",
         "unix_shared.c",
+        "unix_urgent.c",
     ],
 }

@@ -449,3 +449,37 @@ CASE(unix_peergroups)
 	length = sizeof(groups);
 	observe("tcp", getsockopt(tcp_socket(), SOL_SOCKET, SO_PEERGROUPS, groups, &length));
 }
+
+static void observe_groups(const char *label, int fd)
+{
+	gid_t groups[4] = { 0 };
+	socklen_t length = sizeof(groups);
+	int result = getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, groups, &length);
+	if (result)
+		observe(label, result);
+	else
+		observe_text(label, "%u,%u/%u", groups[0], groups[1], length);
+}
+
+/* Those at the time of listen, connect and socketpair count. */
+CASE(unix_peergroups_connected)
+{
+	struct sockaddr_un address;
+	socklen_t length = unix_address(&address, "server");
+	int listener = unix_socket(SOCK_STREAM), client = unix_socket(SOCK_STREAM), pair[2];
+	observe_groups("fresh", client);
+	observe_groups("dgram", unix_socket(SOCK_DGRAM));
+	must("bind", bind(listener, (struct sockaddr *)&address, length));
+	must("setgroups", setgroups(2, (gid_t[]){ 1, 2 }));
+	must("listen", listen(listener, 5));
+	unix_pair(SOCK_DGRAM, pair);
+	must("setgroups", setgroups(2, (gid_t[]){ 3, 4 }));
+	must("connect", connect(client, (struct sockaddr *)&address, length));
+	must("setgroups", setgroups(0, NULL));
+	observe_groups("listener", listener);
+	observe_groups("client", client);
+	observe_groups("server", accept(listener, NULL, NULL));
+	observe_groups("pair", pair[0]);
+	close(pair[0]);
+	observe_groups("other", pair[1]);
+}

@@ -199,8 +199,8 @@ int tcp_socket_create(struct socket **out);
 int udp_socket_create(struct socket **out);
 int ping_socket_create(int type, struct socket **out);
 int unix_socket_create(int type, struct socket **out);
-/* Connects two fresh sockets of one type to each other (socketpair). */
-void unix_socket_join(struct thread *thread, struct socket *a, struct socket *b);
+/* Connects two fresh sockets of one type to each other (socketpair). -ENOMEM. */
+int unix_socket_join(struct thread *thread, struct socket *a, struct socket *b);
 
 /* Common file operations. */
 long socket_ioctl(struct file *file, uint32_t command, uint64_t argument);

@@ -469,8 +469,6 @@ static int socket_get_common(struct socket *socket, int name, void *value, uint3
 		return get_peer_name(socket, value, length);
 	case SO_BINDTODEVICE:
 		return get_device(socket->options, value, length);
-	case SO_PEERGROUPS: /* of AF_UNIX: not kept */
-		return socket->domain == AF_INET ? -ENODATA : -ENOPROTOOPT;
 	case SO_COOKIE:
 		if (*length < sizeof(socket->inode))
 			return -EINVAL;
@@ -485,6 +483,8 @@ static int socket_get_common(struct socket *socket, int name, void *value, uint3
 		if (error != -ENOPROTOOPT)
 			return error;
 	}
+	if (name == SO_PEERGROUPS)
+		return -ENODATA;
 	if (name == SO_PEERCRED) {
 		static const struct user_credentials nobody = { 0, UINT32_MAX, UINT32_MAX };
 		if (*length > sizeof(nobody))
@@ -520,6 +520,8 @@ long sys_getsockopt(struct thread *thread, const uint64_t *argument)
 		                            : option_put_int(value, &length, room);
 	else
 		error = socket->operations->get_option(socket, level, name, value, &length);
+	if (error == -ERANGE) /* SO_PEERGROUPS says how much it would have been */
+		return copy_to_user(user(argument[4]), &length, sizeof(length)) ? -EFAULT : error;
 	if (error)
 		return error;
 	if (copy_to_user(user(argument[3]), value, length))

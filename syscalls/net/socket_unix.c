@@ -6,6 +6,7 @@
 
 #include "core/console.h"
 #include "core/memory.h"
+#include "syscalls/process.h"
 #include "syscalls/thread.h"
 
 static const struct file_operations unix_file_operations;
@@ -50,6 +51,61 @@ int unix_socket_create(int type, struct socket **out)
 	return 0;
 }
 
+/* ---- who the peer is (SO_PEERCRED, SO_PEERGROUPS) ---- */
+
+static struct unix_groups *groups_get(struct unix_groups *groups)
+{
+	if (groups)
+		groups->refs++;
+	return groups;
+}
+
+static void groups_put(struct unix_groups *groups)
+{
+	if (groups && --groups->refs == 0)
+		heap_free(groups);
+}
+
+/* The caller is the peer of `local`, with the groups that it has now. -ENOMEM. */
+static int note_peer(struct thread *thread, struct unix_socket *local)
+{
+	const struct credentials *own = &thread->process->credentials;
+	struct unix_groups *groups = NULL;
+	size_t bytes = own->group_count * sizeof(own->groups[0]);
+	if (bytes) {
+		groups = heap_alloc(sizeof(*groups) + bytes);
+		if (!groups)
+			return -ENOMEM;
+		groups->refs = 1;
+		groups->count = own->group_count;
+		memcpy(groups->ids, own->groups, bytes);
+	}
+	unix_credentials_of(thread, &local->peer_credentials);
+	groups_put(local->peer_groups);
+	local->peer_groups = groups;
+	return 0;
+}
+
+static void copy_peer(struct unix_socket *to, const struct unix_socket *from)
+{
+	to->peer_credentials = from->peer_credentials;
+	groups_put(to->peer_groups);
+	to->peer_groups = groups_get(from->peer_groups);
+}
+
+static int get_peer_groups(const struct unix_socket *local, void *value, uint32_t *length)
+{
+	const struct unix_groups *groups = local->peer_groups;
+	uint32_t bytes = groups ? groups->count * (uint32_t)sizeof(groups->ids[0]) : 0;
+	if (!local->peer_credentials.pid) /* nobody yet */
+		return -ENODATA;
+	int error = *length < bytes ? -ERANGE : 0;
+	*length = bytes;
+	if (!error && bytes)
+		memcpy(value, groups->ids, bytes);
+	return error;
+}
+
 static void connect_pair(struct unix_socket *a, struct unix_socket *b)
 {
 	a->peer = b;
@@ -61,12 +117,15 @@ static void connect_pair(struct unix_socket *a, struct unix_socket *b)
 	}
 }
 
-void unix_socket_join(struct thread *thread, struct socket *a, struct socket *b)
+int unix_socket_join(struct thread *thread, struct socket *a, struct socket *b)
 {
 	struct unix_socket *one = unix_socket_of(a), *other = unix_socket_of(b);
+	int error = note_peer(thread, one);
+	if (error)
+		return error;
+	copy_peer(other, one);
 	connect_pair(one, other);
-	unix_credentials_of(thread, &one->peer_credentials);
-	other->peer_credentials = one->peer_credentials;
+	return 0;
 }
 
 /* POLLHUP reaches all. */
@@ -92,7 +151,7 @@ static void leave_stream_peer(struct unix_socket *local)
 	peer->peer = NULL;
 	remember_peer_name(peer, local);
 	peer->socket.shut = SOCKET_SHUT_RECEIVE | SOCKET_SHUT_SEND;
-	if (!list_is_empty(&local->queue) || local->embryo)
+	if (unix_has_unread(local) || local->embryo)
 		peer->error = ECONNRESET;
 	notify_all(peer, FILE_TELL_HUP);
 }
@@ -130,6 +189,7 @@ static void unix_release(struct file *file)
 	unix_account_put(local->account);
 	unix_name_put(local->name);
 	unix_name_put(local->peer_name);
+	groups_put(local->peer_groups);
 	socket_fini(&local->socket);
 	heap_free(local);
 	unix_released();
@@ -149,9 +209,11 @@ static int unix_listen(struct socket *socket, int backlog)
 		return -EOPNOTSUPP;
 	if (!local->name || local->connected)
 		return -EINVAL;
+	int error = note_peer(current_thread(), local);
+	if (error)
+		return error;
 	local->listening = true;
 	local->backlog_max = (uint32_t)backlog;
-	unix_credentials_of(current_thread(), &local->peer_credentials);
 	unix_tell_waiting(local);
 	return 0;
 }
@@ -212,11 +274,15 @@ static int connect_stream(struct thread *thread, struct unix_socket *local,
 		}
 		options->pass_credentials = true;
 	}
+	error = note_peer(thread, server);
+	if (error) {
+		file_put(&server->socket.file);
+		return error;
+	}
+	copy_peer(local, listener);
 	connect_pair(local, server);
 	server->embryo = true;
 	server->name = unix_name_get(listener->name);
-	local->peer_credentials = listener->peer_credentials;
-	unix_credentials_of(thread, &server->peer_credentials);
 	list_push_back(&listener->backlog, &server->backlog_link);
 	listener->backlog_count++;
 	file_notify(&listener->socket.file, socket_poll_bits(POLLIN));
@@ -297,6 +363,8 @@ static uint32_t unix_poll(struct file *file)
 		bits |= POLLRDHUP | POLLIN;
 	if (!list_is_empty(&local->queue) || !list_is_empty(&local->backlog))
 		bits |= POLLIN;
+	if (local->oob)
+		bits |= POLLPRI;
 	if (unix_is_stream_like(local) && !local->connected && !local->listening)
 		bits |= POLLHUP;
 	struct unix_socket *peer = local->peer;
@@ -329,7 +397,7 @@ static long unix_ioctl(struct socket *socket, uint32_t command, uint64_t argumen
 	struct unix_socket *local = unix_socket_of(socket);
 	uint64_t value;
 	if (command == SIOCATMARK && local->socket.type == SOCK_STREAM) {
-		value = 0; /* no urgent data */
+		value = unix_at_mark(local);
 	} else if (command == TIOCOUTQ) {
 		value = local->account->charged;
 	} else if (command != FIONREAD) {
@@ -350,6 +418,8 @@ static int unix_get_option(struct socket *socket, int level, int name, void *val
                            uint32_t *length)
 {
 	const struct unix_socket *local = unix_socket_of(socket);
+	if (level == SOL_SOCKET && name == SO_PEERGROUPS)
+		return get_peer_groups(local, value, length);
 	if (level != SOL_SOCKET || name != SO_PEERCRED)
 		return -ENOPROTOOPT;
 	if (*length > sizeof(local->peer_credentials))

@@ -23,6 +23,11 @@ struct unix_name { /* counted: bound sockets, their children, and messages share
 	struct sockaddr_un address;
 };
 
+struct unix_groups { /* supplementary groups of a peer; counted: sockets share it */
+	uint32_t refs, count;
+	uint32_t ids[];
+};
+
 struct unix_message {
 	struct list_node link;
 	struct unix_account *account;
@@ -55,7 +60,8 @@ struct unix_socket {
 	struct unix_socket *peer; /* streams: the other end; datagrams: the default destination */
 	struct list followers;    /* datagrams: sockets whose peer is this one, by peer_link */
 	struct list_node peer_link;
-	struct list queue; /* struct unix_message */
+	struct list queue;        /* struct unix_message */
+	struct unix_message *oob; /* of the queue: the urgent byte that was not read yet */
 	uint32_t queue_count;
 	uint64_t queue_bytes;
 	struct list
@@ -65,6 +71,7 @@ struct unix_socket {
 	struct list_node backlog_link;
 	uint32_t backlog_count, backlog_max;
 	struct user_credentials peer_credentials; /* listener: its own, which clients get */
+	struct unix_groups *peer_groups;          /* likewise; NULL: none */
 	struct unix_flight flight;
 	int error; /* SO_ERROR */
 	bool listening, connected, embryo, peer_died;
@@ -111,7 +118,36 @@ int unix_find(struct thread *thread, int type, const struct socket_name *name,
 void unix_unbind(struct unix_socket *local);
 void unix_name_copy(const struct unix_name *name, struct socket_name *out);
 
+/* unix_urgent.c: urgent data of streams. As on Linux the byte is a message of its own, which stays
+ * in the queue as a mark when MSG_OOB has taken it. */
+long unix_receive_urgent(struct unix_socket *local, struct message *message);
+/* The first message is the urgent one or an empty mark: what a receive that has so far `received`
+ * something goes on with, perhaps a later one; NULL: nothing, it ends here. */
+struct unix_message *unix_pass_mark(struct unix_socket *local, struct unix_message *first,
+                                    uint32_t flags, bool received);
+bool unix_at_mark(const struct unix_socket *local);
+/* Is there a message in the queue, marks aside, that closing would throw away? */
+bool unix_has_unread(const struct unix_socket *local);
+
+static inline uint32_t unix_message_left(const struct unix_message *message)
+{
+	return message->length - message->offset;
+}
+static inline struct unix_message *unix_message_next(const struct unix_socket *local,
+                                                     const struct unix_message *message)
+{
+	const struct list_node *next = message->link.next;
+	return next == &local->queue.head ? NULL : list_entry(next, struct unix_message, link);
+}
+static inline struct unix_message *unix_message_first(const struct unix_socket *local)
+{
+	struct list_node *first = list_first(&local->queue);
+	return first ? list_entry(first, struct unix_message, link) : NULL;
+}
+
 /* unix_data.c */
+/* Takes it out of the queue and frees it. */
+void unix_message_remove(struct unix_socket *local, struct unix_message *message);
 long unix_send(struct thread *thread, struct socket *socket, struct message *message);
 long unix_receive(struct thread *thread, struct socket *socket, struct message *message);
 long unix_read(struct file *file, struct uio *uio, uint64_t offset);

@@ -120,12 +120,17 @@ static bool wants_time(const struct unix_socket *local)
 	return local->socket.options->timestamp || local->socket.options->timestamping;
 }
 
-static void message_deliver(struct unix_socket *to, struct unix_message *message)
+static void message_deliver(struct unix_socket *to, struct unix_message *message, bool urgent)
 {
 	message->wall_ns = wants_time(to) ? clock_wall_ns() : 0;
 	list_push_back(&to->queue, &message->link);
 	to->queue_count++;
 	to->queue_bytes += message->length;
+	if (urgent) { /* announced before it can be polled for: that is SIGURG */
+		to->oob = NULL;
+		file_notify(&to->socket.file, POLLPRI);
+		to->oob = message;
+	}
 	file_notify(&to->socket.file, socket_poll_bits(POLLIN));
 }
 
@@ -157,7 +162,7 @@ static long send_whole(struct thread *thread, struct unix_socket *local, struct 
 		unix_message_free(sent);
 		return attached ? -EFAULT : -ENOMEM;
 	}
-	message_deliver(to, sent);
+	message_deliver(to, sent, false);
 	return (long)bytes;
 }
 
@@ -201,12 +206,16 @@ static long send_stream(struct thread *thread, struct unix_socket *local, struct
 {
 	struct uio *uio = message->uio;
 	const struct send_control *control = message->sent;
+	bool has_urgent = message->flags & MSG_OOB; /* the last byte, in a message of its own */
 	long sent = 0;
+	if (has_urgent && uio->remaining + uio->done == 0)
+		return -EOPNOTSUPP;
 	while (uio->remaining) {
 		if (!has_room(local))
 			return sent ? sent : -EAGAIN;
-		uint32_t bytes = uio->remaining < CHUNK_BYTES_MAX ? (uint32_t)uio->remaining
-		                                                  : CHUNK_BYTES_MAX;
+		bool urgent = has_urgent && uio->remaining == 1;
+		uint64_t left = uio->remaining - (has_urgent && !urgent);
+		uint32_t bytes = left < CHUNK_BYTES_MAX ? (uint32_t)left : CHUNK_BYTES_MAX;
 		struct unix_message *chunk = message_create(thread, local, local->peer, bytes);
 		if (!chunk)
 			return sent ? sent : -ENOBUFS;
@@ -216,7 +225,7 @@ static long send_stream(struct thread *thread, struct unix_socket *local, struct
 			unix_message_free(chunk);
 			return sent ? sent : attached ? -EFAULT : -ENOMEM;
 		}
-		message_deliver(local->peer, chunk);
+		message_deliver(local->peer, chunk, urgent);
 		sent += bytes;
 	}
 	return sent;
@@ -225,7 +234,7 @@ static long send_stream(struct thread *thread, struct unix_socket *local, struct
 long unix_send(struct thread *thread, struct socket *socket, struct message *message)
 {
 	struct unix_socket *local = unix_socket_of(socket);
-	if (message->flags & MSG_OOB)
+	if (message->flags & MSG_OOB && socket->type != SOCK_STREAM)
 		return -EOPNOTSUPP;
 	if (socket->type == SOCK_DGRAM)
 		return send_datagram(thread, local, message);
@@ -245,7 +254,7 @@ long unix_write(struct file *file, struct uio *uio, uint64_t offset)
 
 /* ---- receiving ---- */
 
-static void message_remove(struct unix_socket *local, struct unix_message *message)
+void unix_message_remove(struct unix_socket *local, struct unix_message *message)
 {
 	list_remove(&message->link);
 	local->queue_count--;
@@ -336,7 +345,7 @@ static long receive_whole(struct thread *thread, struct unix_socket *local, stru
 		                      peek ? (int64_t)step : -(int64_t)from->length);
 	}
 	if (!peek)
-		message_remove(local, from);
+		unix_message_remove(local, from);
 	return faulted ? -EFAULT : result;
 }
 
@@ -351,15 +360,16 @@ static long receive_peeked(struct thread *thread, struct unix_socket *local,
 {
 	uint64_t skip = socket_peek_skip(&local->socket, message->flags);
 	long received = 0;
-	list_for_each(node, &local->queue)
-	{
-		struct unix_message *from = list_entry(node, struct unix_message, link);
-		uint64_t left = from->length - from->offset;
-		if (skip >= left) {
-			skip -= left;
-			continue;
+	struct unix_message *from = unix_message_first(local);
+	while (from) {
+		from = unix_pass_mark(local, from, message->flags, received);
+		while (from && skip >= unix_message_left(from)) {
+			skip -= unix_message_left(from);
+			from = unix_message_next(local, from);
 		}
-		uint64_t step = left - skip;
+		if (!from)
+			break;
+		uint64_t step = unix_message_left(from) - skip;
 		if (step > message->uio->remaining)
 			step = message->uio->remaining;
 		if (uio_copy_out(message->uio, from->data + from->offset + skip, step) < step)
@@ -371,6 +381,7 @@ static long receive_peeked(struct thread *thread, struct unix_socket *local,
 		socket_peek_off_moved(&local->socket, (int64_t)step);
 		if (!message->uio->remaining || from->rights)
 			return received;
+		from = unix_message_next(local, from);
 	}
 	return received ? received : receive_nothing(local, message->flags);
 }
@@ -380,10 +391,16 @@ static long receive_stream(struct thread *thread, struct unix_socket *local,
 {
 	struct uio *uio = message->uio;
 	long received = 0;
-	struct list_node *node;
-	struct unix_message first = { .length = 0 };
-	while (uio->remaining && (node = list_first(&local->queue))) {
-		struct unix_message *from = list_entry(node, struct unix_message, link);
+	bool ended = false; /* what is left belongs to another read, MSG_WAITALL or not */
+	struct unix_message *from, first = { .length = 0 };
+	while (uio->remaining && (from = unix_message_first(local))) {
+		from = unix_pass_mark(local, from, 0, received);
+		while (from && !unix_message_left(from))
+			from = unix_message_next(local, from);
+		if (!from) {
+			ended = received;
+			break;
+		}
 		bool checked = local->socket.options->pass_credentials;
 		if (received && checked && !same_writer(from, &first))
 			break;
@@ -403,19 +420,22 @@ static long receive_stream(struct thread *thread, struct unix_socket *local,
 		local->queue_bytes -= step;
 		socket_peek_off_moved(&local->socket, -(int64_t)step);
 		if (from->offset == from->length)
-			message_remove(local, from);
-		if (had_rights)
+			unix_message_remove(local, from);
+		if (had_rights) {
+			ended = true;
 			break;
+		}
 	}
-	if (received)
-		return received;
-	return list_is_empty(&local->queue) ? receive_nothing(local, message->flags) : 0;
+	bool nothing = uio->remaining || list_is_empty(&local->queue);
+	if (ended)
+		uio->remaining = 0;
+	return received ? received : nothing ? receive_nothing(local, message->flags) : 0;
 }
 
 long unix_receive(struct thread *thread, struct socket *socket, struct message *message)
 {
 	struct unix_socket *local = unix_socket_of(socket);
-	if (message->flags & MSG_OOB)
+	if (message->flags & MSG_OOB && socket->type != SOCK_STREAM)
 		return -EOPNOTSUPP;
 	if (socket->type == SOCK_DGRAM)
 		return receive_whole(thread, local, message);
@@ -423,6 +443,8 @@ long unix_receive(struct thread *thread, struct socket *socket, struct message *
 		return socket->type == SOCK_STREAM ? -EINVAL : -ENOTCONN;
 	if (socket->type == SOCK_SEQPACKET)
 		return receive_whole(thread, local, message);
+	if (message->flags & MSG_OOB)
+		return unix_receive_urgent(local, message);
 	return message->flags & MSG_PEEK ? receive_peeked(thread, local, message)
 	                                 : receive_stream(thread, local, message);
 }
