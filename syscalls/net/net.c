@@ -13,8 +13,9 @@
 #include "virtio/probe.h"
 #include "virtio/rng.h"
 
-#define ENTROPY_BYTES      64
-#define ENTROPY_TIMEOUT_NS 100000000ull
+#define ENTROPY_BYTES 64
+#define ENTROPY_TIMEOUT_NS                                                                         \
+	2000000000ull /* a loaded host takes its time, and nothing else seeds the generator */
 
 /* The boot hart's network. */
 static struct {
