@@ -254,6 +254,8 @@ int net_init(struct hart *hart, const struct boot_information *boot)
 		log_error("virtio: probing failed: error %d", -error);
 	if (net.device.present) {
 		configure_address();
+		/* The answer to what this asks on the wire comes while the program is loaded. */
+		net.device.netif.flush(&net.device.netif);
 		return 0;
 	}
 	net.stack_flush_hook.run = flush_stack;

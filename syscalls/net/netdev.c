@@ -144,6 +144,7 @@ static __attribute__((noinline)) struct pbuf *receive_large(struct net_device *d
 static __attribute__((noinline)) bool receive_scarcely(struct net_device *device,
                                                        struct pbuf *frame)
 {
+	want_more_buffers(device);
 	refill(device);
 	if (device->posted >= RX_RESERVE || frame->packet_length <= RX_RESERVE_PACKET_BYTES)
 		return true;
@@ -531,7 +532,6 @@ void net_device_fill(struct net_device *device)
 	device->capacity = ring_share(device->pool);
 	device->rx_wanted = device->capacity < RX_FIRST ? device->capacity : RX_FIRST;
 	refill(device);
-	publish(device);
 }
 
 static void fill_netif(struct net_device *device)
