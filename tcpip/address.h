@@ -43,6 +43,10 @@ static inline bool ipv4_is_multicast(struct ipv4_address a)
 {
 	return a.value >> 28 == 0xe;
 }
+static inline bool ipv4_is_all_hosts(struct ipv4_address a) /* the group that every host is in */
+{
+	return a.value == 0xe0000001;
+}
 static inline bool ipv4_is_limited_broadcast(struct ipv4_address a)
 {
 	return a.value == 0xffffffff;

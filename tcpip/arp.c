@@ -305,12 +305,14 @@ int arp_send_resolved(struct stack *stack, struct netif *netif, struct ipv4_addr
 
 /* The packet's destination cannot be reached: its transport learns it as from a router's ICMP host
  * unreachable. */
-static void packet_unreachable(struct stack *stack, struct pbuf *packet)
+static void packet_unreachable(const struct netif *netif, struct pbuf *packet)
 {
+	struct stack *stack = netif->stack;
 	uint8_t h[IP_HEADER_BYTES + 4];
 	if (pbuf_copy_out(packet, 0, h, sizeof(h)) != sizeof(h))
 		return;
 	struct icmp_error error = { .type = 3, .code = 1, .error = EHOSTUNREACH, .packet = packet };
+	error.netif = netif;
 	error.payload_offset = IP_HEADER_BYTES + UDP_HEADER_BYTES;
 	error.local.address.value = load_be32(h + 12);
 	error.offender = error.local.address;
@@ -326,6 +328,7 @@ static void packet_unreachable(struct stack *stack, struct pbuf *packet)
 static void arp_fail(struct arp_table *table, struct arp_entry *entry)
 {
 	struct stack *stack = table->stack;
+	const struct netif *netif = entry->netif;
 	struct list packets;
 	struct pbuf *packet;
 	stack->statistics.arp_failed++;
@@ -338,7 +341,7 @@ static void arp_fail(struct arp_table *table, struct arp_entry *entry)
 	struct list_node *node;
 	while ((node = list_pop_front(&packets))) {
 		packet = list_entry(node, struct pbuf, link);
-		packet_unreachable(stack, packet);
+		packet_unreachable(netif, packet);
 		pbuf_free(packet);
 	}
 }

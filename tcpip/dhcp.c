@@ -55,6 +55,7 @@ static void route_to_everybody(const struct dhcp_client *client, struct route_ca
 {
 	memset(route, 0, sizeof(*route));
 	route->netif = client->netif;
+	route->next_hop.value = 0xffffffff;
 	route->mtu = client->netif->mtu;
 	route->generation = client->stack->generation;
 	route->resolved = true;

@@ -153,6 +153,7 @@ static void error_input(struct stack *stack, const struct pbuf *message, const s
 	struct icmp_error error = { .type = message->data[0],
 		                    .code = message->data[1],
 		                    .offender = ip->source,
+		                    .netif = ip->netif,
 		                    .packet = message };
 	if (!quotation_parse(message, &quote) || !stack_is_local_address(stack, quote.source) ||
 	    !error_map(&error)) {

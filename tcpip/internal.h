@@ -3,13 +3,18 @@
 
 #include "tcpip/stack.h"
 
-enum ip_protocol { IP_PROTOCOL_ICMP = 1, IP_PROTOCOL_TCP = 6, IP_PROTOCOL_UDP = 17 };
+enum ip_protocol {
+	IP_PROTOCOL_ICMP = 1,
+	IP_PROTOCOL_IGMP = 2,
+	IP_PROTOCOL_TCP = 6,
+	IP_PROTOCOL_UDP = 17
+};
 
 /* The parsed network header of a received packet, valid during the input call. The pbuf's `data` stands at the transport
  * header; its packet_length is the transport length (Ethernet padding cut off); the first `length` covers at least the
  * minimal transport header (8 for UDP and ICMP, 20 for TCP) contiguously. */
 struct ip_packet {
-	struct netif *netif;
+	struct netif *netif; /* the one whose address it was sent to, for what never left the machine */
 	struct ipv4_address source, destination;
 	uint8_t ttl, tos, protocol;
 	uint8_t header_bytes; /* of the IP header, directly in front of `data` (for ICMP errors) */
@@ -24,11 +29,34 @@ struct route_cache {
 	uint32_t generation;
 	uint32_t mtu; /* netif's, or smaller by path MTU discovery */
 	bool resolved;
+	uint8_t interface; /* it had to be by this one; 0: by any */
 	uint8_t ethernet_header[14] __attribute__((aligned(2))); /* and 2 bytes off a multiple of 4, like a frame */
 };
 
 /* -ENETUNREACH, or 0. Does not resolve ARP. */
 int route_lookup(struct stack *stack, struct ipv4_address destination, struct route_cache *out);
+/* By the interface of that index, 0: any (SO_BINDTODEVICE, IP_PKTINFO, IP_MULTICAST_IF). As on Linux, one that leads elsewhere is
+ * taken all the same, as if the destination were on its link. -ENODEV. */
+int route_lookup_by(struct stack *stack, struct ipv4_address destination, uint8_t interface,
+                    struct route_cache *out);
+/* What is sent there goes nowhere: an address of this machine by an interface that it does not belong to. */
+static inline bool route_is_dead_end(const struct route_cache *route)
+{
+	return ipv4_is_any(route->next_hop);
+}
+/* No gateway is asked, and no route to everywhere is needed, to get there (SO_DONTROUTE): to groups only by an interface that was
+ * chosen. */
+static inline bool route_is_on_link(const struct route_cache *route,
+                                    struct ipv4_address destination)
+{
+	return ipv4_equal(route->next_hop, destination) &&
+	       (route->interface || !ipv4_is_multicast(destination));
+}
+/* A socket bound to the interface of that index, 0: none, receives what comes in there. */
+static inline bool interface_suits(uint8_t index, const struct netif *netif)
+{
+	return __builtin_expect(!index, 1) || netif->index == index;
+}
 /* RFC 1191: a router said, in an ICMP error that its transport believes, that packets to `destination` may have at most `mtu`
  * bytes. Cached routes are looked up again. */
 void path_mtu_update(struct stack *stack, struct ipv4_address destination, uint32_t mtu);
@@ -103,6 +131,7 @@ struct icmp_error {
 	struct tcp_seq sequence;
 	uint32_t mtu;
 	struct ipv4_address offender;  /* who says so */
+	const struct netif *netif;     /* where that came in */
 	const struct pbuf *packet;     /* holds what was sent, as far as it was quoted, */
 	uint32_t payload_offset;       /* with the bytes behind UDP's header here; only lent */
 };

@@ -1,5 +1,6 @@
 /* IPv4 (RFC 791): validation of what comes in, headers of what goes out. Reassembly and
  * fragmentation: fragment.c. */
+#include "tcpip/group.h"
 #include "tcpip/stack_internal.h"
 
 #include <errno.h>
@@ -8,6 +9,8 @@
 /* Of the header's second word as it is loaded: more fragments, and the offset. */
 #define FRAGMENT_MASK_WORD 0xff3f0000u
 #define DONT_FRAGMENT_WORD 0x00400000u
+
+#define ROUTER_ALERT       0x94040000u /* RFC 2113: every router is to look at the packet */
 
 enum icmp_codes { UNREACHABLE = 3, UNREACHABLE_PROTOCOL = 2 };
 
@@ -48,38 +51,45 @@ static uint32_t transport_header_bytes(uint8_t protocol)
 		return UDP_HEADER_BYTES;
 	case IP_PROTOCOL_ICMP:
 		return ICMP_HEADER_BYTES;
+	case IP_PROTOCOL_IGMP:
+		return IGMP_HEADER_BYTES;
 	default:
 		return 0;
 	}
 }
 
-/* The one group that every host is in; there is no call to join another (RFC 1112 §4). */
-static bool is_all_hosts(struct ipv4_address destination)
-{
-	return ipv4_equal(destination, ipv4(224, 0, 0, 1));
-}
-
 /* A group or one of our other addresses, or a DHCP client that does not know its address yet. */
-static bool is_for_us(struct netif *netif, struct ipv4_address destination, uint8_t protocol)
+static bool is_for_us(struct netif *netif, const struct ip_packet *ip)
 {
+	struct ipv4_address destination = ip->destination;
+	if (ipv4_is_multicast(destination))
+		return ip->protocol != IP_PROTOCOL_TCP &&
+		       group_is_received(netif, destination, ip->source, ip->protocol);
 	if (netif->offloads & NETIF_LOOPBACK)
 		return stack_is_local_address(netif->stack, destination);
 	if (ipv4_is_loopback(destination))
 		return false;
 	if (stack_is_local_address(netif->stack, destination))
 		return true;
-	if (protocol == IP_PROTOCOL_TCP)
+	if (ip->protocol == IP_PROTOCOL_TCP)
 		return false;
-	if (netif_is_broadcast(netif, destination) || is_all_hosts(destination))
+	if (netif_is_broadcast(netif, destination))
 		return true;
-	return ipv4_is_any(netif->address) && protocol == IP_PROTOCOL_UDP;
+	return ipv4_is_any(netif->address) && ip->protocol == IP_PROTOCOL_UDP;
+}
+
+/* Hosts that do not know their address yet ask for it, and switches that have none ask for groups
+ * (RFC 4541 §2.1.1). */
+static bool may_have_no_source(uint8_t protocol)
+{
+	return protocol == IP_PROTOCOL_UDP || protocol == IP_PROTOCOL_IGMP;
 }
 
 /* RFC 1122 §3.2.1.3: no host may send from these, nor may someone else send from ours. */
-static bool source_is_martian(const struct netif *netif, struct ipv4_address source)
+static bool source_is_martian(const struct netif *netif, struct ipv4_address source, bool looped)
 {
 	uint32_t first = source.value >> 24;
-	if (netif->offloads & NETIF_LOOPBACK)
+	if (looped)
 		return ipv4_is_any(source);
 	return first - 1 >= 223 || first == 127 || ipv4_equal(source, netif->address) ||
 	       netif_is_broadcast(netif, source);
@@ -99,6 +109,8 @@ void ip_deliver(struct stack *stack, struct pbuf *packet, const struct ip_packet
 		udp_input(stack, packet, ip);
 	} else if (ip->protocol == IP_PROTOCOL_ICMP) {
 		icmp_input(stack, packet, ip);
+	} else if (ip->protocol == IP_PROTOCOL_IGMP) {
+		igmp_input(stack, packet, ip);
 	} else {
 		icmp_send_error(stack, packet, ip, UNREACHABLE, UNREACHABLE_PROTOCOL);
 		pbuf_free(packet);
@@ -145,11 +157,11 @@ static SLOW_PATH void ip_input_slowly(struct netif *netif, struct pbuf *packet)
 	};
 	if (unlikely(h->destination != netif->address_wire)) {
 		ip.destination.value = swap32(h->destination);
-		if (!is_for_us(netif, ip.destination, ip.protocol))
+		if (!is_for_us(netif, &ip))
 			return packet_reject(packet, &counters->ip_not_for_us);
 	}
-	if (unlikely(source_is_martian(netif, ip.source)) &&
-	    !(ipv4_is_any(ip.source) && ip.protocol == IP_PROTOCOL_UDP))
+	if (unlikely(source_is_martian(netif, ip.source, packet->flags & PBUF_LOOPED)) &&
+	    !(ipv4_is_any(ip.source) && may_have_no_source(ip.protocol)))
 		return packet_reject(packet, &counters->ip_bad_header);
 	if (unlikely(total < packet->packet_length))
 		pbuf_trim_back(packet, total); /* Ethernet padding */
@@ -209,8 +221,13 @@ void ip_input(struct netif *netif, struct pbuf *packet)
 
 void ip_push_header(struct pbuf *packet, const struct ip_fields *fields)
 {
+	uint32_t words = IP_HEADER_BYTES / 4;
+	if (unlikely(fields->router_alert)) {
+		store_be32(pbuf_push(packet, ROUTER_ALERT_BYTES), ROUTER_ALERT);
+		words += ROUTER_ALERT_BYTES / 4;
+	}
 	struct ip_header *h = __builtin_assume_aligned(pbuf_push(packet, IP_HEADER_BYTES), 4);
-	h->version_length = 0x45;
+	h->version_length = (uint8_t)(0x40 | words);
 	h->tos = fields->tos;
 	h->total_length = swap16((uint16_t)packet->packet_length);
 	h->identification = fields->identification;
@@ -220,7 +237,7 @@ void ip_push_header(struct pbuf *packet, const struct ip_fields *fields)
 	h->checksum = 0;
 	h->source = swap32(fields->source.value);
 	h->destination = swap32(fields->destination.value);
-	h->checksum = header_checksum(h, IP_HEADER_BYTES / 4);
+	h->checksum = header_checksum(h, words);
 }
 
 /* Both are 2 bytes off a multiple of 4: a half and three words. */
@@ -236,10 +253,19 @@ static inline void ethernet_header_push(struct pbuf *packet, const struct route_
 	to_word[2] = from_word[2];
 }
 
+/* What goes over loopback to an interface's own address comes in by that interface, unless loopback
+ * was asked for. */
+static struct netif *arrival_of(struct stack *stack, const struct route_cache *route)
+{
+	struct netif *own = route->interface ? stack_netif_by_index(stack, route->interface)
+	                                     : stack_netif_by_address(stack, route->next_hop);
+	return own ? own : route->netif;
+}
+
 int ip_send_to_next_hop(struct stack *stack, const struct route_cache *route, struct pbuf *packet)
 {
 	if (route->netif->offloads & NETIF_LOOPBACK)
-		return loopback_send(stack, packet);
+		return loopback_send(arrival_of(stack, route), packet);
 	if (!route->resolved)
 		return arp_send_resolved(stack, route->netif, route->next_hop, packet);
 	ethernet_header_push(packet, route);
@@ -286,11 +312,16 @@ static SLOW_PATH int ip_output_slowly(struct stack *stack, struct route_cache *r
                                       struct pbuf *packet, const struct ip_output_options *options)
 {
 	if (!route_is_current(stack, route) || !route->resolved) {
-		int error = route_lookup(stack, destination, route);
+		int error = route_lookup_by(stack, destination, route->interface, route);
 		if (error) {
 			pbuf_free(packet);
 			return error;
 		}
+	}
+	if (route_is_dead_end(route)) {
+		stack->statistics.ip_no_route++;
+		pbuf_free(packet);
+		return 0;
 	}
 	stack->statistics.ip_out++;
 	struct ip_fields fields = {

@@ -1,5 +1,5 @@
 /* The loopback interface: packets to our own addresses come back in a later callback, by reference
- * and without checksums. */
+ * and without checksums. So do copies of what leaves for a group that we are in ourselves. */
 #include "tcpip/stack_internal.h"
 
 #include <errno.h>
@@ -29,10 +29,11 @@ static void loopback_run(struct loop *loop, struct loop_watcher *watcher, uint32
 	for (int budget = LOOPBACK_BUDGET; budget && loopback->queued; budget--) {
 		struct list_node *node = list_pop_front(&loopback->queue);
 		struct pbuf *packet = list_entry(node, struct pbuf, link);
+		struct netif *netif = (struct netif *)(uintptr_t)packet->cookie[0];
 		loopback->queued--;
 		loopback->netif.statistics.rx_frames++;
 		loopback->netif.statistics.rx_bytes += packet->packet_length;
-		ip_input(&loopback->netif, packet);
+		ip_input(netif, packet);
 	}
 	if (loopback->queued)
 		loop_post(loop, watcher, 1);
@@ -76,8 +77,9 @@ static struct pbuf *unshare(struct pbuf *packet)
 	return first;
 }
 
-int loopback_send(struct stack *stack, struct pbuf *packet)
+int loopback_send(struct netif *netif, struct pbuf *packet)
 {
+	struct stack *stack = netif->stack;
 	struct loopback *loopback = &stack->loopback;
 	if (loopback->queued >= LOOPBACK_QUEUE_MAX) {
 		loopback->netif.statistics.tx_busy++;
@@ -90,6 +92,7 @@ int loopback_send(struct stack *stack, struct pbuf *packet)
 		return -ENOBUFS;
 	}
 	packet->flags |= PBUF_LOOPED | PBUF_CSUM_VALID;
+	packet->cookie[0] = (uintptr_t)netif;
 	loopback->netif.statistics.tx_frames++;
 	loopback->netif.statistics.tx_bytes += packet->packet_length;
 	list_push_back(&loopback->queue, &packet->link);
@@ -111,6 +114,7 @@ void loopback_init(struct stack *stack)
 	netif->transmit = loopback_transmit;
 	netif->transmit_space = loopback_transmit_space;
 	netif->stack = stack;
+	netif->index = 1;
 	netif->address = ipv4(127, 0, 0, 1);
 	netif->address_wire = netif->broadcast_wire = swap32(netif->address.value);
 	netif->prefix_length = 8;

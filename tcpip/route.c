@@ -121,6 +121,37 @@ static struct netif *netif_on_link(struct stack *stack, struct ipv4_address dest
 	return best;
 }
 
+/* By one interface. Dead ends have no next hop. */
+static int route_select_by(struct stack *stack, struct ipv4_address destination,
+                           struct route_cache *out)
+{
+	struct netif *netif = stack_netif_by_index(stack, out->interface);
+	if (!netif)
+		return -ENODEV;
+	struct netif *own = stack_netif_by_address(stack, destination);
+	bool to_loopback = netif->offloads & NETIF_LOOPBACK;
+	out->netif = netif;
+	out->next_hop = destination;
+	out->source = netif->address;
+	if (own == netif || (own && to_loopback)) {
+		out->netif = &stack->loopback.netif;
+		out->source =
+		        own->address.value == destination.value ? destination : netif->address;
+		return 0;
+	}
+	if (own || (to_loopback && !ipv4_is_multicast(destination)))
+		out->next_hop = (struct ipv4_address){ 0 };
+	else if (stack->gateway_netif == netif && !ipv4_is_multicast(destination) &&
+	         !netif_is_broadcast(netif, destination) &&
+	         netif_on_link(stack, destination) != netif)
+		out->next_hop = stack->gateway;
+	/* 127.0.0.1 is no source for others, unless there is no other (Linux's inet_select_addr) */
+	struct netif *other = to_loopback ? stack_first_netif(stack) : NULL;
+	if (other && !ipv4_is_any(other->address))
+		out->source = other->address;
+	return ipv4_is_any(out->source) ? -ENETUNREACH : 0;
+}
+
 /* The interface and next hop, or -ENETUNREACH. */
 static int route_select(struct stack *stack, struct ipv4_address destination,
                         struct route_cache *out)
@@ -148,27 +179,33 @@ static int route_select(struct stack *stack, struct ipv4_address destination,
 	return 0;
 }
 
-/* The destination MAC of a group needs no ARP (RFC 1112 §6.4). */
-static bool group_mac(const struct netif *netif, struct ipv4_address destination,
-                      struct ethernet_address *out)
+struct ethernet_address group_mac(struct ipv4_address group)
 {
-	if (netif_is_broadcast(netif, destination)) {
-		memset(out->byte, 0xff, 6);
-		return true;
-	}
-	if (!ipv4_is_multicast(destination))
-		return false;
-	uint32_t v = destination.value;
-	*out = (struct ethernet_address){ { 0x01, 0x00, 0x5e, (uint8_t)(v >> 16 & 0x7f),
+	uint32_t v = group.value;
+	return (struct ethernet_address){ { 0x01, 0x00, 0x5e, (uint8_t)(v >> 16 & 0x7f),
 		                            (uint8_t)(v >> 8), (uint8_t)v } };
+}
+
+/* The destination MAC, which of a group needs no ARP. */
+static bool mac_find(struct stack *stack, const struct route_cache *route,
+                     struct ipv4_address destination, struct ethernet_address *out)
+{
+	if (netif_is_broadcast(route->netif, destination))
+		memset(out->byte, 0xff, 6);
+	else if (ipv4_is_multicast(destination))
+		*out = group_mac(destination);
+	else
+		return arp_lookup(stack, route->netif, route->next_hop, out);
 	return true;
 }
 
 static SLOW_PATH int route_find(struct stack *stack, struct ipv4_address destination,
-                                struct route_cache *out)
+                                uint8_t interface, struct route_cache *out)
 {
 	memset(out, 0, sizeof(*out));
-	int error = route_select(stack, destination, out);
+	out->interface = interface;
+	int error = interface ? route_select_by(stack, destination, out)
+	                      : route_select(stack, destination, out);
 	if (error) {
 		stack->statistics.ip_no_route++;
 		return error;
@@ -181,10 +218,11 @@ static SLOW_PATH int route_find(struct stack *stack, struct ipv4_address destina
 			out->mtu = slot->mtu;
 	}
 	struct ethernet_address mac;
-	if (netif->offloads & NETIF_LOOPBACK) {
+	if (route_is_dead_end(out)) {
+		out->resolved = false; /* so that ip_output looks closer */
+	} else if (netif->offloads & NETIF_LOOPBACK) {
 		out->resolved = true;
-	} else if ((group_mac(netif, destination, &mac) ||
-	            arp_lookup(stack, netif, out->next_hop, &mac))) {
+	} else if (mac_find(stack, out, destination, &mac)) {
 		memcpy(out->ethernet_header, mac.byte, 6);
 		memcpy(out->ethernet_header + 6, netif->mac.byte, 6);
 		store_be16(out->ethernet_header + 12, ETHERNET_IPV4);
@@ -205,12 +243,19 @@ int route_lookup(struct stack *stack, struct ipv4_address destination, struct ro
 		*out = recent->route;
 		return 0;
 	}
-	int error = route_find(stack, destination, out);
+	int error = route_find(stack, destination, 0, out);
 	if (!error && out->resolved) {
 		recent->destination = destination;
 		recent->route = *out;
 	}
 	return error;
+}
+
+int route_lookup_by(struct stack *stack, struct ipv4_address destination, uint8_t interface,
+                    struct route_cache *out)
+{
+	return interface ? route_find(stack, destination, interface, out)
+	                 : route_lookup(stack, destination, out);
 }
 
 bool route_is_current(const struct stack *stack, const struct route_cache *route)

@@ -31,6 +31,7 @@ static const struct part {
 	{ path_mtu_init, path_mtu_fini },
 	{ arp_init, arp_fini },
 	{ reassembly_init, reassembly_fini },
+	{ groups_init, groups_fini },
 	{ icmp_init, icmp_fini },
 	{ udp_init, udp_fini },
 	{ tcp_init, tcp_fini },
@@ -185,7 +186,12 @@ int stack_add_netif(struct stack *stack, struct netif *netif)
 	netif->address = (struct ipv4_address){ 0 };
 	netif->address_wire = netif->broadcast_wire = 0;
 	netif->prefix_length = 0;
+	int error = groups_start(netif);
+	if (error)
+		return error;
 	netif->up = true;
+	netif->index =
+	        (uint8_t)(list_entry(stack->netifs.head.prev, struct netif, link)->index + 1);
 	list_push_back(&stack->netifs, &netif->link);
 	stack_routes_changed(stack);
 	return 0;
@@ -234,6 +240,32 @@ struct netif *stack_first_netif(struct stack *stack)
 	return NULL;
 }
 
+struct netif *stack_netif_by_index(struct stack *stack, uint32_t index)
+{
+	list_for_each(node, &stack->netifs)
+	{
+		struct netif *netif = list_entry(node, struct netif, link);
+		if (netif->index == index)
+			return netif;
+	}
+	return NULL;
+}
+
+struct netif *stack_netif_by_address(struct stack *stack, struct ipv4_address address)
+{
+	if (ipv4_is_loopback(address))
+		return &stack->loopback.netif;
+	if (ipv4_is_any(address))
+		return NULL;
+	list_for_each(node, &stack->netifs)
+	{
+		struct netif *netif = list_entry(node, struct netif, link);
+		if (ipv4_equal(netif->address, address))
+			return netif;
+	}
+	return NULL;
+}
+
 struct ipv4_address stack_gateway(struct stack *stack)
 {
 	return stack->gateway;
@@ -241,16 +273,7 @@ struct ipv4_address stack_gateway(struct stack *stack)
 
 bool stack_is_local_address(struct stack *stack, struct ipv4_address address)
 {
-	if (ipv4_is_loopback(address))
-		return true;
-	if (ipv4_is_any(address))
-		return false;
-	list_for_each(node, &stack->netifs)
-	{
-		if (ipv4_equal(list_entry(node, struct netif, link)->address, address))
-			return true;
-	}
-	return false;
+	return stack_netif_by_address(stack, address) != NULL;
 }
 
 void netif_transmit_ready(struct netif *netif)
@@ -265,8 +288,8 @@ const char *stack_verify(struct stack *stack)
 		return "stack: the loopback interface is missing";
 	if (stack->loopback.queued && !loop_watcher_is_pending(&stack->loopback.watcher))
 		return "loopback: packets wait but the watcher is not pending";
-	const char *(*const verify[])(struct stack *) = { arp_verify, reassembly_verify, udp_verify,
-		                                          tcp_verify };
+	const char *(*const verify[])(struct stack *) = { arp_verify, reassembly_verify,
+		                                          groups_verify, udp_verify, tcp_verify };
 	for (size_t i = 0; i < sizeof(verify) / sizeof(verify[0]); i++) {
 		const char *broken = verify[i](stack);
 		if (broken)

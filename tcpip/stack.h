@@ -102,6 +102,8 @@ struct netif {
 	/* Filled by the stack. */
 	struct stack *stack;
 	struct list_node link;
+	struct netif_groups *groups; /* multicast, group.h */
+	uint8_t index;               /* as programs count: 1 is loopback */
 	struct ipv4_address address;
 	uint32_t address_wire;   /* the same in network order */
 	uint32_t broadcast_wire; /* of its network; address_wire where there is none */
@@ -120,6 +122,9 @@ int stack_set_address(struct stack *stack, struct netif *netif, struct ipv4_addr
                       uint8_t prefix_length, struct ipv4_address gateway);
 struct netif *stack_first_netif(struct stack *stack); /* the first that is not loopback, or NULL */
 struct netif *stack_loopback(struct stack *stack);
+struct netif *stack_netif_by_index(struct stack *stack, uint32_t index); /* NULL: there is none */
+/* Whose address it is (loopback's: all of 127/8), or NULL. */
+struct netif *stack_netif_by_address(struct stack *stack, struct ipv4_address address);
 struct ipv4_address stack_gateway(struct stack *stack);
 /* True when `address` is one of ours (127/8 included). */
 bool stack_is_local_address(struct stack *stack, struct ipv4_address address);
@@ -150,6 +155,7 @@ struct stack_statistics {
 	uint64_t fragments_in, fragments_reassembled, fragments_dropped, fragments_out;
 	uint64_t arp_in, arp_out, arp_failed, arp_queue_dropped;
 	uint64_t icmp_in, icmp_out, icmp_echo, icmp_bad, icmp_rate_limited;
+	uint64_t igmp_in, igmp_out, igmp_bad;
 	uint64_t udp_in, udp_out, udp_no_port, udp_bad, udp_buffer_dropped;
 	uint64_t tcp_in, tcp_out, tcp_bad, tcp_retransmits, tcp_fast_retransmits, tcp_timeouts;
 	uint64_t tcp_fast_path, tcp_slow_path, tcp_out_of_order, tcp_resets_in, tcp_resets_out;

@@ -12,6 +12,8 @@
 #define IP_PACKET_MAX         65535
 #define UDP_HEADER_BYTES      8
 #define ICMP_HEADER_BYTES     8
+#define IGMP_HEADER_BYTES     8
+#define ROUTER_ALERT_BYTES    4
 #define IP_DEFAULT_TTL        64
 
 enum ethernet_type { ETHERNET_IPV4 = 0x0800, ETHERNET_ARP = 0x0806 };
@@ -19,6 +21,7 @@ enum ethernet_type { ETHERNET_IPV4 = 0x0800, ETHERNET_ARP = 0x0806 };
 struct arp_table;
 struct reassembly;
 struct udp_stack;
+struct group_table;
 struct icmp_state;
 struct path_mtu_cache;
 
@@ -57,6 +60,7 @@ struct stack {
 	struct reassembly *reassembly;
 	struct path_mtu_cache *path_mtu;
 	struct udp_stack *udp;
+	struct group_table *groups;
 	struct icmp_state *icmp;
 	struct list dhcp_clients;
 	uint64_t identification_key;
@@ -145,6 +149,7 @@ struct ip_fields {
 	struct ipv4_address source, destination;
 	uint16_t identification, fragment;
 	uint8_t protocol, ttl, tos;
+	bool router_alert; /* the option of RFC 2113 */
 };
 void ip_push_header(struct pbuf *packet, const struct ip_fields *fields);
 /* A whole IP packet (header first) towards the route's next hop, which may have to be resolved
@@ -169,12 +174,24 @@ int path_mtu_init(struct stack *stack);
 void path_mtu_fini(struct stack *stack);
 /* The broadcast address of the interface's network, or its own address where there is none. */
 struct ipv4_address netif_broadcast(const struct netif *netif);
+/* The destination MAC of a group (RFC 1112 §6.4). */
+struct ethernet_address group_mac(struct ipv4_address group);
 
 /* loopback.c */
 void loopback_init(struct stack *stack);
 void loopback_fini(struct stack *stack);
-/* An IP packet for ourselves. Takes the reference. */
-int loopback_send(struct stack *stack, struct pbuf *packet);
+/* An IP packet for ourselves, which comes in by `netif`. Takes the reference. */
+int loopback_send(struct netif *netif, struct pbuf *packet);
+
+/* group.c */
+int groups_init(struct stack *stack);
+void groups_fini(struct stack *stack);
+/* An interface begins: -ENOMEM. */
+int groups_start(struct netif *netif);
+const char *groups_verify(struct stack *stack);
+
+/* igmp.c */
+void igmp_input(struct stack *stack, struct pbuf *message, const struct ip_packet *ip);
 
 /* icmp.c */
 int icmp_init(struct stack *stack);

@@ -36,7 +36,8 @@ static inline uint64_t long_at(const uint8_t *frame, uint32_t offset)
 void tcp_arrival_learn(struct tcp_connection *c, const struct ip_packet *ip)
 {
 	const uint8_t *mac = ip->netif->mac.byte;
-	if (ip->netif->offloads & NETIF_LOOPBACK)
+	const struct netif *way_back = c->route.netif; /* or none yet */
+	if (!way_back || way_back->offloads & NETIF_LOOPBACK)
 		return;
 	struct tcp_recent *recent = c->recent ? c->recent : tcp_recent_claim(c);
 	if (!recent)

@@ -29,6 +29,7 @@ static const struct range {
 	[TCP_OPTION_TTL] = { 1, 255 },
 	[TCP_OPTION_FREE_BIND] = { 0, 1 },
 	[TCP_OPTION_BIND_NO_PORT] = { 0, 1 },
+	[TCP_OPTION_ON_LINK_ONLY] = { 0, 1 },
 	[TCP_OPTION_OOB_INLINE] = { 0, 1 },
 };
 
@@ -63,6 +64,9 @@ static void apply_flag(struct tcp_connection *c, enum tcp_option option, bool on
 		break;
 	case TCP_OPTION_BIND_NO_PORT:
 		c->bind_no_port = on;
+		break;
+	case TCP_OPTION_ON_LINK_ONLY:
+		c->on_link_only = on;
 		break;
 	default:
 		c->oob_inline = on;
@@ -169,6 +173,7 @@ int tcp_set_option(struct tcp_connection *c, enum tcp_option option, int64_t val
 	case TCP_OPTION_KEEPALIVE:
 	case TCP_OPTION_FREE_BIND:
 	case TCP_OPTION_BIND_NO_PORT:
+	case TCP_OPTION_ON_LINK_ONLY:
 	case TCP_OPTION_OOB_INLINE:
 		apply_flag(c, option, value);
 		return 0;
@@ -234,6 +239,8 @@ int64_t tcp_get_option(const struct tcp_connection *c, enum tcp_option option)
 		return c->free_bind;
 	case TCP_OPTION_BIND_NO_PORT:
 		return c->bind_no_port;
+	case TCP_OPTION_ON_LINK_ONLY:
+		return c->on_link_only;
 	case TCP_OPTION_OOB_INLINE:
 		return c->oob_inline;
 	}

@@ -83,6 +83,8 @@ int tcp_connect(struct tcp_connection *c, struct endpoint remote)
 		return error;
 	if (ipv4_is_multicast(remote.address) || netif_is_broadcast(c->route.netif, remote.address))
 		return -ENETUNREACH;
+	if (c->on_link_only && !route_is_on_link(&c->route, remote.address))
+		return -ENETUNREACH;
 	if (!route_suits_source(&c->route, c->flow.local_address))
 		return -EINVAL;
 	connect_reset(c);

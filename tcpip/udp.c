@@ -39,6 +39,8 @@ int udp_create(struct stack *stack, struct udp_socket **out, udp_event *event, v
 	list_node_init(&socket->blocked_link);
 	list_init(&socket->queue);
 	list_init(&socket->errors);
+	group_set_init(&socket->groups);
+	socket->group_sending = (struct udp_group_sending){ .ttl = 1, .loops = true };
 	udp_set_receive_buffer(socket, UDP_DEFAULT_RECEIVE_BUFFER);
 	stack->udp->sockets++;
 	*out = socket;
@@ -51,16 +53,16 @@ void udp_close(struct udp_socket *socket)
 	while ((node = list_pop_front(&socket->queue)))
 		pbuf_free(list_entry(node, struct pbuf, link));
 	udp_keep_errors(socket, false);
+	group_set_clear(socket->stack, &socket->groups);
 	udp_table_unbind(socket);
 	list_remove(&socket->blocked_link);
 	socket->stack->udp->sockets--;
 	stack_free(socket->stack, socket, sizeof(*socket));
 }
 
-static bool address_is_bindable(struct stack *stack, struct ipv4_address address)
+static bool is_group(struct stack *stack, struct ipv4_address address)
 {
-	if (ipv4_is_any(address) || ipv4_is_multicast(address) ||
-	    stack_is_local_address(stack, address))
+	if (ipv4_is_multicast(address))
 		return true;
 	list_for_each(node, &stack->netifs)
 	{
@@ -74,8 +76,11 @@ int udp_bind(struct udp_socket *socket, struct endpoint local, bool reuse_addres
 {
 	if (socket->local.port)
 		return -EINVAL;
-	if (!socket->free_bind && !address_is_bindable(socket->stack, local.address))
+	bool group = is_group(socket->stack, local.address);
+	if (!socket->free_bind && !group && !ipv4_is_any(local.address) &&
+	    !stack_is_local_address(socket->stack, local.address))
 		return -EADDRNOTAVAIL;
+	socket->bound_to_group = group;
 	socket->reuse_address = reuse_address;
 	socket->reuse_port = reuse_port;
 	if (!local.port && socket->bind_no_port) {
@@ -102,26 +107,45 @@ void udp_set_binding(struct udp_socket *socket, bool free_bind, bool without_por
 	socket->bind_no_port = without_port;
 }
 
+void udp_set_interfaces(struct udp_socket *socket, uint8_t bound, uint8_t unicast)
+{
+	socket->bound_interface = bound;
+	socket->unicast_interface = bound ? bound : unicast;
+	socket->group_interface = bound ? bound : socket->group_sending.interface;
+}
+
+void udp_set_on_link_only(struct udp_socket *socket, bool on)
+{
+	socket->on_link_only = on;
+}
+
+void udp_set_group_sending(struct udp_socket *socket, const struct udp_group_sending *sending)
+{
+	socket->group_sending = *sending;
+	socket->group_interface =
+	        socket->bound_interface ? socket->bound_interface : sending->interface;
+}
+
+struct group_set *udp_groups(struct udp_socket *socket)
+{
+	return &socket->groups;
+}
+
 int udp_connect(struct udp_socket *socket, struct endpoint remote, bool broadcast_allowed)
 {
-	struct route_cache route;
+	const struct udp_send_options options = { .broadcast_allowed = broadcast_allowed };
+	struct ipv4_address source;
 	if (ipv4_is_any(remote.address)) /* as Linux: this host */
 		remote.address = ipv4(127, 0, 0, 1);
 	int error = 0;
 	if (!socket->local.port)
 		error = udp_table_bind(socket, (struct endpoint){ socket->bound_address, 0 });
 	if (!error)
-		error = route_lookup(socket->stack, remote.address, &route);
+		error = udp_route(socket, remote.address, &options, &source);
 	if (error)
 		return error;
-	if (!route_suits_source(&route, socket->local.address))
-		return -EINVAL;
-	if (!broadcast_allowed && netif_is_broadcast(route.netif, remote.address))
-		return -EACCES;
-	socket->route = route;
-	socket->route_destination = remote.address;
 	if (ipv4_is_any(socket->local.address))
-		socket->local.address = route.source;
+		socket->local.address = source;
 	socket->remote = remote;
 	udp_table_rehash(socket);
 	return 0;

@@ -4,6 +4,7 @@
  */
 #pragma once
 
+#include "tcpip/group.h"
 #include "tcpip/stack.h"
 
 struct udp_socket;
@@ -20,8 +21,12 @@ struct udp_datagram {           /* what udp_receive hands out */
 
 struct udp_send_options {
 	struct ipv4_address source; /* 0: by route or bound address (IP_PKTINFO) */
-	uint8_t ttl, tos;           /* ttl 0: default 64 */
+	uint8_t interface;          /* its index; 0: by route, or udp_set_interfaces (IP_PKTINFO) */
+	uint8_t ttl, tos;           /* ttl 0: default 64; to multicast groups: udp_set_group_sending's */
+	bool source_is_told; /* 0 means by route, whatever the socket is bound to */
+	bool ttl_is_told;           /* for this very datagram: ttl counts to groups, too (IP_TTL) */
 	bool broadcast_allowed, dont_fragment;
+	bool on_link_only; /* not through a gateway (MSG_DONTROUTE) */
 };
 
 int udp_create(struct stack *stack, struct udp_socket **out, udp_event *event, void *context);
@@ -34,6 +39,22 @@ void udp_set_reuse(struct udp_socket *socket, bool reuse_address, bool reuse_por
 /* What udp_bind does from now on. free_bind: addresses that are not ours will do, too. without_port: port 0 fixes the
  * address only. */
 void udp_set_binding(struct udp_socket *socket, bool free_bind, bool without_port);
+/* Interfaces by index, 0: any. Bound to one it hears and sends by that alone (SO_BINDTODEVICE); otherwise what goes to one host
+ * leaves by the other (IP_UNICAST_IF). */
+void udp_set_interfaces(struct udp_socket *socket, uint8_t bound, uint8_t unicast);
+/* From now on connect and send go through no gateway: -ENETUNREACH (SO_DONTROUTE). */
+void udp_set_on_link_only(struct udp_socket *socket, bool on);
+/* How datagrams to multicast groups leave: IP_MULTICAST_IF, IP_MULTICAST_TTL, IP_MULTICAST_LOOP of ip(7). At first by route, with
+ * TTL 1, and looped back. */
+struct udp_group_sending {
+	uint8_t interface;           /* its index; 0: by route */
+	struct ipv4_address source;  /* 0: the interface's */
+	uint8_t ttl;                 /* 0: not beyond this host */
+	bool loops;                  /* to members on this host, too */
+};
+void udp_set_group_sending(struct udp_socket *socket, const struct udp_group_sending *sending);
+/* The groups that it is a member of; they end with it. */
+struct group_set *udp_groups(struct udp_socket *socket);
 /* Fixes the peer (filters input, ICMP errors surface as ECONNREFUSED; port 0: all of that host's) and, unless it is fixed already,
  * the source address. -ENETUNREACH, -EINVAL (a loopback source towards the outside), -EACCES (broadcast), -EAGAIN (no port left). */
 int udp_connect(struct udp_socket *socket, struct endpoint remote, bool broadcast_allowed);

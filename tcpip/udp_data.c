@@ -17,17 +17,10 @@ enum udp_offsets { UDP_LENGTH = 4, UDP_CHECKSUM = 6 };
 static void datagram_note(struct stack *stack, struct pbuf *payload, const struct ip_packet *ip,
                           uint16_t source_port, uint16_t destination_port)
 {
-	uint16_t index = 0;
-	list_for_each(node, &stack->netifs)
-	{
-		if (list_entry(node, struct netif, link) == ip->netif)
-			break;
-		index++;
-	}
 	payload->cookie[0] = (uint64_t)ip->source.value << 32 | ip->destination.value;
 	payload->cookie[1] = (uint64_t)source_port << 48 | (uint64_t)destination_port << 32 |
 	                     (uint64_t)ip->ttl << 8 | ip->tos;
-	payload->csum_start = index;
+	payload->csum_start = ip->netif->index;
 	payload->stamp_ns =
 	        stack->config.wall_ns ? stack->config.wall_ns(stack->config.wall_context) : 0;
 }
@@ -69,12 +62,13 @@ static struct pbuf *datagram_clone(struct pbuf *payload)
 }
 
 /* To a group: every socket that hears it gets its own. */
-static void deliver_to_group(struct stack *stack, struct pbuf *payload, struct endpoint local,
+static void deliver_to_group(struct netif *netif, struct pbuf *payload, struct endpoint local,
                              struct endpoint remote)
 {
-	struct udp_socket *socket = udp_table_next_listener(stack, NULL, local, remote);
+	struct stack *stack = netif->stack;
+	struct udp_socket *socket = udp_table_next_listener(netif, NULL, local, remote);
 	while (socket) {
-		struct udp_socket *next = udp_table_next_listener(stack, socket, local, remote);
+		struct udp_socket *next = udp_table_next_listener(netif, socket, local, remote);
 		struct pbuf *copy = next ? datagram_clone(payload) : pbuf_ref(payload);
 		if (copy)
 			socket_deliver(socket, copy);
@@ -110,13 +104,14 @@ void udp_input(struct stack *stack, struct pbuf *datagram, const struct ip_packe
 	}
 	struct endpoint remote = { ip->source, load_be16(datagram->data) };
 	struct endpoint local = { ip->destination, load_be16(datagram->data + 2) };
-	if (unlikely(!list_is_empty(&stack->dhcp_clients)) && dhcp_input(stack, datagram, ip))
+	if (unlikely(!list_is_empty(&stack->dhcp_clients)) && !(datagram->flags & PBUF_LOOPED) &&
+	    dhcp_input(stack, datagram, ip))
 		return;
 	bool to_group =
 	        ipv4_is_multicast(local.address) || netif_is_broadcast(ip->netif, local.address);
 	struct udp_socket *socket = NULL;
 	if (likely(!to_group)) {
-		socket = udp_table_find(stack, local, remote);
+		socket = udp_table_find(ip->netif, local, remote);
 		if (!socket) {
 			stack->statistics.udp_no_port++;
 			icmp_send_error(stack, datagram, ip, UNREACHABLE, UNREACHABLE_PORT);
@@ -127,19 +122,9 @@ void udp_input(struct stack *stack, struct pbuf *datagram, const struct ip_packe
 	datagram_note(stack, datagram, ip, remote.port, local.port);
 	pbuf_pull(datagram, UDP_HEADER_BYTES);
 	if (to_group)
-		deliver_to_group(stack, datagram, local, remote);
+		deliver_to_group(ip->netif, datagram, local, remote);
 	else
 		socket_deliver(socket, datagram);
-}
-
-static struct netif *netif_by_index(struct stack *stack, uint16_t index)
-{
-	list_for_each(node, &stack->netifs)
-	{
-		if (index-- == 0)
-			return list_entry(node, struct netif, link);
-	}
-	return NULL;
 }
 
 static void datagram_describe(const struct udp_socket *socket, struct pbuf *payload,
@@ -150,7 +135,7 @@ static void datagram_describe(const struct udp_socket *socket, struct pbuf *payl
 		.payload = payload,
 		.source = { { (uint32_t)(payload->cookie[0] >> 32) }, (uint16_t)(notes >> 48) },
 		.destination = { { (uint32_t)payload->cookie[0] }, (uint16_t)(notes >> 32) },
-		.netif = netif_by_index(socket->stack, payload->csum_start),
+		.netif = stack_netif_by_index(socket->stack, payload->csum_start),
 		.wall_ns = payload->stamp_ns,
 		.ttl = (uint8_t)(notes >> 8),
 		.tos = (uint8_t)notes,
@@ -209,37 +194,81 @@ struct pbuf *udp_payload_alloc(struct udp_socket *socket, uint32_t bytes)
 	return payload;
 }
 
+/* What the socket's own settings say of the source; 0: nothing. */
+static struct ipv4_address wanted_source(const struct udp_socket *socket,
+                                         struct ipv4_address destination,
+                                         const struct udp_send_options *options)
+{
+	struct ipv4_address source = options->source;
+	if (!options->source_is_told && !socket->bound_to_group)
+		source = socket->local.address;
+	return ipv4_is_any(source) && ipv4_is_multicast(destination) ? socket->group_sending.source
+	                                                             : source;
+}
+
+/* Which interface it has to be, by index; 0: by route. To groups, whose address has one leads by
+ * its interface, as on Linux. */
+static uint8_t wanted_interface(const struct udp_socket *socket, struct ipv4_address destination,
+                                const struct udp_send_options *options, struct ipv4_address source)
+{
+	if (unlikely(options->interface))
+		return options->interface;
+	bool multicast = ipv4_is_multicast(destination);
+	uint8_t index = multicast ? socket->group_interface : socket->unicast_interface;
+	if (likely(!multicast && !ipv4_is_limited_broadcast(destination)) || index)
+		return index;
+	const struct netif *netif = stack_netif_by_address(socket->stack, source);
+	return netif ? netif->index : 0;
+}
+
+int udp_route(struct udp_socket *socket, struct ipv4_address destination,
+              const struct udp_send_options *options, struct ipv4_address *source)
+{
+	struct stack *stack = socket->stack;
+	struct route_cache *route = &socket->route;
+	struct ipv4_address wanted = wanted_source(socket, destination, options);
+	uint8_t interface = wanted_interface(socket, destination, options, wanted);
+	if (!route_is_current(stack, route) || !route->resolved || route->interface != interface ||
+	    !ipv4_equal(socket->route_destination, destination)) {
+		int error = route_lookup_by(stack, destination, interface, route);
+		if (error)
+			return error;
+		socket->route_destination = destination;
+		socket->to_broadcast = netif_is_broadcast(route->netif, destination);
+	}
+	if (!ipv4_is_any(options->source) && !stack_is_local_address(stack, options->source))
+		return -ENETUNREACH;
+	if (!route_suits_source(route, wanted))
+		return -EINVAL;
+	if (socket->to_broadcast && !options->broadcast_allowed)
+		return -EACCES;
+	if (unlikely(socket->on_link_only || options->on_link_only) &&
+	    !route_is_on_link(route, destination))
+		return -ENETUNREACH;
+	*source = ipv4_is_any(wanted) ? route->source : wanted;
+	return 0;
+}
+
 /* Everything that can be wrong with a send before the datagram is touched; the route is current
  * afterwards. */
 static int send_prepare(struct udp_socket *socket, struct endpoint to, uint32_t bytes,
-                        const struct udp_send_options *options)
+                        const struct udp_send_options *options, struct ipv4_address *source)
 {
 	struct stack *stack = socket->stack;
 	if (socket->error)
 		return -udp_take_error(socket);
 	if (bytes > UDP_PAYLOAD_MAX)
 		return -EMSGSIZE;
-	struct route_cache *route = &socket->route;
-	if (!route_is_current(stack, route) || !route->resolved ||
-	    !ipv4_equal(socket->route_destination, to.address)) {
-		int error = route_lookup(stack, to.address, route);
-		if (error)
-			return error;
-		socket->route_destination = to.address;
-	}
-	if (!ipv4_is_any(options->source) && !stack_is_local_address(stack, options->source))
-		return -ENETUNREACH;
-	if (!route_suits_source(route, ipv4_is_any(options->source) ? socket->local.address
-	                                                            : options->source))
-		return -EINVAL;
-	if (!options->broadcast_allowed && netif_is_broadcast(route->netif, to.address))
-		return -EACCES;
+	const struct route_cache *route = &socket->route;
+	int error = udp_route(socket, to.address, options, source);
+	if (error)
+		return error;
 	if (options->dont_fragment && bytes + UDP_HEADER_BYTES + IP_HEADER_BYTES > route->mtu) {
 		udp_note_too_long(socket, to, route->mtu);
 		return -EMSGSIZE;
 	}
 	if (!socket->local.port) {
-		int error = udp_table_bind(socket, (struct endpoint){ socket->bound_address, 0 });
+		error = udp_table_bind(socket, (struct endpoint){ socket->bound_address, 0 });
 		if (error)
 			return error;
 	}
@@ -251,15 +280,53 @@ static int send_prepare(struct udp_socket *socket, struct endpoint to, uint32_t 
 	return 0;
 }
 
-static struct ipv4_address source_address(const struct udp_socket *socket,
-                                          const struct udp_send_options *options)
+/* Whoever is on this machine hears it as well, whole and by the same interface. */
+static void loop_back(struct netif *netif, const struct pbuf *datagram,
+                      const struct ip_fields *fields)
 {
-	if (!ipv4_is_any(options->source))
-		return options->source;
-	if (!ipv4_is_any(socket->local.address) && !ipv4_is_multicast(socket->local.address) &&
-	    !netif_is_broadcast(socket->route.netif, socket->local.address))
-		return socket->local.address;
-	return socket->route.source;
+	struct stack *stack = netif->stack;
+	uint32_t bytes = datagram->packet_length;
+	enum pbuf_class class_ = bytes <= 1536 ? PBUF_SMALL : PBUF_UNIT;
+	struct pbuf *copy = pbuf_alloc(stack->config.pool, class_, PBUF_HEADROOM);
+	if (!copy) {
+		stack->statistics.udp_buffer_dropped++;
+		return;
+	}
+	copy->length = copy->packet_length = bytes;
+	pbuf_copy_out(datagram, 0, copy->data, bytes);
+	ip_push_header(copy, fields);
+	loopback_send(netif, copy);
+}
+
+/* To a group, which may have members on this machine, or only there. */
+static SLOW_PATH int send_to_group(struct udp_socket *socket, struct ipv4_address source,
+                                   struct ipv4_address destination, struct pbuf *datagram,
+                                   struct ip_output_options *options, bool ttl_is_told)
+{
+	const struct udp_group_sending *sending = &socket->group_sending;
+	struct netif *netif = socket->route.netif;
+	bool loops = socket->to_broadcast;
+	if (!socket->to_broadcast) {
+		if (!ttl_is_told)
+			options->ttl = sending->ttl;
+		loops = sending->loops &&
+		        group_is_received(netif, destination, source, IP_PROTOCOL_UDP);
+	}
+	if (netif->offloads & NETIF_LOOPBACK)
+		return ip_output(socket->stack, &socket->route, source, destination, datagram,
+		                 options);
+	const struct ip_fields fields = { .source = source,
+		                          .destination = destination,
+		                          .protocol = IP_PROTOCOL_UDP,
+		                          .ttl = options->ttl,
+		                          .tos = options->tos };
+	if (loops)
+		loop_back(netif, datagram, &fields);
+	if (options->ttl == 0) { /* RFC 1112 §6.1 */
+		pbuf_free(datagram);
+		return 0;
+	}
+	return ip_output(socket->stack, &socket->route, source, destination, datagram, options);
 }
 
 int udp_send(struct udp_socket *socket, const struct endpoint *to, struct pbuf *payload,
@@ -269,15 +336,15 @@ int udp_send(struct udp_socket *socket, const struct endpoint *to, struct pbuf *
 	struct endpoint destination = to ? *to : socket->remote;
 	if (ipv4_is_any(destination.address)) /* as Linux: this host */
 		destination.address = ipv4(127, 0, 0, 1);
+	struct ipv4_address source;
 	int error = !to && !udp_is_connected(socket) ? -EDESTADDRREQ
-	            : to && !to->port
-	                    ? -EINVAL
-	                    : send_prepare(socket, destination, payload->packet_length, options);
+	            : to && !to->port                ? -EINVAL
+	                              : send_prepare(socket, destination, payload->packet_length,
+	                                             options, &source);
 	if (error) {
 		pbuf_free(payload);
 		return error;
 	}
-	struct ipv4_address source = source_address(socket, options);
 	uint32_t length = payload->packet_length + UDP_HEADER_BYTES;
 	uint8_t *h = pbuf_push(payload, UDP_HEADER_BYTES);
 	store_be16(h, socket->local.port);
@@ -296,7 +363,12 @@ int udp_send(struct udp_socket *socket, const struct endpoint *to, struct pbuf *
 		.dont_fragment = length + IP_HEADER_BYTES <= socket->route.mtu,
 	};
 	stack->statistics.udp_out++;
-	error = ip_output(stack, &socket->route, source, destination.address, payload, &ip_options);
+	if (unlikely(socket->to_broadcast || ipv4_is_multicast(destination.address)))
+		error = send_to_group(socket, source, destination.address, payload, &ip_options,
+		                      options->ttl_is_told);
+	else
+		error = ip_output(stack, &socket->route, source, destination.address, payload,
+		                  &ip_options);
 	/* Lost on this side of the wire is lost like on the other: UDP promises nothing. */
 	return error == -ENOBUFS ? 0 : error;
 }

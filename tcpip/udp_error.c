@@ -85,7 +85,7 @@ void udp_note_too_long(struct udp_socket *socket, struct endpoint remote, uint32
 
 void udp_icmp_error(struct stack *stack, const struct icmp_error *error)
 {
-	struct udp_socket *socket = udp_table_find(stack, error->local, error->remote);
+	struct udp_socket *socket = udp_table_find(error->netif, error->local, error->remote);
 	if (!socket)
 		return;
 	if (error->mtu)

@@ -8,7 +8,7 @@
 #define UDP_HASH_BUCKETS           512
 #define UDP_DEFAULT_RECEIVE_BUFFER 212992 /* Linux's rmem_default */
 
-#define UDP_ERRORS_MAX 64 /* kept per socket */
+#define UDP_ERRORS_MAX             64 /* kept per socket */
 
 struct udp_socket {
 	struct list_node port_link;    /* udp_stack.ports, while bound */
@@ -21,8 +21,16 @@ struct udp_socket {
 	struct endpoint remote; /* address 0: not connected; port 0: any (connect(2) to port 0) */
 	struct ipv4_address bound_address; /* what udp_bind asked for */
 	bool bound_explicitly;
+	bool bound_to_group; /* bound_address is no source to send from */
 	bool reuse_address, reuse_port;
 	bool free_bind, bind_no_port; /* udp_set_binding */
+	bool on_link_only;            /* SO_DONTROUTE */
+	bool to_broadcast;            /* route_destination is a broadcast address */
+	uint8_t bound_interface;      /* its index, 0: none */
+	uint8_t unicast_interface;    /* where to send to one host by; 0: by route */
+	uint8_t group_interface; /* where to send to groups by: the one bound to, or sending's */
+	struct udp_group_sending group_sending;
+	struct group_set groups;
 	int error;
 	bool keep_errors;
 	uint8_t error_count;
@@ -51,6 +59,13 @@ static inline bool udp_is_connected(const struct udp_socket *socket)
 	return !ipv4_is_any(socket->remote.address);
 }
 
+/* ---- udp_data.c ---- */
+
+/* Makes socket->route the way there, and tells the source address. -ENETUNREACH, -ENODEV, -EINVAL
+ * (a loopback source towards the outside), -EACCES (broadcast). */
+int udp_route(struct udp_socket *socket, struct ipv4_address destination,
+              const struct udp_send_options *options, struct ipv4_address *source);
+
 /* ---- udp_table.c ---- */
 
 /* Bind to local.port, or to a free ephemeral one: -EADDRINUSE, -EAGAIN (none free). */
@@ -58,10 +73,8 @@ int udp_table_bind(struct udp_socket *socket, struct endpoint local);
 void udp_table_unbind(struct udp_socket *socket);
 /* local or remote changed. */
 void udp_table_rehash(struct udp_socket *socket);
-struct udp_socket *udp_table_find(struct stack *stack, struct endpoint local,
+struct udp_socket *udp_table_find(const struct netif *netif, struct endpoint local,
                                   struct endpoint remote);
-struct udp_socket *udp_table_find_connected(struct stack *stack, struct endpoint local,
-                                            struct endpoint remote);
 /* The next socket that hears a datagram to a group; `after` NULL: the first. */
-struct udp_socket *udp_table_next_listener(struct stack *stack, struct udp_socket *after,
+struct udp_socket *udp_table_next_listener(const struct netif *netif, struct udp_socket *after,
                                            struct endpoint local, struct endpoint remote);

@@ -38,6 +38,11 @@ static bool addresses_overlap(struct ipv4_address a, struct ipv4_address b)
 	return ipv4_is_any(a) || ipv4_is_any(b) || ipv4_equal(a, b);
 }
 
+static bool interfaces_overlap(uint8_t a, uint8_t b)
+{
+	return !a || !b || a == b;
+}
+
 /* May `socket` not have this port? When any port will do, ports shared through SO_REUSEPORT are not
  * taken either. */
 static bool port_conflicts(struct udp_stack *udp, const struct udp_socket *socket,
@@ -47,7 +52,8 @@ static bool port_conflicts(struct udp_stack *udp, const struct udp_socket *socke
 	{
 		const struct udp_socket *other = list_entry(node, struct udp_socket, port_link);
 		if (other == socket || other->local.port != port ||
-		    !addresses_overlap(other->local.address, address))
+		    !addresses_overlap(other->local.address, address) ||
+		    !interfaces_overlap(other->bound_interface, socket->bound_interface))
 			continue;
 		if (other->reuse_address && socket->reuse_address)
 			continue;
@@ -106,79 +112,90 @@ void udp_table_rehash(struct udp_socket *socket)
 	                &socket->demux_link);
 }
 
-struct udp_socket *udp_table_find_connected(struct stack *stack, struct endpoint local,
-                                            struct endpoint remote)
+static struct udp_socket *find_connected(const struct netif *netif, struct endpoint local,
+                                         struct endpoint remote)
 {
-	list_for_each(node, connected_bucket(stack->udp, local, remote))
+	list_for_each(node, connected_bucket(netif->stack->udp, local, remote))
 	{
 		struct udp_socket *socket = list_entry(node, struct udp_socket, demux_link);
 		if (socket->local.port == local.port && socket->remote.port == remote.port &&
 		    ipv4_equal(socket->remote.address, remote.address) &&
-		    ipv4_equal(socket->local.address, local.address))
+		    ipv4_equal(socket->local.address, local.address) &&
+		    interface_suits(socket->bound_interface, netif))
 			return socket;
 	}
 	return NULL;
 }
 
-static bool hears(const struct udp_socket *socket, struct endpoint local, struct endpoint remote)
+static bool hears(const struct udp_socket *socket, const struct netif *netif, struct endpoint local,
+                  struct endpoint remote)
 {
 	return socket->local.port == local.port &&
+	       interface_suits(socket->bound_interface, netif) &&
 	       (ipv4_is_any(socket->local.address) ||
 	        ipv4_equal(socket->local.address, local.address)) &&
 	       (!udp_is_connected(socket) || ipv4_equal(socket->remote.address, remote.address)) &&
 	       (!socket->remote.port || socket->remote.port == remote.port);
 }
 
+/* How specifically a socket that hears it is bound: by address, then by interface. */
+static uint32_t precision(const struct udp_socket *socket)
+{
+	return 2u * !ipv4_is_any(socket->local.address) + (socket->bound_interface != 0);
+}
+
 /* The youngest of the sockets bound most specifically; of a SO_REUSEPORT group the one that the
  * flow's hash picks. */
-static struct udp_socket *find_unconnected(struct stack *stack, struct endpoint local,
+static struct udp_socket *find_unconnected(const struct netif *netif, struct endpoint local,
                                            struct endpoint remote)
 {
-	struct list *bucket = unconnected_bucket(stack->udp, local.port);
+	struct udp_stack *udp = netif->stack->udp;
+	struct list *bucket = unconnected_bucket(udp, local.port);
 	struct udp_socket *best = NULL;
 	uint32_t group = 0;
 	list_for_each(node, bucket)
 	{
 		struct udp_socket *socket = list_entry(node, struct udp_socket, demux_link);
-		if (!hears(socket, local, remote))
+		if (!hears(socket, netif, local, remote))
 			continue;
-		bool more_specific = best && ipv4_is_any(best->local.address) &&
-		                     !ipv4_is_any(socket->local.address);
-		if (!best || more_specific) {
+		if (!best || precision(socket) > precision(best)) {
 			best = socket;
 			group = 1;
-		} else if (ipv4_equal(best->local.address, socket->local.address)) {
+		} else if (precision(socket) == precision(best)) {
 			group++;
 		}
 	}
 	if (!best || !best->reuse_port || group == 1)
 		return best;
-	uint32_t pick = (uint32_t)((flow_hash(stack->udp, local, remote) >> 32) * group >> 32);
+	uint32_t pick = (uint32_t)((flow_hash(udp, local, remote) >> 32) * group >> 32);
 	list_for_each(node, bucket)
 	{
 		struct udp_socket *socket = list_entry(node, struct udp_socket, demux_link);
-		if (hears(socket, local, remote) &&
-		    ipv4_equal(socket->local.address, best->local.address) && pick-- == 0)
+		if (hears(socket, netif, local, remote) && precision(socket) == precision(best) &&
+		    pick-- == 0)
 			return socket;
 	}
 	return best;
 }
 
-struct udp_socket *udp_table_find(struct stack *stack, struct endpoint local,
+struct udp_socket *udp_table_find(const struct netif *netif, struct endpoint local,
                                   struct endpoint remote)
 {
-	struct udp_socket *socket = udp_table_find_connected(stack, local, remote);
-	return socket ? socket : find_unconnected(stack, local, remote);
+	struct udp_socket *socket = find_connected(netif, local, remote);
+	return socket ? socket : find_unconnected(netif, local, remote);
 }
 
-struct udp_socket *udp_table_next_listener(struct stack *stack, struct udp_socket *after,
+struct udp_socket *udp_table_next_listener(const struct netif *netif, struct udp_socket *after,
                                            struct endpoint local, struct endpoint remote)
 {
-	struct list *bucket = port_bucket(stack->udp, local.port);
+	struct list *bucket = port_bucket(netif->stack->udp, local.port);
+	bool multicast = ipv4_is_multicast(local.address);
 	struct list_node *node = after ? after->port_link.next : bucket->head.next;
 	for (; node != &bucket->head; node = node->next) {
 		struct udp_socket *socket = list_entry(node, struct udp_socket, port_link);
-		if (hears(socket, local, remote))
+		if (hears(socket, netif, local, remote) &&
+		    (!multicast ||
+		     group_set_hears(&socket->groups, netif, local.address, remote.address)))
 			return socket;
 	}
 	return NULL;

@@ -34,6 +34,7 @@ GROUPS = {
         "options_socket.c",
         "options_tcp.c",
     ],
+    "multicast": ["multicast.c"],
     "descriptors": [
         "descriptors_async.c",
         "descriptors_events.c",

@@ -181,6 +181,7 @@ static int parse_ip(const struct user_cmsghdr *header, const uint8_t *data, uint
 			return -EINVAL;
 		memcpy(&out->interface, data, sizeof(out->interface));
 		out->source = ipv4(data[4], data[5], data[6], data[7]);
+		out->has_information = true;
 		return 0;
 	case IP_TTL:
 		if (bytes != sizeof(value) || value < 1 || value > 255)

@@ -26,7 +26,7 @@ struct send_control {
 	struct ipv4_address source; /* IP_PKTINFO ipi_spec_dst; 0: none */
 	uint32_t interface;         /* its ipi_ifindex; 0: none */
 	int32_t ttl, tos;           /* -1: not given */
-	bool has_credentials;
+	bool has_credentials, has_information;
 };
 
 /* -EINVAL, -EFAULT, -EPERM (credentials of others), -EBADF, -ENOBUFS, -ENOMEM, -ETOOMANYREFS. On

@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "syscalls/net.h"
+
 enum { TIMESTAMPING_SOFTWARE = 0x10 };
 
 bool datagram_fill(struct pbuf *payload, struct uio *uio)
@@ -51,12 +53,17 @@ static void put_address(uint8_t *to, struct ipv4_address address)
 		to[i] = (uint8_t)(address.value >> (24 - 8 * i));
 }
 
-/* What was sent to the machine's own address counts as come in there, though over the loopback. */
-static const struct netif *interface_of(const struct udp_datagram *datagram)
+/* The address that an answer would come from: of ours, the one it was sent to, or for groups the
+ * one that leads to the sender (Linux's fib_compute_spec_dst). */
+static struct ipv4_address answering_address(const struct udp_datagram *datagram)
 {
-	const struct netif *device = interface_by_index(2);
-	bool own = device && ipv4_equal(device->address, datagram->destination.address);
-	return own ? device : datagram->netif;
+	struct ipv4_address source = datagram->source.address,
+	                    destination = datagram->destination.address;
+	if (!ipv4_is_limited_broadcast(destination) && !ipv4_is_multicast(destination))
+		return destination;
+	const struct netif *sender = stack_netif_by_address(net_stack(this_hart()), source);
+	const struct netif *netif = sender ? sender : datagram->netif;
+	return netif ? netif->address : destination;
 }
 
 void datagram_put_control(const struct socket_options *options, struct control_writer *writer,
@@ -65,13 +72,9 @@ void datagram_put_control(const struct socket_options *options, struct control_w
 	datagram_put_time(options, writer, datagram->wall_ns);
 	if (options->packet_information) {
 		uint8_t information[12];
-		const struct netif *netif = interface_of(datagram);
-		uint32_t index = interface_index(netif);
+		uint32_t index = interface_index(datagram->netif);
 		memcpy(information, &index, sizeof(index));
-		bool broadcast = ipv4_is_limited_broadcast(datagram->destination.address) ||
-		                 ipv4_is_multicast(datagram->destination.address);
-		put_address(information + 4,
-		            broadcast && netif ? netif->address : datagram->destination.address);
+		put_address(information + 4, answering_address(datagram));
 		put_address(information + 8, datagram->destination.address);
 		control_put(writer, IPPROTO_IP, IP_PKTINFO, information, sizeof(information));
 	}

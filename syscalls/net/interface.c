@@ -37,17 +37,13 @@ struct user_ifconf {
 
 uint32_t interface_index(const struct netif *netif)
 {
-	return !netif ? 0 : netif->offloads & NETIF_LOOPBACK ? 1 : 2;
+	return netif ? netif->index : 0;
 }
 
 struct netif *interface_by_index(uint32_t index)
 {
 	struct stack *stack = net_stack(this_hart());
-	if (!stack)
-		return NULL;
-	if (index == 1)
-		return stack_loopback(stack);
-	return index == 2 ? stack_first_netif(stack) : NULL;
+	return stack ? stack_netif_by_index(stack, index) : NULL;
 }
 
 struct netif *interface_by_name(const char *name)

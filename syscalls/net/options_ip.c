@@ -101,6 +101,31 @@ static int set_flag(struct socket *socket, int name, bool *flag, int32_t number)
 	*flag = number != 0;
 	if (name == IP_FREEBIND || name == IP_TRANSPARENT || name == IP_BIND_ADDRESS_NO_PORT)
 		tell_binding(socket);
+	else if (name == IP_MULTICAST_LOOP || name == IP_MULTICAST_ALL)
+		socket_tell_group_sending(socket);
+	return 0;
+}
+
+void socket_tell_interfaces(struct socket *socket)
+{
+	const struct socket_options *options = socket->options;
+	uint32_t unicast = __builtin_bswap32((uint32_t)options->unicast_interface);
+	/* There are not so many: a higher number means one that does not exist. */
+	uint8_t bound = options->device > UINT8_MAX ? UINT8_MAX : (uint8_t)options->device;
+	if (socket->domain == AF_INET && socket->protocol == IPPROTO_UDP)
+		udp_set_interfaces(udp_socket_of(socket)->udp, bound, (uint8_t)unicast);
+}
+
+static int set_unicast_interface(struct socket *socket, struct socket_options *options,
+                                 int32_t number)
+{
+	uint32_t index = __builtin_bswap32((uint32_t)number); /* in network order */
+	if (index && !interface_by_index(index))
+		return -EADDRNOTAVAIL;
+	if (index && options->device)
+		return -EINVAL;
+	options->unicast_interface = number;
+	socket_tell_interfaces(socket);
 	return 0;
 }
 
@@ -127,21 +152,18 @@ int ip_set_option(struct socket *socket, int name, const void *value, uint32_t l
 		if (socket->type == SOCK_STREAM || !length || number < -1 || number > 255)
 			return -EINVAL;
 		options->multicast_ttl = number == -1 ? 1 : (uint8_t)number;
+		socket_tell_group_sending(socket);
 		return 0;
-	case IP_UNICAST_IF: { /* an index in network order; there is one way out of here */
-		uint32_t index = __builtin_bswap32((uint32_t)number);
-		if (index && !interface_by_index(index))
-			return -EADDRNOTAVAIL;
-		options->unicast_interface = number;
-		return 0;
-	}
+	case IP_UNICAST_IF:
+		return length == sizeof(number) ? set_unicast_interface(socket, options, number)
+		                                : -EINVAL;
 	case IP_OPTIONS: /* of a packet: none are sent */
 		return length > IP_OPTIONS_BYTES_MAX ? -EINVAL : length ? -ENOPROTOOPT : 0;
 	case IP_ROUTER_ALERT:
 	case IP_XFRM_POLICY:
 		return -EINVAL;
 	default:
-		return -ENOPROTOOPT;
+		return group_set_option(socket, name, value, length);
 	}
 }
 
@@ -205,7 +227,7 @@ int ip_get_option(struct socket *socket, int name, void *value, uint32_t *length
 		break;
 	default:
 		if (!flag)
-			return -ENOPROTOOPT;
+			return group_get_option(socket, name, value, length);
 		number = *flag;
 		break;
 	}

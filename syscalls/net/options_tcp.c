@@ -201,6 +201,8 @@ static int set_common(struct socket *socket, int name)
 		return 0;
 	case SO_KEEPALIVE:
 		return tcp_set_option(connection, TCP_OPTION_KEEPALIVE, options->keepalive);
+	case SO_DONTROUTE:
+		return tcp_set_option(connection, TCP_OPTION_ON_LINK_ONLY, options->dont_route);
 	case SO_OOBINLINE:
 		return tcp_set_option(connection, TCP_OPTION_OOB_INLINE, options->oob_inline);
 	case SO_LINGER:

@@ -126,12 +126,14 @@ struct socket_options {
 	uint32_t priority, mark;
 	int32_t linger_s; /* -1: off */
 	int32_t incoming_cpu;
-	int32_t ttl;                /* IP_TTL; -1: default */
-	int32_t unicast_interface;  /* IP_UNICAST_IF, network order */
-	uint32_t device;            /* SO_BINDTODEVICE: an interface's index, 0 none */
-	int32_t linger_kept_s;      /* as it reads back */
-	uint32_t timestamping;      /* SOF_TIMESTAMPING_* */
-	int32_t kept[KEPT_OPTIONS]; /* less their defaults: options_kept.c */
+	int32_t ttl;                           /* IP_TTL; -1: default */
+	int32_t unicast_interface;             /* IP_UNICAST_IF, network order */
+	uint32_t device;                       /* SO_BINDTODEVICE: an interface's index, 0 none */
+	uint32_t multicast_interface;          /* IP_MULTICAST_IF: an index, 0 none */
+	struct ipv4_address multicast_address; /* as it reads back */
+	int32_t linger_kept_s;                 /* as it reads back */
+	uint32_t timestamping;                 /* SOF_TIMESTAMPING_* */
+	int32_t kept[KEPT_OPTIONS];            /* less their defaults: options_kept.c */
 	uint8_t tos, mtu_discover, multicast_ttl, min_ttl;
 	bool reuse_address, reuse_port, keepalive, broadcast, oob_inline, dont_route, debug,
 	        no_check;
@@ -237,6 +239,15 @@ bool socket_admin(void);
 /* IPPROTO_IP options common to TCP and UDP; `socket->options` holds them. */
 int ip_set_option(struct socket *socket, int name, const void *value, uint32_t length);
 int ip_get_option(struct socket *socket, int name, void *value, uint32_t *length);
+/* Its multicast options (options_group.c); not one of them: -ENOPROTOOPT. `value` of get holds what
+ * the caller's buffer held. */
+int group_set_option(struct socket *socket, int name, const void *value, uint32_t length);
+int group_get_option(struct socket *socket, int name, void *value, uint32_t *length);
+/* Can be set, even if it cannot be read. */
+bool group_option_is_known(int name);
+/* The protocol learns by which interfaces the socket sends, or sends to groups. */
+void socket_tell_interfaces(struct socket *socket);
+void socket_tell_group_sending(struct socket *socket);
 /* SIOCGIF*: any socket will do. -ENOTTY when the command is not one of them. */
 long interface_ioctl(uint32_t command, uint64_t argument);
 uint32_t interface_index(const struct netif *netif); /* 1: loopback, 2: the device, 0: none */

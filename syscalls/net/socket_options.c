@@ -69,7 +69,20 @@ static int set_linger(struct socket_options *options, const void *value, uint32_
 	return 0;
 }
 
-static int set_device(struct socket_options *options, const void *value, uint32_t length)
+/* By number; with CAP_NET_RAW alone from one to another. */
+static int set_device_index(struct socket *socket, struct socket_options *options, int32_t index)
+{
+	if (index < 0)
+		return -EINVAL;
+	if (options->device && !has_capability(CAP_NET_RAW))
+		return -EPERM;
+	options->device = (uint32_t)index;
+	socket_tell_interfaces(socket);
+	return 0;
+}
+
+static int set_device(struct socket *socket, struct socket_options *options, const void *value,
+                      uint32_t length)
 {
 	char name[DEVICE_NAME_BYTES] = "";
 	if (length > sizeof(name) - 1)
@@ -78,8 +91,7 @@ static int set_device(struct socket_options *options, const void *value, uint32_
 	const struct netif *netif = name[0] ? interface_by_name(name) : NULL;
 	if (name[0] && !netif)
 		return -ENODEV;
-	options->device = interface_index(netif);
-	return 0;
+	return set_device_index(socket, options, (int32_t)interface_index(netif));
 }
 
 enum {
@@ -152,7 +164,7 @@ static int set_flag(const struct socket *socket, struct socket_options *options,
 	}
 }
 
-static int set_number(const struct socket *socket, struct socket_options *options, int name,
+static int set_number(struct socket *socket, struct socket_options *options, int name,
                       int32_t value)
 {
 	bool forced = name == SO_SNDBUFFORCE || name == SO_RCVBUFFORCE;
@@ -191,10 +203,7 @@ static int set_number(const struct socket *socket, struct socket_options *option
 		options->incoming_cpu = value;
 		return 0;
 	case SO_BINDTOIFINDEX:
-		if (value < 0)
-			return -EINVAL;
-		options->device = (uint32_t)value;
-		return 0;
+		return set_device_index(socket, options, value);
 	case SO_TIMESTAMPING:
 	case SO_TIMESTAMPING_NEW:
 		return set_timestamping(options, (uint32_t)value);
@@ -214,7 +223,7 @@ static int socket_set_common(struct socket *socket, int name, const void *value,
 	if (!options)
 		return -ENOMEM;
 	if (name == SO_BINDTODEVICE)
-		return set_device(options, value, length);
+		return set_device(socket, options, value, length);
 	int32_t number;
 	int error = option_int(value, length, &number);
 	if (error)
@@ -245,11 +254,11 @@ static int socket_set_common(struct socket *socket, int name, const void *value,
 static bool option_is_known(struct socket *socket, int level, int name)
 {
 	int32_t ignored;
-	uint8_t value[64];
+	uint8_t value[64] = { 0 };
 	uint32_t length = sizeof(value);
 	if (level == SOL_SOCKET || level == IPPROTO_TCP)
 		return level == SOL_SOCKET || socket->type == SOCK_STREAM;
-	if (level == IPPROTO_IP && (name == IP_ADD_MEMBERSHIP || name == IP_DROP_MEMBERSHIP))
+	if (level == IPPROTO_IP && group_option_is_known(name))
 		return true;
 	if (kept_option_get(socket, level, name, &ignored) == 0)
 		return true;
@@ -269,7 +278,7 @@ long sys_setsockopt(struct thread *thread, const uint64_t *argument)
 	uint32_t length = (uint32_t)argument[4];
 	if (length > OPTION_BYTES_MAX)
 		length = OPTION_BYTES_MAX;
-	uint8_t value[64];
+	uint8_t value[272]; /* struct group_source_req */
 	uint32_t kept = length < sizeof(value) ? length : (uint32_t)sizeof(value);
 	if (level != SOL_SOCKET && (!socket->operations->set_option || socket->domain == AF_UNIX))
 		return -EOPNOTSUPP;
@@ -511,6 +520,9 @@ long sys_getsockopt(struct thread *thread, const uint64_t *argument)
 		return -EINVAL;
 	uint8_t value[512];
 	uint32_t length = (uint32_t)room < sizeof(value) ? (uint32_t)room : (uint32_t)sizeof(value);
+	bool asks = level == IPPROTO_IP && name == IP_MSFILTER;
+	if (asks && copy_from_user(value, user(argument[3]), length))
+		return -EFAULT;
 	if (level == SOL_SOCKET)
 		error = socket_get_common(socket, name, value, &length);
 	else if (!socket->operations->get_option || socket->domain == AF_UNIX)

@@ -285,6 +285,8 @@ static int udp_socket_set_option(struct socket *socket, int level, int name, con
 		udp_set_reuse(udp, socket->options->reuse_address, socket->options->reuse_port);
 	if (name == SO_RCVBUF || name == SO_RCVBUFFORCE)
 		udp_set_receive_buffer(udp, socket->options->receive_buffer);
+	if (name == SO_DONTROUTE)
+		udp_set_on_link_only(udp, socket->options->dont_route);
 	if (name == SO_SNDBUF || name == SO_SNDBUFFORCE)
 		udp_set_send_buffer(udp, socket->options->send_buffer);
 	return 0;

@@ -78,18 +78,22 @@ static int destination(const struct udp_file_socket *udp, const struct socket_na
 }
 
 static void choose_options(const struct socket_options *options, const struct send_control *control,
-                           struct udp_send_options *out)
+                           uint32_t flags, struct udp_send_options *out)
 {
 	*out = (struct udp_send_options){
 		.ttl = options->ttl > 0 ? (uint8_t)options->ttl : 0,
 		.tos = options->tos,
 		.broadcast_allowed = options->broadcast,
+		.on_link_only = flags & MSG_DONTROUTE,
 		.dont_fragment = options->mtu_discover == IP_PMTUDISC_DO ||
 		                 options->mtu_discover == IP_PMTUDISC_PROBE,
 	};
 	if (!control)
 		return;
 	out->source = control->source;
+	out->source_is_told = control->has_information;
+	out->interface = (uint8_t)control->interface;
+	out->ttl_is_told = control->ttl > 0;
 	out->ttl = control->ttl > 0 ? (uint8_t)control->ttl : out->ttl;
 	out->tos = control->tos >= 0 ? (uint8_t)control->tos : out->tos;
 }
@@ -108,7 +112,7 @@ static int prepare(struct udp_file_socket *udp, const struct message *message, s
 		return -error;
 	if (udp->socket.shut & SOCKET_SHUT_SEND)
 		return -EPIPE;
-	choose_options(udp->socket.options, message->sent, &out->options);
+	choose_options(udp->socket.options, message->sent, message->flags, &out->options);
 	return 0;
 }
 
