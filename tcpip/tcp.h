@@ -80,6 +80,7 @@ int64_t tcp_receive_peek(struct tcp_connection *connection, uint64_t offset, con
 const uint8_t *tcp_receive_piece(const struct tcp_connection *connection, uint32_t *bytes);
 /* `bytes` of the stream are done with: buffers are freed, the window opens. */
 void tcp_receive_consume(struct tcp_connection *connection, uint64_t bytes);
+uint64_t tcp_last_arrival(const struct tcp_connection *connection); /* of data; monotonic ns */
 uint64_t tcp_receive_available(const struct tcp_connection *connection); /* FIONREAD */
 /* Urgent data (MSG_OOB): the byte, or -EINVAL / -EAGAIN. */
 int tcp_receive_urgent(struct tcp_connection *connection, bool peek);

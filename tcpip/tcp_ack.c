@@ -6,9 +6,7 @@
 bool tcp_is_writable(const struct tcp_connection *c)
 {
 	uint32_t queued = tcp_unacked(c);
-	if (c->starved || queued + queued / 2 > c->send_buffer)
-		return false;
-	return !c->notsent_lowat || tcp_unsent(c) < c->notsent_lowat;
+	return !c->starved && queued + queued / 2 <= c->send_buffer && !tcp_holds_unsent(c);
 }
 
 static inline void unit_free(struct tcp_connection *c, struct tcp_unit *unit)

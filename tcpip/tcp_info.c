@@ -26,8 +26,7 @@ uint32_t tcp_readiness(const struct tcp_connection *c)
 		uint32_t queued = c->write_seq.value - c->snd_una.value;
 		if (unread && reaches_lowat(c, unread))
 			ready = NET_READABLE;
-		if (queued + queued / 2 <= c->send_buffer &&
-		    (!c->notsent_lowat || tcp_unsent(c) < c->notsent_lowat))
+		if (queued + queued / 2 <= c->send_buffer && !tcp_holds_unsent(c))
 			ready |= NET_WRITABLE;
 		return ready;
 	}
@@ -57,6 +56,11 @@ int tcp_take_error(struct tcp_connection *c)
 	int error = c->error;
 	c->error = 0;
 	return error;
+}
+
+uint64_t tcp_last_arrival(const struct tcp_connection *c)
+{
+	return c->last_data_received_ns;
 }
 
 void tcp_set_error(struct tcp_connection *c, int error)
@@ -152,7 +156,7 @@ static void sender_information(const struct tcp_connection *c, struct tcp_inform
 
 static void receiver_information(const struct tcp_connection *c, struct tcp_information *out)
 {
-	out->ato_us = (uint32_t)(TCP_DELAYED_ACK_NS / 1000);
+	out->ato_us = c->data_segments_in ? (uint32_t)(TCP_DELAYED_ACK_NS / 1000) : 0;
 	out->rcv_mss = c->rcv_mss;
 	out->advmss = c->advertised_mss - (c->timestamps ? TCP_TIMESTAMP_BYTES : 0);
 	out->rcv_ssthresh = tcp_window_space(c);

@@ -481,6 +481,11 @@ static inline uint32_t tcp_unsent(const struct tcp_connection *c)
 	int32_t bytes = seq_diff(c->write_seq, c->snd_nxt);
 	return bytes > 0 ? (uint32_t)bytes : 0;
 }
+/* TCP_NOTSENT_LOWAT: what is unsent is enough. */
+static inline bool tcp_holds_unsent(const struct tcp_connection *c)
+{
+	return c->notsent_lowat && tcp_unsent(c) >= c->notsent_lowat;
+}
 static inline bool tcp_is_synchronized(const struct tcp_connection *c)
 {
 	return c->flow.state >= TCP_ESTABLISHED;

@@ -413,7 +413,11 @@ static bool output(struct tcp_connection *c, uint32_t *budget)
 		tcp_headers_make(c);
 	if (interface_is_full(c))
 		return false;
-	switch (send_all(c, budget)) {
+	bool held = tcp_holds_unsent(c);
+	enum stop stop = send_all(c, budget);
+	if (held && tcp_is_writable(c)) /* by sending alone, no ACK need come */
+		tcp_notify(c, NET_WRITABLE);
+	switch (stop) {
 	case STOP_FULL:
 		return false;
 	case STOP_MEMORY:

@@ -37,6 +37,8 @@ struct tcp_recent *tcp_recent_claim(struct tcp_connection *c)
 	struct list_node *first = list_first(&tcp->recent_order);
 	bool spare = first && !list_entry(first, struct tcp_recent, link)->connection;
 	struct tcp_recent *recent = NULL;
+	if (c->notsent_lowat) /* the straight paths do not look at it */
+		return NULL;
 	if (!spare && tcp->recent_count < TCP_RECENT_MAX) {
 		recent = tcp_alloc(tcp, sizeof(*recent));
 		tcp->recent_count += recent != NULL;

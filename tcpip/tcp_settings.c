@@ -142,6 +142,8 @@ static void apply_number(struct tcp_connection *c, enum tcp_option option, int64
 		break;
 	case TCP_OPTION_NOTSENT_LOWAT:
 		c->notsent_lowat = (uint32_t)value;
+		if (value)
+			tcp_recent_drop(c);
 		tcp_notify(c, NET_WRITABLE);
 		break;
 	case TCP_OPTION_RECEIVE_LOWAT:

@@ -202,6 +202,8 @@ int64_t tcp_send_reserve(struct tcp_connection *c, uint64_t want, uint8_t **room
 		return error;
 	struct tcp_unit *unit = tail_unit(c);
 	if (!unit || unit->length == unit->capacity) {
+		if (tcp_holds_unsent(c)) /* as Linux: what joins the last buffer is not held up */
+			return -EAGAIN;
 		unit = unit_create(c, want);
 		if (!unit) {
 			c->starved = true;
@@ -279,6 +281,8 @@ int tcp_send_pbuf(struct tcp_connection *c, struct pbuf *data, bool more)
 	int error = send_check(c);
 	if (error)
 		return error;
+	if (tcp_holds_unsent(c))
+		return -EAGAIN;
 	uint64_t want = FOREIGN_HELD_BYTES;
 	if (send_memory_is_short(c, &want))
 		return -ENOBUFS;

@@ -16,6 +16,7 @@ struct udp_datagram {           /* what udp_receive hands out */
 	struct endpoint source, destination;
 	struct netif *netif;
 	uint64_t wall_ns; /* time of arrival */
+	uint32_t dropped; /* by the socket for want of room, before it came */
 	uint8_t ttl, tos;
 };
 
@@ -73,6 +74,9 @@ bool udp_receive(struct udp_socket *socket, struct udp_datagram *out);
 /* The same, but it stays there and is only lent. With an offset: the one that this byte of the queue lies in, whose offset within it
  * then is; an empty one lies at the bytes behind it until it was looked at once. */
 bool udp_peek(struct udp_socket *socket, struct udp_datagram *out, uint32_t *offset);
+/* What lies in the queue, in true size, and how many datagrams had no room in it. */
+uint32_t udp_queue_bytes(const struct udp_socket *socket);
+uint32_t udp_dropped(const struct udp_socket *socket);
 uint32_t udp_next_length(const struct udp_socket *socket); /* FIONREAD: bytes of the first datagram */
 uint32_t udp_readiness(const struct udp_socket *socket);
 /* Pending error (positive errno), cleared by the call: SO_ERROR. */

@@ -31,9 +31,11 @@ static void socket_deliver(struct udp_socket *socket, struct pbuf *payload)
 	/* As Linux: one datagram always fits, whatever its size. */
 	if (socket->queue_bytes && socket->queue_bytes + bytes > socket->receive_limit) {
 		socket->stack->statistics.udp_buffer_dropped++;
+		socket->dropped++;
 		pbuf_free(payload);
 		return;
 	}
+	payload->sequence = socket->dropped;
 	socket->queue_bytes += bytes;
 	list_push_back(&socket->queue, &payload->link);
 	socket->stack->statistics.udp_in++;
@@ -137,6 +139,7 @@ static void datagram_describe(const struct udp_socket *socket, struct pbuf *payl
 		.destination = { { (uint32_t)payload->cookie[0] }, (uint16_t)(notes >> 32) },
 		.netif = stack_netif_by_index(socket->stack, payload->csum_start),
 		.wall_ns = payload->stamp_ns,
+		.dropped = payload->sequence,
 		.ttl = (uint8_t)(notes >> 8),
 		.tos = (uint8_t)notes,
 	};
@@ -173,6 +176,16 @@ bool udp_peek(struct udp_socket *socket, struct udp_datagram *out, uint32_t *off
 		return true;
 	}
 	return false;
+}
+
+uint32_t udp_queue_bytes(const struct udp_socket *socket)
+{
+	return socket->queue_bytes;
+}
+
+uint32_t udp_dropped(const struct udp_socket *socket)
+{
+	return socket->dropped;
 }
 
 uint32_t udp_next_length(const struct udp_socket *socket)

@@ -40,6 +40,7 @@ struct udp_socket {
 	struct list queue; /* received payloads; cookies: see datagram_note */
 	uint32_t queue_bytes;
 	uint32_t receive_limit; /* of queue_bytes */
+	uint32_t dropped;       /* datagrams that had no room */
 };
 
 /* Three views of the bound sockets: by port (conflicts), by local port for those without a peer's

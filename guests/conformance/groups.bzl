@@ -27,6 +27,7 @@ GROUPS = {
     ],
     "options": [
         "options.h",
+        "options_effects.c",
         "options_ioctl.c",
         "options_ip.c",
         "options_peek.c",

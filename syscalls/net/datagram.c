@@ -37,14 +37,15 @@ long datagram_copy(const struct udp_datagram *datagram, uint32_t offset, struct 
 void datagram_put_time(const struct socket_options *options, struct control_writer *writer,
                        uint64_t wall_ns)
 {
-	/* SCM_TIMESTAMPING has three: of software, unused, of the card */
-	int64_t stamp[6] = { (int64_t)(wall_ns / 1000000000), (int64_t)(wall_ns % 1000000000) };
-	if (options->timestamping & TIMESTAMPING_SOFTWARE)
-		control_put(writer, SOL_SOCKET, SO_TIMESTAMPING, stamp, sizeof(stamp));
-	if (options->timestamp == SO_TIMESTAMP || options->timestamp == SO_TIMESTAMP_NEW)
-		stamp[1] /= 1000;
+	int64_t second = (int64_t)(wall_ns / 1000000000), ns = (int64_t)(wall_ns % 1000000000);
+	bool micro = options->timestamp == SO_TIMESTAMP || options->timestamp == SO_TIMESTAMP_NEW;
+	int64_t plain[2] = { second, micro ? ns / 1000 : ns };
 	if (options->timestamp)
-		control_put(writer, SOL_SOCKET, options->timestamp, stamp, 2 * sizeof(stamp[0]));
+		control_put(writer, SOL_SOCKET, options->timestamp, plain, sizeof(plain));
+	/* SCM_TIMESTAMPING has three: of software, unused, of the card */
+	int64_t three[6] = { second, ns };
+	if (options->timestamping & TIMESTAMPING_SOFTWARE)
+		control_put(writer, SOL_SOCKET, SO_TIMESTAMPING, three, sizeof(three));
 }
 
 static void put_address(uint8_t *to, struct ipv4_address address)
@@ -70,6 +71,9 @@ void datagram_put_control(const struct socket_options *options, struct control_w
                           const struct udp_datagram *datagram)
 {
 	datagram_put_time(options, writer, datagram->wall_ns);
+	if (options->kept[KEPT_RXQ_OVFL] && datagram->dropped)
+		control_put(writer, SOL_SOCKET, SO_RXQ_OVFL, &datagram->dropped,
+		            sizeof(datagram->dropped));
 	if (options->packet_information) {
 		uint8_t information[12];
 		uint32_t index = interface_index(datagram->netif);

@@ -117,6 +117,7 @@ static long answer(struct netif *netif, uint32_t command, struct user_ifreq *req
 		                                : netif->address.value | ~mask_of(netif));
 		return 0;
 	case SIOCGIFMETRIC:
+	case SIOCGIFMAP:
 		return 0;
 	case SIOCGIFMTU:
 		request->number = (int32_t)netif->mtu;
@@ -131,6 +132,36 @@ static long answer(struct netif *netif, uint32_t command, struct user_ifreq *req
 	default: /* SIOCGIFTXQLEN */
 		request->number = 1000;
 		return 0;
+	}
+}
+
+/* Questions that have the same answer for every interface. */
+static long fixed_answer(uint32_t command, uint64_t argument)
+{
+	struct user_ifreq request;
+	uint64_t data;
+	switch (command) {
+	case SIOCGARP:
+	case SIOCADDRT:
+	case SIOCDELRT:
+		return command == SIOCGARP ? -EPFNOSUPPORT : -EAFNOSUPPORT;
+	case SIOCGIFBR:
+	case SIOCGIFVLAN:
+		return -ENOPKG;
+	case SIOCGMIIPHY:
+		return -EOPNOTSUPP;
+	case SIOCGIFPFLAGS:
+	case SIOCGIFSLAVE:
+		return -EINVAL;
+	case SIOCETHTOOL:
+		if (copy_from_user(&request, user(argument), sizeof(request)))
+			return -EFAULT;
+		memcpy(&data, request.room, sizeof(data));
+		return copy_from_user(&command, user(data), sizeof(command)) ? -EFAULT
+		                                                             : -EOPNOTSUPP;
+	default:
+		return command >= SIOCDEVPRIVATE && command <= SIOCDEVPRIVATE_LAST ? -EOPNOTSUPP
+		                                                                   : -ENOTTY;
 	}
 }
 
@@ -151,6 +182,7 @@ long interface_ioctl(uint32_t command, uint64_t argument)
 	case SIOCGIFHWADDR:
 	case SIOCGIFINDEX:
 	case SIOCGIFTXQLEN:
+	case SIOCGIFMAP:
 		break;
 	case SIOCSIFFLAGS: /* what the command line said stays */
 	case SIOCSIFADDR:
@@ -158,8 +190,7 @@ long interface_ioctl(uint32_t command, uint64_t argument)
 	case SIOCSIFMTU:
 		return socket_admin() ? -EOPNOTSUPP : -EPERM;
 	default:
-		return command >= SIOCDEVPRIVATE && command <= SIOCDEVPRIVATE_LAST ? -EOPNOTSUPP
-		                                                                   : -ENOTTY;
+		return fixed_answer(command, argument);
 	}
 	if (copy_from_user(&request, user(argument), sizeof(request)))
 		return -EFAULT;

@@ -70,7 +70,7 @@ static int check_right(int32_t before, int name, int32_t number)
 {
 	if (name == SO_LOCK_FILTER && before && !number)
 		return -EPERM;
-	if (name == SO_BUSY_POLL && number > before && !socket_admin())
+	if (name == SO_PREFER_BUSY_POLL && number && !socket_admin())
 		return -EPERM;
 	return 0;
 }

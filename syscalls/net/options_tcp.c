@@ -248,6 +248,8 @@ static int set_tcp_level(struct tcp_socket *tcp, int name, const void *value, ui
 	case TCP_THIN_DUPACK: /* Linux: taken and forgotten */
 		return number < 0 || number > 1 ? -EINVAL : 0;
 	case TCP_REPAIR:
+		if (!socket_admin())
+			return -EPERM;
 		return number == 0 ? 0 : number == 1 ? -EPERM : -EINVAL;
 	case TCP_TIMESTAMP: /* in repair only */
 		return -EPERM;

@@ -39,6 +39,11 @@ struct message {
 	struct control_writer *control; /* receive: where control messages go, or NULL */
 };
 
+struct socket_memory { /* SO_MEMINFO */
+	uint32_t received, receive_buffer, in_flight, send_buffer, forward, queued, options;
+	uint32_t backlog, dropped;
+};
+
 struct socket_operations {
 	int (*bind)(struct thread *thread, struct socket *socket, const struct socket_name *name);
 	int (*listen)(struct socket *socket, int backlog);
@@ -76,6 +81,8 @@ struct socket_operations {
 	                  uint32_t *length);
 	long (*ioctl)(struct socket *socket, uint32_t command,
 	              uint64_t argument); /* -ENOTTY; may be NULL */
+	/* Fills in what it holds; NULL: that is not known. */
+	void (*memory)(struct socket *socket, struct socket_memory *out);
 	/* "  key value" text for dumps and /proc/net. */
 	int (*describe)(struct socket *socket, char *out, size_t room);
 };

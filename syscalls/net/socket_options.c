@@ -208,6 +208,8 @@ static int set_number(struct socket *socket, struct socket_options *options, int
 	case SO_TIMESTAMPING_NEW:
 		return set_timestamping(options, (uint32_t)value);
 	case SO_BUSY_POLL_BUDGET:
+		if (value > 0 && !has_capability(CAP_NET_ADMIN))
+			return -EPERM;
 		return value < 0 || value > UINT16_MAX ? -EINVAL : 0;
 	default:
 		return set_flag(socket, options, name, value);
@@ -463,9 +465,23 @@ static int get_number(struct socket *socket, int name, int32_t *out)
 	}
 }
 
+static int get_memory(struct socket *socket, void *value, uint32_t *length)
+{
+	struct socket_memory memory = { .receive_buffer = socket->options->receive_buffer,
+		                        .send_buffer = socket->options->send_buffer };
+	if (socket->operations->memory)
+		socket->operations->memory(socket, &memory);
+	if (*length > sizeof(memory))
+		*length = sizeof(memory);
+	memcpy(value, &memory, *length);
+	return 0;
+}
+
 static int socket_get_common(struct socket *socket, int name, void *value, uint32_t *length)
 {
 	switch (name) {
+	case SO_MEMINFO:
+		return get_memory(socket, value, length);
 	case SO_LINGER:
 		return get_linger(socket->options, value, length);
 	case SO_RCVTIMEO:

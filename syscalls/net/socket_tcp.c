@@ -7,6 +7,7 @@
 #include "core/memory.h"
 #include "syscalls/net.h"
 #include "syscalls/net/control.h"
+#include "syscalls/net/datagram.h"
 #include "syscalls/net/socket_tcp.h"
 
 static const struct file_operations tcp_file_operations;
@@ -480,6 +481,23 @@ static long receive_urgent(struct tcp_socket *tcp, struct message *message)
 	                                                                                : -EFAULT;
 }
 
+/* Not when the bytes that were read came, but the last one that did. */
+static void put_time(const struct tcp_socket *tcp, struct control_writer *control)
+{
+	datagram_put_time(tcp->socket.options, control,
+	                  tcp_last_arrival(tcp->connection) + clock_parameters.wall_offset_ns);
+}
+
+static void put_control(struct tcp_socket *tcp, struct control_writer *control)
+{
+	put_time(tcp, control);
+	if (!tcp->tells_unread)
+		return;
+	uint64_t unread = tcp_receive_available(tcp->connection);
+	int32_t left = unread > INT32_MAX ? INT32_MAX : (int32_t)unread;
+	control_put(control, IPPROTO_TCP, TCP_INQ, &left, sizeof(left));
+}
+
 static long tcp_socket_receive(struct thread *thread, struct socket *socket,
                                struct message *message)
 {
@@ -498,11 +516,8 @@ static long tcp_socket_receive(struct thread *thread, struct socket *socket,
 	if (message->flags & MSG_TRUNC)
 		return receive_discarded(tcp, uio, available);
 	long received = receive_bytes(tcp, uio, available);
-	if (received > 0 && tcp->tells_unread && message->control) {
-		uint64_t unread = tcp_receive_available(tcp->connection);
-		int32_t left = unread > INT32_MAX ? INT32_MAX : (int32_t)unread;
-		control_put(message->control, IPPROTO_TCP, TCP_INQ, &left, sizeof(left));
-	}
+	if (received > 0 && message->control)
+		put_control(tcp, message->control);
 	return received;
 }
 
@@ -511,6 +526,15 @@ static long tcp_socket_receive(struct thread *thread, struct socket *socket,
 static uint32_t tcp_poll(struct file *file)
 {
 	return socket_poll_bits(tcp_readiness(tcp_socket_of(socket_of(file))->connection));
+}
+
+static void tcp_socket_memory(struct socket *socket, struct socket_memory *out)
+{
+	const struct tcp_connection *connection = tcp_socket_of(socket)->connection;
+	out->received = (uint32_t)tcp_receive_available(connection);
+	out->receive_buffer = (uint32_t)tcp_get_option(connection, TCP_OPTION_RECEIVE_BUFFER);
+	out->send_buffer = (uint32_t)tcp_get_option(connection, TCP_OPTION_SEND_BUFFER);
+	out->queued = (uint32_t)tcp_send_queue_bytes(connection);
 }
 
 static int tcp_socket_take_error(struct socket *socket)
@@ -607,5 +631,6 @@ static const struct socket_operations tcp_socket_operations = {
 	.set_option = tcp_socket_set_option,
 	.get_option = tcp_socket_get_option,
 	.ioctl = tcp_socket_ioctl,
+	.memory = tcp_socket_memory,
 	.describe = tcp_socket_describe,
 };

@@ -302,6 +302,13 @@ static int udp_socket_get_option(struct socket *socket, int level, int name, voi
 	return level == SOL_SOCKET || level == IPPROTO_UDP ? -ENOPROTOOPT : -EOPNOTSUPP;
 }
 
+static void udp_socket_memory(struct socket *socket, struct socket_memory *out)
+{
+	const struct udp_socket *udp = udp_socket_of(socket)->udp;
+	out->received = udp_queue_bytes(udp);
+	out->dropped = udp_dropped(udp);
+}
+
 static int udp_socket_describe(struct socket *socket, char *out, size_t room)
 {
 	return format_string(out, room, "next %u", udp_next_length(udp_socket_of(socket)->udp));
@@ -334,5 +341,6 @@ static const struct socket_operations udp_socket_operations = {
 	.set_option = udp_socket_set_option,
 	.get_option = udp_socket_get_option,
 	.ioctl = udp_socket_ioctl,
+	.memory = udp_socket_memory,
 	.describe = udp_socket_describe,
 };

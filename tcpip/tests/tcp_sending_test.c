@@ -403,6 +403,36 @@ static void urgent(void)
 	script_end(&s);
 }
 
+static void unsent_low_water(void)
+{
+	uint8_t *room;
+	begin_plain("TCP_NOTSENT_LOWAT: who waits is told when bytes have left, ACK or not");
+	s.window = 1460;
+	send_segment(&s, A, 1, 1, 1);
+	expect(&s, A, 1, 2, 0);
+	CHECK_EQ(tcp_set_option(s.c, TCP_OPTION_NOTSENT_LOWAT, 1000), 0);
+	user_write(&s, 4380);
+	expect(&s, A, 1, 2, 1460);
+	CHECK(!(tcp_readiness(s.c) & NET_WRITABLE));
+	s.events = 0;
+	s.window = 65535;
+	send_segment(&s, A, 1461, 1, 0);
+	expect(&s, A, 1461, 2, 1460);
+	expect(&s, A, 2921, 2, 1460);
+	CHECK(s.events & NET_WRITABLE);
+	CHECK(tcp_readiness(s.c) & NET_WRITABLE);
+	expect_silence(&s);
+	s.events = 0;
+	s.window = 0;
+	send_segment(&s, A, 4381, 1, 0);
+	user_write(&s, 1460); /* unsent */
+	CHECK(!(tcp_readiness(s.c) & NET_WRITABLE));
+	while (tcp_send_reserve(s.c, 1, &room) > 0)
+		tcp_send_commit(s.c, 1, false);
+	CHECK_EQ(tcp_send_reserve(s.c, 1, &room), -EAGAIN);
+	script_end(&s);
+}
+
 int main(void)
 {
 	congestion_window();
@@ -412,6 +442,7 @@ int main(void)
 	nagle();
 	zero_window();
 	urgent();
+	unsent_low_water();
 	printf("ok\n");
 	return 0;
 }
