@@ -252,6 +252,26 @@ static void errors(void)
 {
 	uint8_t *room;
 	const uint8_t *bytes;
+	for (int unread = 0; unread < 2; unread++) {
+		begin_plain("an answer leaves before the reset of a close that follows it at once");
+		uint8_t *room;
+		if (unread)
+			send_segment(&s, A, 1, 1, 10);
+		else
+			CHECK_EQ(tcp_set_option(s.c, TCP_OPTION_LINGER_S, 0), 0);
+		CHECK_EQ(tcp_send_reserve(s.c, 5, &room), 5);
+		memcpy(room, "reply", 5);
+		tcp_send_commit(s.c, 5, false);
+		tcp_close(s.c);
+		s.c = NULL;
+		flush_hosts(&s);
+		if (unread)
+			expect(&s, A, 1, 11, 0);
+		expect(&s, A, 1, unread ? 11 : 1, 5);
+		expect(&s, TCP_RST | A, 6, unread ? 11 : 1, 0);
+		script_end(&s);
+	}
+
 	begin_plain("after a reset: the data, then ECONNRESET once, then end and EPIPE");
 	send_segment(&s, A, 1, 1, 10);
 	send_segment(&s, TCP_RST, 11, 0, 0);
