@@ -31,6 +31,8 @@ static inline uint64_t steal_total_ns(const struct steal *steal)
 	return steal->record ? steal->record->steal_ns - steal->first_ns : 0;
 }
 
+/* What steal_take would return now. */
+uint64_t steal_peek(const struct steal *steal, uint64_t elapsed_ns);
 /* Of the last `elapsed_ns`: what was stolen since steal_take was called before. Never more than all
  * of them, whatever the record says. */
 uint64_t steal_take_some(struct steal *steal, uint64_t elapsed_ns);

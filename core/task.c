@@ -94,8 +94,10 @@ void task_activate_memory(struct task *task)
 uint64_t task_cpu_ns(struct task *task)
 {
 	uint64_t total = task->user_ns + task->system_ns;
-	if (task->hart->entered == task)
-		total += clock_read_ns() - task->accounted_ns;
+	if (task->hart->entered == task) {
+		uint64_t elapsed = clock_read_ns() - task->accounted_ns;
+		total += elapsed - steal_peek(&task->hart->steal, elapsed);
+	}
 	return total;
 }
 

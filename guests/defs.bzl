@@ -197,6 +197,7 @@ def _guest_test_impl(ctx):
         "check_args": ctx.attr.check_args,
         "seconds": ctx.attr.seconds,
         "gdb": ctx.attr.gdb,
+        "rival": ctx.attr.rival,
     }
     if ctx.attr.image:
         info = ctx.attr.image[GuestImageInfo]
@@ -258,6 +259,7 @@ _guest_test = rule(
         "data": attr.label_list(allow_files = True),
         "seconds": attr.int(default = 50),
         "gdb": attr.bool(),
+        "rival": attr.bool(),
         "_runner": attr.label(default = "//tools:guest_test_runner"),
     },
 )
@@ -291,6 +293,7 @@ def guest_test(
         data = [],
         seconds = 50,
         gdb = False,
+        rival = False,
         tags = [],
         size = "medium",
         **kwargs):
@@ -327,6 +330,7 @@ def guest_test(
       data: files for host_script and check_script.
       seconds: a guest or script still running then is a failure.
       gdb: the machine waits for host_script to drive it through hostside.Debugger.
+      rival: in the nested host a program that computes without end shares a hart with the guest.
       tags, size, **kwargs: as for any test.
     """
     if binary:
@@ -377,6 +381,7 @@ def guest_test(
         data = data,
         seconds = seconds,
         gdb = gdb,
+        rival = rival,
         size = size,
         tags = tags + ["vm"],
         **kwargs

@@ -5,6 +5,7 @@ the environment adds options to every kernel's command line (bazel test --test_e
 HL_TEST_ACCEL=kvm makes every machine one under KVM.
 """
 
+import contextlib
 import json
 import os
 import re
@@ -148,6 +149,17 @@ def run_host_script(spec, running, wires, deadline):
         raise Failure(f"the host's script failed (status {script.returncode})")
 
 
+@contextlib.contextmanager
+def rival(running):
+    """A program that computes without end, on the one hart of the nested host on which those of the machine are, too."""
+    job = running.host.start("; ".join(f"taskset -p 2 {thread} >/dev/null" for thread in running.hart_threads()) +
+                             "; exec taskset 2 sh -c 'while :; do :; done'")
+    try:
+        yield
+    finally:
+        job.kill()
+
+
 def say(text):
     """What the machine's parts have to say."""
     print("hl: " + text, flush=True)
@@ -156,7 +168,7 @@ def say(text):
 def run(spec, directory, wires, host=None):
     """Runs the test; raises Failure."""
     options = make_options(spec, directory, wires, host)
-    with machine.Machine(options, say) as running:
+    with machine.Machine(options, say) as running, rival(running) if spec["rival"] and running.host else contextlib.nullcontext():
         deadline = time.monotonic() + spec["seconds"]
         try:
             if spec["host_script"]:

@@ -122,7 +122,10 @@ static void test_steal_is_taken_once(void)
 	struct steal steal = { &record, 500, 0 };
 	CHECK_EQ(steal_take(&steal, 1000), 0);
 	record.steal_ns += 300;
+	CHECK_EQ(steal_peek(&steal, 1000), 300);
+	CHECK_EQ(steal_peek(&steal, 100), 100);
 	CHECK_EQ(steal_take(&steal, 1000), 300);
+	CHECK_EQ(steal_peek(&steal, 1000), 0);
 	CHECK_EQ(steal_take(&steal, 1000), 0);
 	record.steal_ns += 5000;
 	CHECK_EQ(steal_take(&steal, 1000), 1000);
