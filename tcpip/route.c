@@ -166,7 +166,10 @@ static int route_select(struct stack *stack, struct ipv4_address destination,
 	if (ipv4_is_any(destination))
 		return -ENETUNREACH;
 	struct netif *netif = netif_on_link(stack, destination);
-	if (!netif && (ipv4_is_limited_broadcast(destination) || ipv4_is_multicast(destination)))
+	/* As Linux, limited broadcasts need a default route. */
+	if (!netif && ipv4_is_limited_broadcast(destination))
+		netif = stack->gateway_netif;
+	if (!netif && ipv4_is_multicast(destination))
 		netif = stack->gateway_netif ? stack->gateway_netif : stack_first_netif(stack);
 	if (!netif && stack->gateway_netif && stack->gateway_netif->up) {
 		netif = stack->gateway_netif;

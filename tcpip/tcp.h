@@ -100,6 +100,9 @@ void tcp_abort(struct tcp_connection *connection); /* RST now; still owned, tcp_
 
 uint32_t tcp_readiness(const struct tcp_connection *connection); /* enum net_readiness, also for listeners */
 int tcp_take_error(struct tcp_connection *connection);           /* positive errno, cleared: SO_ERROR */
+/* As Linux's SO_ERROR: if there is none, what an ICMP message said that did not end the connection,
+ * which is then not what a timeout will tell. */
+int tcp_take_error_or_hint(struct tcp_connection *connection);
 void tcp_set_error(struct tcp_connection *connection, int error);
 enum tcp_state tcp_get_state(const struct tcp_connection *connection);
 struct endpoint tcp_local(const struct tcp_connection *connection);

@@ -63,6 +63,16 @@ uint64_t tcp_last_arrival(const struct tcp_connection *c)
 	return c->last_data_received_ns;
 }
 
+int tcp_take_error_or_hint(struct tcp_connection *c)
+{
+	int error = tcp_take_error(c);
+	if (error)
+		return error;
+	error = c->soft_error;
+	c->soft_error = 0;
+	return error;
+}
+
 void tcp_set_error(struct tcp_connection *c, int error)
 {
 	c->error = (uint16_t)error;

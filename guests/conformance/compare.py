@@ -6,6 +6,7 @@
 Exit status 1 when a case differs that differences.txt does not list, or when a listed one does not differ.
 """
 
+import ast
 import dataclasses
 import difflib
 import os
@@ -27,6 +28,12 @@ def read(*path):
     """The text of a file beside this one."""
     with open(os.path.join(HERE, *path), encoding="utf-8") as file:
         return file.read()
+
+
+def table(name):
+    """A table of groups.bzl."""
+    return next(ast.literal_eval(node.value) for node in ast.parse(read("groups.bzl")).body
+                if isinstance(node, ast.Assign) and node.targets[0].id == name)
 
 
 def parse(output, system):

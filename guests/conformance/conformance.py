@@ -6,11 +6,12 @@ with each other; with it, one system with what was recorded of Linux.
 """
 
 import argparse
-import ast
 import os
 import re
+import socket
 import sys
 import tempfile
+import threading
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [HERE, os.path.join(os.path.dirname(os.path.dirname(HERE)), "tools")]
@@ -23,6 +24,7 @@ import machine  # noqa: E402
 import mkimage  # noqa: E402
 import network  # noqa: E402
 import setup  # noqa: E402
+import wire_peer  # noqa: E402
 
 # The tree itself, also where Bazel runs this among links to it.
 TREE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.realpath(__file__))))
@@ -32,13 +34,6 @@ MEMORY = "256M"  # as in BUILD
 
 class Failure(Exception):
     """What can't be had; the text says why."""
-
-
-def groups():
-    """The table of groups.bzl."""
-    tree = ast.parse(compare.read("groups.bzl"))
-    return next(ast.literal_eval(node.value) for node in tree.body
-                if isinstance(node, ast.Assign) and node.targets[0].id == "GROUPS")
 
 
 def built(path):
@@ -62,11 +57,43 @@ def hartloop_output(console, outcome):
     return guest_test.KERNEL_LINE.sub("", guest_test.kernel_output(console)), outcome.status
 
 
+class Wire:
+    """A network on which the machines of wire_peer.py are, for as long as it is entered."""
+
+    def __init__(self):
+        own, guest = network.free_port(), network.free_port()
+        self.kind = (f"dgram:remote.type=inet,remote.host=127.0.0.1,remote.port={own},"
+                     f"local.type=inet,local.host=127.0.0.1,local.port={guest}")
+        self.link = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.link.bind(("127.0.0.1", own))
+        self.link.connect(("127.0.0.1", guest))
+        self.peer = wire_peer.Peer(self.link)
+        self.thread = threading.Thread(target=self.peer.serve, daemon=True)
+
+    def __enter__(self):
+        self.thread.start()
+        return self
+
+    def __exit__(self, *what):
+        self.peer.stop = True
+        self.thread.join()
+        self.link.close()
+
+
 def run(system, group, words, seconds, directory):
     """Boots a system with a group's program: the lines of the cases, as compare.parse returns them."""
+    wires = compare.table("WIRES")
+    if group not in wires:
+        return run_on(system, group, words, seconds, directory)
+    with Wire() as wire:
+        return run_on(system, group, words, seconds, directory, net=wire.kind, ip=wires[group])
+
+
+def run_on(system, group, words, seconds, directory, **net):
+    """The same; net: options of the machine for its network."""
     options = machine.Options(
         kernel=built("hartloop.elf"), image=built(f"guests/conformance/{group}_image.cpio"), program=["/bin/" + group, *words],
-        environment=["GATEWAY=" + network.GATEWAY], memory=MEMORY, quiet=True,
+        environment=["GATEWAY=" + network.GATEWAY], memory=MEMORY, quiet=True, **net,
         log=os.path.join(directory, f"{group}-{system}.log"))
     if system == "linux":
         options = linux_guest.same_machine(options, directory)
@@ -79,6 +106,19 @@ def run(system, group, words, seconds, directory):
     if status != 0:
         raise Failure(f"{NAMES[system]}: the program's exit status is {status}; the console:\n{console}")
     return compare.parse(output, NAMES[system])
+
+
+def repeated(system, group, options, directory):
+    """The lines of --repeat boots; one that is not that of the first boot stands behind `CASE (run K)`, too.
+
+    The program's own --repeat would meet ports in TIME_WAIT.
+    """
+    first = run(system, group, options.case, options.seconds, directory)
+    lines = dict(first)
+    for number in range(2, options.repeat + 1):
+        again = run(system, group, options.case, options.seconds, directory)
+        lines.update({f"{case} (run {number})": text for case, text in again.items() if text != first[case]})
+    return lines
 
 
 def record(group, seconds, directory):
@@ -99,29 +139,29 @@ def record(group, seconds, directory):
 
 def comparison(group, options, listed, directory):
     """The verdict on a group."""
-    words = (["--repeat", str(options.repeat)] if options.repeat > 1 else []) + options.case
     if not options.only:
-        outputs = [run(system, group, words, options.seconds, directory) for system in ("linux", "hartloop")]
+        outputs = [repeated(system, group, options, directory) for system in ("linux", "hartloop")]
         return compare.compare(group, *outputs, ("Linux", "Hartloop"), listed)
-    output, recorded = run(options.only, group, words, options.seconds, directory), compare.recording(group)
+    output, recorded = repeated(options.only, group, options, directory), compare.recording(group)
     if options.case:
         recorded = {case: text for case, text in recorded.items() if case in output}
     return compare.compare(group, recorded, output, ("recorded", NAMES[options.only]), listed if options.only == "hartloop" else {})
 
 
 def parse_options():
+    groups = compare.table("GROUPS")
     parser = argparse.ArgumentParser(prog="hl conformance", description=__doc__.split("\n", 1)[0], allow_abbrev=False)
-    parser.add_argument("group", nargs="*", metavar="GROUP", help="the programs to run: " + ", ".join(groups()) + " (default: all)")
+    parser.add_argument("group", nargs="*", metavar="GROUP", help="the programs to run: " + ", ".join(groups) + " (default: all)")
     parser.add_argument("--case", action="append", default=[], metavar="PATTERN", help="only cases with such names (repeatable)")
     parser.add_argument("--only", choices=list(NAMES), help="boot that one only and compare with what is recorded")
     parser.add_argument("--record", action="store_true", help="run Linux twice and write what it prints to linux/GROUP.txt")
-    parser.add_argument("--repeat", type=int, default=1, metavar="N", help="run each case N times in a row")
+    parser.add_argument("--repeat", type=int, default=1, metavar="N", help="boot N times: is it the same every time?")
     parser.add_argument("--seconds", type=float, default=300, help="the time a program has on a system (default 300)")
     parser.add_argument("--no-build", action="store_true", help="boot what was built before")
     options = parser.parse_args()
     for group in options.group:
-        if group not in groups():
-            parser.error(f"there is no group '{group}'; there are {', '.join(groups())}")
+        if group not in groups:
+            parser.error(f"there is no group '{group}'; there are {', '.join(groups)}")
     if options.record and (options.case or options.only):
         parser.error("--record goes with neither --case nor --only: it writes whole groups, as Linux prints them")
     return options
@@ -129,7 +169,7 @@ def parse_options():
 
 def main():
     options = parse_options()
-    chosen = options.group or list(groups())
+    chosen = options.group or list(compare.table("GROUPS"))
     os.environ.setdefault("HL_CACHE", os.path.join(TREE, ".hl"))
     total = compare.Verdict()
     try:

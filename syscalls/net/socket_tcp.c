@@ -539,7 +539,7 @@ static void tcp_socket_memory(struct socket *socket, struct socket_memory *out)
 
 static int tcp_socket_take_error(struct socket *socket)
 {
-	return tcp_take_error(tcp_socket_of(socket)->connection);
+	return tcp_take_error_or_hint(tcp_socket_of(socket)->connection);
 }
 
 static void tcp_socket_set_error(struct socket *socket, int error)

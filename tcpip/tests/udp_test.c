@@ -414,7 +414,9 @@ static void test_kept_errors(void)
 
 static void test_groups(void)
 {
-	begin("groups");
+	struct sim_host_config config = SIM_HOST_DEFAULTS;
+	config.gateway = ipv4(10, 0, 0, 254); /* limited broadcasts go where the default route goes */
+	begin_with("groups", &config);
 	struct udp_socket *client = open_on(a), *x = open_on(b), *y = open_on(b), *z = open_on(b);
 	CHECK_EQ(udp_bind(x, at(ANY, 7), true, false), 0);
 	CHECK_EQ(udp_bind(y, at(ANY, 7), true, false), 0);
@@ -438,6 +440,17 @@ static void test_groups(void)
 	udp_close(x);
 	udp_close(y);
 	udp_close(z);
+	sim_destroy(sim);
+}
+
+static void test_broadcast_without_route(void)
+{
+	begin("broadcast-without-route");
+	struct udp_socket *client = open_on(a);
+	struct endpoint to = at(ipv4(255, 255, 255, 255), 7);
+	CHECK_EQ(udp_connect(client, to, true), -ENETUNREACH);
+	CHECK_EQ(send_bytes(client, &to, 9, 0), -ENETUNREACH);
+	udp_close(client);
 	sim_destroy(sim);
 }
 
@@ -544,6 +557,7 @@ int main(int argc, char **argv)
 	test_refusal_from_afar();
 	test_kept_errors();
 	test_groups();
+	test_broadcast_without_route();
 	test_full_ring();
 	test_bad_weather();
 	return 0;
