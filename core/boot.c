@@ -173,8 +173,8 @@ static void start_allocator(struct regions *memory)
 	for (i = 0; i < memory->count; i++)
 		page_allocator_add(phys_to_virt(phys(memory->at[i].start)),
 		                   (memory->at[i].end - memory->at[i].start) >> PAGE_SHIFT);
-	page_account_kernel((int64_t)(array_bytes + (uint64_t)(image_end - image_start)) >>
-	                    PAGE_SHIFT);
+	page_account_image((array_bytes + (uint64_t)(image_end - image_start)) >> PAGE_SHIFT);
+	memory_cache_register(&heap_cache);
 }
 
 static void start_memory(uint64_t dtb_physical)

@@ -58,7 +58,7 @@ static size_t slab_bytes(unsigned class)
 	return PAGE_SIZE << classes[class].order;
 }
 
-static struct slab *slab_create(unsigned class)
+static __attribute__((noinline)) struct slab *slab_create(unsigned class)
 {
 	struct slab *slab = page_alloc(classes[class].order);
 	if (!slab)
@@ -68,13 +68,13 @@ static struct slab *slab_create(unsigned class)
 		page[i].owner = (uint16_t)(SLAB_OWNER + class);
 	*slab = (struct slab){ .untouched = sizeof(struct slab) };
 	list_node_init(&slab->link);
-	page_account_heap(1 << classes[class].order);
+	page_account(PAGES_OF_HEAP, 1 << classes[class].order);
 	return slab;
 }
 
-static void slab_destroy(unsigned class, struct slab *slab)
+static __attribute__((noinline)) void slab_destroy(unsigned class, struct slab *slab)
 {
-	page_account_heap(-(1 << classes[class].order));
+	page_account(PAGES_OF_HEAP, -(1 << classes[class].order));
 	page_free(slab, classes[class].order);
 }
 
@@ -134,6 +134,18 @@ static void free_small(unsigned class, void *object)
 		heap[class].spare = slab;
 }
 
+static void give_back_spares(struct memory_cache *cache)
+{
+	(void)cache;
+	for (unsigned class = 0; class < CLASSES; class ++) {
+		if (heap[class].spare)
+			slab_destroy(class, heap[class].spare);
+		heap[class].spare = NULL;
+	}
+}
+
+struct memory_cache heap_cache = { .give_back = give_back_spares };
+
 static void *alloc_large(size_t bytes)
 {
 	if (bytes > PAGE_SIZE << PAGE_ORDER_MAX)
@@ -145,7 +157,7 @@ static void *alloc_large(size_t bytes)
 	struct page *page = page_of(run);
 	page->owner = LARGE_OWNER;
 	page->refs = (uint32_t)pages;
-	page_account_heap((int64_t)pages);
+	page_account(PAGES_OF_HEAP, (int64_t)pages);
 	return run;
 }
 
@@ -168,7 +180,7 @@ void heap_free(void *pointer)
 		return;
 	struct page *page = page_of(pointer);
 	if (page->owner == LARGE_OWNER) {
-		page_account_heap(-(int64_t)page->refs);
+		page_account(PAGES_OF_HEAP, -(int64_t)page->refs);
 		page_free_run(pointer, page->refs);
 	} else {
 		free_small(page->owner - SLAB_OWNER, pointer);

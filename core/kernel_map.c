@@ -31,6 +31,7 @@ static uint64_t *new_table(void)
 	uint64_t *table = page_alloc_zeroed(0);
 	if (!table)
 		panic("no memory for the kernel's page tables");
+	page_account(PAGES_OF_KERNEL, 1);
 	return table;
 }
 
@@ -124,6 +125,7 @@ uint64_t kernel_map_stack(uint32_t hart_index, uint64_t *bottom)
 	uint8_t *memory = page_alloc(STACK_ORDER);
 	if (!memory)
 		return 0;
+	page_account(PAGES_OF_KERNEL, 1 << STACK_ORDER);
 	uint64_t top = STACKS_BASE + (hart_index + 1ull) * STACK_SPACING;
 	*bottom = top - (PAGE_SIZE << STACK_ORDER);
 	for (uint64_t at = *bottom; at < top; at += PAGE_SIZE)

@@ -40,6 +40,8 @@ static struct {
 	unsigned stock_count;
 	void *stock[STOCK_MAX];              /* single pages, in use as far as the lists know */
 	struct memory_statistics statistics; /* fresh pages and those of the stock count as free */
+	struct list caches;
+	bool reclaiming;
 } allocator;
 
 size_t page_array_bytes(uint64_t pages)
@@ -58,6 +60,7 @@ void page_allocator_init(void *base, uint64_t pages, void *array)
 	allocator.array = (struct page *)((uint8_t *)array + marked_bytes);
 	for (unsigned order = 0; order <= PAGE_ORDER_MAX; order++)
 		list_init(&allocator.free[order]);
+	list_init(&allocator.caches);
 }
 
 static inline uint64_t index_of(const void *pointer)
@@ -266,12 +269,6 @@ static void note_taken(uint64_t pages)
 		statistics->lowest_free_pages = statistics->free_pages;
 }
 
-static void *count_failure(void)
-{
-	allocator.statistics.failures++;
-	return NULL;
-}
-
 /* Pages for the stock: the smallest block of the lists, or a part of it; else fresh ones. False:
  * there are none. */
 static __attribute__((noinline)) bool stock_fill(void)
@@ -296,23 +293,73 @@ static __attribute__((noinline)) bool stock_fill(void)
 static inline void *take_page(void)
 {
 	if (__builtin_expect(allocator.stock_count == 0, 0) && !stock_fill())
-		return count_failure();
+		return NULL;
 	void *page = allocator.stock[--allocator.stock_count];
 	*page_of(page) = (struct page){ .refs = 1, .state = STATE_USED };
 	note_taken(1);
 	return page;
 }
 
-void *page_alloc(unsigned order)
+static inline void *try_alloc(unsigned order)
 {
 	if (order == 0)
 		return take_page();
 	void *block = take_block(order);
 	if (!block)
-		return count_failure();
+		return NULL;
 	*page_of(block) = (struct page){ .refs = 1, .order = (uint8_t)order, .state = STATE_USED };
 	note_taken(1ull << order);
 	return block;
+}
+
+static void *refused(void)
+{
+	allocator.statistics.failures++;
+	return NULL;
+}
+
+void memory_cache_register(struct memory_cache *cache)
+{
+	list_push_back(&allocator.caches, &cache->link);
+}
+
+/* Ask the caches, one after the other, until the attempt succeeds. NULL, and counted: they had not
+ * enough. */
+static __attribute__((noinline)) void *after_reclaim(void *(*attempt)(uint64_t), uint64_t size)
+{
+	void *block = NULL;
+	if (!allocator.reclaiming) {
+		allocator.reclaiming = true;
+		list_for_each(node, &allocator.caches)
+		{
+			struct memory_cache *cache = list_entry(node, struct memory_cache, link);
+			cache->give_back(cache);
+			block = attempt(size);
+			if (block)
+				break;
+		}
+		allocator.reclaiming = false;
+	}
+	return block ? block : refused();
+}
+
+static void *attempt_block(uint64_t order)
+{
+	return try_alloc((unsigned)order);
+}
+
+void *page_alloc(unsigned order)
+{
+	void *block = try_alloc(order);
+	if (__builtin_expect(block != NULL, 1))
+		return block;
+	return order > PAGE_ORDER_MAX ? refused() : after_reclaim(attempt_block, order);
+}
+
+void *page_alloc_if_free(unsigned order)
+{
+	void *block = try_alloc(order);
+	return block ? block : refused();
 }
 
 void *page_alloc_zeroed(unsigned order)
@@ -356,21 +403,25 @@ static void *cut_run(unsigned order, uint64_t pages)
 	return block;
 }
 
-void *page_alloc_run(uint64_t pages)
+static void *attempt_run(uint64_t pages)
 {
-	unsigned order = 0;
-	while ((1ull << order) < pages)
-		order++;
-	if (order == 0 || order > PAGE_ORDER_MAX)
-		return page_alloc(order);
+	unsigned order = page_order(pages << PAGE_SHIFT);
 	void *run = allocator.free_mask >> order ? NULL : fresh_take(pages, 1);
 	if (!run)
 		run = cut_run(order, pages);
 	if (!run)
-		return count_failure();
+		return NULL;
 	*page_of(run) = (struct page){ .refs = 1, .state = STATE_USED };
 	note_taken(pages);
 	return run;
+}
+
+void *page_alloc_run(uint64_t pages)
+{
+	if (pages == 1 || pages > UNIT_PAGES)
+		return page_alloc(pages == 1 ? 0 : PAGE_ORDER_MAX + 1);
+	void *run = attempt_run(pages);
+	return run ? run : after_reclaim(attempt_run, pages);
 }
 
 void page_free_run(void *run, uint64_t pages)
@@ -386,14 +437,14 @@ void page_put(struct page *page)
 		give_page(page_address(page));
 }
 
-void page_account_kernel(int64_t pages)
+void page_account_image(uint64_t pages)
 {
-	allocator.statistics.kernel_pages += (uint64_t)pages;
+	allocator.statistics.image_pages = pages;
 }
 
-void page_account_heap(int64_t pages)
+void page_account(enum page_use use, int64_t pages)
 {
-	allocator.statistics.heap_pages += (uint64_t)pages;
+	allocator.statistics.used_pages[use] += (uint64_t)pages;
 }
 
 void memory_read_statistics(struct memory_statistics *out)

@@ -17,6 +17,8 @@ void page_allocator_add(void *from, uint64_t pages);
 void *page_alloc_run(uint64_t pages);
 void page_free_run(void *run, uint64_t pages);
 
-/* Pages that the kernel holds for good, and those of its heap: statistics only. */
-void page_account_kernel(int64_t pages);
-void page_account_heap(int64_t pages);
+/* Pages beside the allocator's: statistics only. */
+void page_account_image(uint64_t pages);
+
+/* The empty slabs that the heap keeps. */
+extern struct memory_cache heap_cache;

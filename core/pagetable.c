@@ -104,6 +104,7 @@ int page_table_create(struct page_table *out)
 	memset(root, 0, ROOT_USER_ENTRIES * sizeof *root);
 	memcpy(root + ROOT_USER_ENTRIES, kernel_root + ROOT_USER_ENTRIES,
 	       PAGE_SIZE - ROOT_USER_ENTRIES * sizeof *root);
+	page_account(PAGES_OF_TABLES, 1);
 	uint16_t asid = asid_take();
 	*out = (struct page_table){
 		.root = root,
@@ -134,6 +135,7 @@ void page_table_destroy(struct page_table *table)
 		page_free(middle, 0);
 	}
 	page_free(table->root, 0);
+	page_account(PAGES_OF_TABLES, -(int64_t)table->table_pages);
 	asid_release(table->asid);
 	table->root = NULL;
 }
@@ -149,6 +151,7 @@ static uint64_t *make_table(struct page_table *table, uint64_t *entry)
 	*entry = pte_of(virt_to_phys(lower).value, PTE_VALID);
 	++*used_entries(entry);
 	table->table_pages++;
+	page_account(PAGES_OF_TABLES, 1);
 	return lower;
 }
 
@@ -263,6 +266,7 @@ static void drop_if_empty(struct walk *walk, uint64_t *entry)
 	*entry = 0;
 	--*used_entries(entry);
 	walk->table->table_pages--;
+	page_account(PAGES_OF_TABLES, -1);
 	walk->tables_freed = true;
 }
 

@@ -12,6 +12,8 @@ int net_init(struct hart *hart, const struct boot_information *boot);
 struct stack *net_stack(struct hart *hart);
 /* Somebody waits for transmitted buffers to come back: ask the device to tell before the hart sleeps. */
 void net_want_completions(struct hart *hart);
+/* Bytes that packet buffers hold, free ones and all, and those of buffers in use. */
+void net_packet_bytes(uint64_t *held, uint64_t *used);
 /* Hang and panic dumps: one line per socket and queue. */
 void net_dump(void);
 /* Text of /proc/net/tcp, udp, dev, sockstat... through `emit`; false: no such name. */

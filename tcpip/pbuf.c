@@ -1,8 +1,9 @@
 /*
  * Packet buffer pools: per class a free list of pbufs carved out of slabs; a slab is a block of 2^k
- * bytes with a small header. Freed pbufs go back to their class's list, whole free slabs to the
- * owner in pbuf_pool_trim (also called when the cap is reached, so that one class cannot starve
- * another for ever).
+ * bytes with a small header. Freed pbufs go back to their class's list; whole free slabs to the
+ * owner in pbuf_pool_age, when none of their pbufs was used for a while, and in pbuf_pool_trim
+ * (also called when the cap is reached, so that one class cannot starve another for ever). Nothing
+ * is counted per packet for that: a sweep marks what is free, and who takes it wipes the mark out.
  *
  * Under AddressSanitizer free pbufs are poisoned: a use after free is found though the memory stays
  * with the pool.
@@ -34,6 +35,9 @@
 
 #define POOL_BLOCK_BYTES    4096
 #define SLAB_HEADER_BYTES   64
+/* `refs` of a pbuf that was not handed out since the last sweep; that of others is 0 while they are
+ * free. */
+#define REFS_IDLE           UINT32_MAX
 /* Refused allocations between two attempts to gather whole free slabs at the cap. */
 #define TRIM_INTERVAL       64
 
@@ -41,7 +45,8 @@ struct slab {
 	struct list_node link; /* pbuf_pool.slabs */
 	uint32_t bytes;
 	uint16_t count; /* pbufs in it */
-	uint16_t free;  /* counted by pbuf_pool_trim only */
+	uint16_t free;  /* of these, and below: counted by `sweep` only */
+	uint16_t idle;
 };
 
 struct size_class {
@@ -137,36 +142,88 @@ static void free_list_push(struct size_class *size_class, struct pbuf *pbuf, uin
 	poison((uint8_t *)pbuf + sizeof(pbuf->next), stride - sizeof(pbuf->next));
 }
 
-void pbuf_pool_trim(struct pbuf_pool *pool)
+/* How many pbufs of each slab are free, and how many of these lay idle. */
+static void count_free(struct pbuf_pool *pool)
 {
-	list_for_each(node, &pool->slabs) list_entry(node, struct slab, link)->free = 0;
+	list_for_each(node, &pool->slabs)
+	{
+		struct slab *slab = list_entry(node, struct slab, link);
+		slab->free = slab->idle = 0;
+	}
 	for (int c = 0; c < PBUF_CLASSES; c++) {
 		for (struct pbuf *p = pool->classes[c].free; p; p = p->next) {
 			unpoison(p, sizeof(*p));
-			slab_of(p)->free++;
+			struct slab *slab = slab_of(p);
+			slab->free++;
+			slab->idle += p->refs == REFS_IDLE;
 		}
 	}
-	for (int c = 0; c < PBUF_CLASSES; c++) {
-		struct pbuf *p = pool->classes[c].free;
-		pool->classes[c].free = NULL;
-		while (p) {
-			struct pbuf *next = p->next;
-			const struct slab *slab = slab_of(p);
-			if (slab->free != slab->count)
-				free_list_push(&pool->classes[c], p, class_stride[c]);
-			p = next;
+}
+
+static bool slab_is_whole(const struct slab *slab)
+{
+	return slab->free == slab->count;
+}
+
+static bool slab_goes(const struct slab *slab, bool idle_only)
+{
+	return slab_is_whole(slab) && (!idle_only || slab->idle == slab->count);
+}
+
+/* Takes the pbufs of slabs that go out of the free lists. Those that stay are idle from here on;
+ * the pbufs of slabs that are in use anyway come first, so that whole slabs are left alone. */
+static void rebuild_free_list(struct size_class *size_class, uint32_t stride, bool idle_only)
+{
+	struct size_class whole = { .free = NULL };
+	struct pbuf *rest = size_class->free, **tail = &size_class->free;
+	while (rest) {
+		struct pbuf *p = rest;
+		const struct slab *slab = slab_of(p);
+		rest = p->next;
+		if (slab_goes(slab, idle_only))
+			continue;
+		p->refs = REFS_IDLE;
+		if (slab_is_whole(slab)) {
+			free_list_push(&whole, p, stride);
+			continue;
 		}
+		poison((uint8_t *)p + sizeof(p->next), stride - sizeof(p->next));
+		*tail = p;
+		tail = &p->next;
 	}
+	*tail = whole.free;
+}
+
+/* True: free blocks are left. */
+static bool sweep(struct pbuf_pool *pool, bool idle_only)
+{
+	bool left = false;
+	count_free(pool);
+	for (int c = 0; c < PBUF_CLASSES; c++)
+		rebuild_free_list(&pool->classes[c], class_stride[c], idle_only);
 	list_for_each_safe(node, &pool->slabs)
 	{
 		struct slab *slab = list_entry(node, struct slab, link);
-		if (slab->free != slab->count)
+		if (!slab_goes(slab, idle_only)) {
+			left |= slab_is_whole(slab);
 			continue;
+		}
 		list_remove(node);
 		pool->bytes_held -= slab->bytes;
 		unpoison(slab, slab->bytes);
 		pool->config.block_free(pool->config.context, slab, slab->bytes);
 	}
+	return left;
+}
+
+void pbuf_pool_trim(struct pbuf_pool *pool)
+{
+	sweep(pool, false);
+}
+
+bool pbuf_pool_age(struct pbuf_pool *pool)
+{
+	return sweep(pool, true);
 }
 
 static struct slab *slab_alloc(struct pbuf_pool *pool, uint32_t bytes)

@@ -99,8 +99,11 @@ int pbuf_pool_create(struct pbuf_pool **out, const struct pbuf_pool_config *conf
 /* False (and nothing freed) while pbufs are live. */
 bool pbuf_pool_destroy(struct pbuf_pool *pool);
 void pbuf_pool_statistics(const struct pbuf_pool *pool, struct pbuf_pool_statistics *out);
-/* Give cached free blocks back. */
+/* Gives back all blocks of which nothing is in use. Visits every free pbuf, as pbuf_pool_age does. */
 void pbuf_pool_trim(struct pbuf_pool *pool);
+/* Gives back those of which nothing was in use since the last call. True: some others are free as a whole now, and may be given
+ * back next time. */
+bool pbuf_pool_age(struct pbuf_pool *pool);
 /* For tests: `fail` is asked at every allocation (NULL: off). */
 void pbuf_pool_inject_failures(struct pbuf_pool *pool, bool (*fail)(void *context), void *context);
 

@@ -270,15 +270,71 @@ static void test_heap_sizes(void)
 		heap_free(zeroed);
 	}
 	heap_free(NULL);
-	uint64_t before = statistics().heap_pages;
+	uint64_t before = statistics().used_pages[PAGES_OF_HEAP];
 	uint8_t *large = heap_alloc(5 * PAGE_SIZE); /* whole pages, not a power of two */
-	CHECK_EQ(statistics().heap_pages - before, 5);
+	CHECK_EQ(statistics().used_pages[PAGES_OF_HEAP] - before, 5);
 	heap_free(large);
-	CHECK_EQ(statistics().heap_pages, before);
+	CHECK_EQ(statistics().used_pages[PAGES_OF_HEAP], before);
 	CHECK(heap_alloc((4 << 20) + 1) == NULL);
 	large = heap_alloc(4 << 20);
 	CHECK(large);
 	heap_free(large);
+}
+
+static struct kept {
+	struct memory_cache cache;
+	void *block[4];
+	unsigned order, count, asked;
+	bool allocates;
+} kept[2];
+
+static void give_back(struct memory_cache *cache)
+{
+	struct kept *of = (struct kept *)cache;
+	of->asked++;
+	if (of->allocates)
+		CHECK(page_alloc(3) == NULL); /* must not, and asks nobody */
+	while (of->count)
+		page_free(of->block[--of->count], of->order);
+}
+
+static void test_caches(void)
+{
+	enum { PAGES = 32 };
+	start_empty();
+	page_allocator_add(arena, PAGES);
+	for (unsigned i = 0; i < 2; i++) {
+		kept[i] = (struct kept){ .cache.give_back = give_back, .order = i ? 3 : 0 };
+		memory_cache_register(&kept[i].cache);
+	}
+	kept[1].allocates = true;
+	for (unsigned i = 0; i < 2; i++)
+		kept[1].block[kept[1].count++] = page_alloc(3);
+	uint64_t others = 0;
+	while (page_alloc_if_free(0))
+		others++; /* asks nobody */
+	CHECK_EQ(others, PAGES - 16);
+	CHECK_EQ(kept[0].asked + kept[1].asked, 0);
+	CHECK_EQ(statistics().failures, 1);
+	void *page = page_alloc(0); /* the first has nothing, the second has */
+	CHECK(page);
+	CHECK_EQ(kept[0].asked, 1);
+	CHECK_EQ(kept[1].asked, 1);
+	CHECK_EQ(statistics().free_pages, 15);
+	while (kept[0].count < 4)
+		kept[0].block[kept[0].count++] = page_alloc(0);
+	while (page_alloc_if_free(0)) {
+	}
+	kept[1].asked = 0;
+	CHECK(page_alloc(0)); /* the first has enough */
+	CHECK_EQ(kept[1].asked, 0);
+	CHECK(page_alloc(0) && page_alloc(0) && page_alloc(0));
+	uint64_t failures = statistics().failures;
+	CHECK(page_alloc(0) == NULL); /* none has any */
+	CHECK_EQ(kept[1].asked, 1);
+	CHECK_EQ(statistics().failures, failures + 2);
+	CHECK(page_alloc(PAGE_ORDER_MAX + 1) == NULL);
+	CHECK_EQ(kept[1].asked, 1);
 }
 
 static void test_heap_random(void)
@@ -318,8 +374,15 @@ static void test_heap_random(void)
 	for (unsigned i = 0; i < SLOTS; i++)
 		heap_free(slots[i].block);
 	/* What stays is at most one empty slab per class. */
-	CHECK(statistics().heap_pages <= 18 * 1 + 5 * 2 + 4 * 4 + 5 * 8);
-	CHECK_EQ(statistics().free_pages + statistics().heap_pages, statistics().total_pages);
+	CHECK(statistics().used_pages[PAGES_OF_HEAP] <= 18 * 1 + 5 * 2 + 4 * 4 + 5 * 8);
+	CHECK_EQ(statistics().free_pages + statistics().used_pages[PAGES_OF_HEAP],
+	         statistics().total_pages);
+	heap_cache.give_back(&heap_cache);
+	CHECK_EQ(statistics().used_pages[PAGES_OF_HEAP], 0);
+	CHECK_EQ(statistics().free_pages, statistics().total_pages);
+	void *block = heap_alloc(100);
+	CHECK(block);
+	heap_free(block);
 }
 
 int main(void)
@@ -334,6 +397,7 @@ int main(void)
 	test_fresh_joins();
 	test_shared_page();
 	test_page_random();
+	test_caches();
 	test_heap_sizes();
 	test_heap_random();
 	return 0;

@@ -6,6 +6,7 @@ busybox grep ' 0A ' /proc/net/tcp
 for directory in /proc/[0-9]*; do
     read -r name 2>/dev/null <$directory/comm || continue
     read -r _ resident _ 2>/dev/null <$directory/statm || continue
+    anonymous=$(busybox awk '/^Anonymous:/ { sum += $2 } END { print sum + 0 }' $directory/smaps)
     set -- $directory/fd/*
-    echo "process ${directory#/proc/} $name $# $resident"
+    echo "process ${directory#/proc/} $name $# $resident $anonymous"
 done

@@ -6,6 +6,9 @@
 
 #include "core/memory.h"
 
+/* In struct page.owner of a page that only the tree holds when it enters: not one of the archive.
+ */
+#define FILE_OWNER 1
 #define TREE_BITS  6
 #define TREE_SLOTS (1u << TREE_BITS)
 
@@ -88,6 +91,10 @@ int page_tree_insert(struct page_tree *tree, uint64_t index, void *page)
 	}
 	*place = page;
 	tree->pages++;
+	if (page_of(page)->refs == 1) {
+		page_of(page)->owner = FILE_OWNER;
+		page_account(PAGES_OF_FILES, 1);
+	}
 	return 0;
 }
 
@@ -97,6 +104,8 @@ static bool subtree_truncate(struct page_tree *tree, void **place, uint32_t leve
 	if (!*place)
 		return true;
 	if (level == 0) {
+		if (page_of(*place)->owner == FILE_OWNER)
+			page_account(PAGES_OF_FILES, -1);
 		page_put(page_of(*place));
 		tree->pages--;
 		*place = NULL;

@@ -16,28 +16,51 @@
 #include "syscalls/process.h"
 #include "syscalls/syscall.h"
 
-#define KIB_PER_PAGE (PAGE_SIZE / 1024)
-
-static unsigned long kib(uint64_t pages)
+static void meminfo_line(struct text *text, const char *name, uint64_t bytes)
 {
-	return (unsigned long)(pages * KIB_PER_PAGE);
+	text_printf(text, "%s:%s%8lu kB\n", name,
+	            "                " + (strlen(name) < 15 ? strlen(name) + 1 : 15),
+	            (unsigned long)(bytes / 1024));
 }
 
+/* Linux's lines in Linux's order, then what it has no lines for. What a use is not known of is
+ * AnonPages. */
 static void generate_meminfo(struct text *text, const struct path_node *node)
 {
 	struct memory_statistics memory;
+	uint64_t packets_held, packets_used;
 	(void)node;
 	memory_read_statistics(&memory);
-	text_printf(text,
-	            "MemTotal:       %8lu kB\nMemFree:        %8lu kB\nMemAvailable:   %8lu kB\n"
-	            "Buffers:        %8d kB\nCached:         %8d kB\nSwapCached:     %8d kB\n",
-	            kib(memory.total_pages), kib(memory.free_pages), kib(memory.free_pages), 0, 0,
-	            0);
-	text_printf(text,
-	            "SwapTotal:      %8d kB\nSwapFree:       %8d kB\nShmem:          %8d kB\n"
-	            "Slab:           %8lu kB\nCommitLimit:    %8lu kB\nCommitted_AS:   %8lu kB\n",
-	            0, 0, 0, kib(memory.heap_pages), kib(memory.total_pages),
-	            kib(memory.total_pages - memory.free_pages));
+	net_packet_bytes(&packets_held, &packets_used);
+	uint64_t used = memory.total_pages - memory.free_pages, programs = used;
+	for (unsigned use = 0; use < PAGE_USES; use++)
+		programs -= memory.used_pages[use];
+	uint64_t free_bytes = memory.free_pages * PAGE_SIZE,
+	         files = memory.used_pages[PAGES_OF_FILES] * PAGE_SIZE;
+	const struct {
+		const char *name;
+		uint64_t bytes;
+	} lines[] = {
+		{ "MemTotal", memory.total_pages * PAGE_SIZE },
+		{ "MemFree", free_bytes },
+		{ "MemAvailable", free_bytes + packets_held - packets_used },
+		{ "Buffers", 0 },
+		{ "Cached", files },
+		{ "SwapCached", 0 },
+		{ "SwapTotal", 0 },
+		{ "SwapFree", 0 },
+		{ "AnonPages", programs * PAGE_SIZE },
+		{ "Shmem", files },
+		{ "Slab", memory.used_pages[PAGES_OF_HEAP] * PAGE_SIZE },
+		{ "PageTables", memory.used_pages[PAGES_OF_TABLES] * PAGE_SIZE },
+		{ "CommitLimit", memory.total_pages * PAGE_SIZE },
+		{ "Committed_AS", used * PAGE_SIZE },
+		{ "KernelFixed", memory.used_pages[PAGES_OF_KERNEL] * PAGE_SIZE },
+		{ "PacketPool", memory.used_pages[PAGES_OF_PACKETS] * PAGE_SIZE },
+		{ "PacketsUsed", packets_used },
+	};
+	for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++)
+		meminfo_line(text, lines[i].name, lines[i].bytes);
 	text_printf(text,
 	            "HugePages_Total:   %5d\nHugePages_Free:    %5d\nHugepagesize:   %8d kB\n", 0,
 	            0, 2048);

@@ -12,6 +12,14 @@ struct shared_memory {
 	struct page ***chunk; /* two levels: `chunks` pointers to pages of page pointers */
 };
 
+/* Also for the pages of pointers. NULL when memory is short. */
+static void *shared_fresh_page(void)
+{
+	void *page = fresh_page(true);
+	page_account(PAGES_OF_FILES, page != NULL);
+	return page;
+}
+
 static int shared_page(struct file *file, uint64_t index, bool shared_write, struct page **out)
 {
 	struct shared_memory *memory = file->object;
@@ -20,13 +28,13 @@ static int shared_page(struct file *file, uint64_t index, bool shared_write, str
 		return -ENXIO;
 	struct page ***chunk = &memory->chunk[index / CHUNK_PAGES];
 	if (!*chunk) {
-		*chunk = fresh_page(true);
+		*chunk = shared_fresh_page();
 		if (!*chunk)
 			return -ENOMEM;
 	}
 	struct page **slot = &(*chunk)[index % CHUNK_PAGES];
 	if (!*slot) {
-		void *fresh = fresh_page(true);
+		void *fresh = shared_fresh_page();
 		if (!fresh)
 			return -ENOMEM;
 		*slot = page_of(fresh);
@@ -39,13 +47,20 @@ static int shared_page(struct file *file, uint64_t index, bool shared_write, str
 static void shared_release(struct file *file)
 {
 	struct shared_memory *memory = file->object;
+	int64_t freed = 0;
 	for (uint64_t i = 0; i < memory->chunks; i++) {
-		for (uint64_t j = 0; memory->chunk[i] && j < CHUNK_PAGES; j++)
-			if (memory->chunk[i][j])
-				page_put(memory->chunk[i][j]);
-		if (memory->chunk[i])
-			page_free(memory->chunk[i], 0);
+		if (!memory->chunk[i])
+			continue;
+		for (uint64_t j = 0; j < CHUNK_PAGES; j++) {
+			if (!memory->chunk[i][j])
+				continue;
+			page_put(memory->chunk[i][j]);
+			freed++;
+		}
+		page_free(memory->chunk[i], 0);
+		freed++;
 	}
+	page_account(PAGES_OF_FILES, -freed);
 	heap_free(memory->chunk);
 	heap_free(memory);
 	file_free(file);

@@ -9,6 +9,7 @@
 #include "core/memory.h"
 #include "syscalls/net/boot_options.h"
 #include "syscalls/net/netdev.h"
+#include "syscalls/net/packet_memory.h"
 #include "syscalls/net/resolver.h"
 #include "virtio/probe.h"
 #include "virtio/rng.h"
@@ -46,26 +47,6 @@ void net_want_completions(struct hart *hart)
 
 /* ---- what the stack is given ---- */
 
-static unsigned block_order(size_t bytes)
-{
-	unsigned order = 0;
-	while ((PAGE_SIZE << order) < bytes)
-		order++;
-	return order;
-}
-
-static void *block_alloc(void *context, size_t bytes)
-{
-	(void)context;
-	return page_alloc(block_order(bytes));
-}
-
-static void block_free(void *context, void *block, size_t bytes)
-{
-	(void)context;
-	page_free(block, block_order(bytes));
-}
-
 static void *stack_memory_alloc(void *context, size_t bytes)
 {
 	(void)context;
@@ -98,20 +79,13 @@ static void stack_output_pending(void *context)
 
 static int create_stack(struct hart *hart, const char *command_line)
 {
-	struct memory_statistics memory;
-	memory_read_statistics(&memory);
-	/* Packets may hold a quarter of what kernel and archive leave: 12 MiB of 64, 1 MiB of a
-	 * machine of 20 MiB. */
-	const struct pbuf_pool_config pool_config = {
-		.block_alloc = block_alloc,
-		.block_free = block_free,
-		.cap_bytes = memory.free_pages * PAGE_SIZE / 4,
-	};
 	struct pbuf_pool *pool;
-	int error = pbuf_pool_create(&pool, &pool_config);
+	int error = packet_memory_create(hart, &pool);
 	if (error)
 		return error;
-	uint64_t buffer_max = pool_config.cap_bytes / 8;
+	struct pbuf_pool_statistics packets;
+	pbuf_pool_statistics(pool, &packets);
+	uint64_t buffer_max = packets.cap_bytes / 8;
 	const uint32_t linux_receive_max = 6 << 20, linux_send_max = 4 << 20;
 	const struct stack_config config = {
 		.loop = &hart->loop,
@@ -128,10 +102,7 @@ static int create_stack(struct hart *hart, const char *command_line)
 		        buffer_max < linux_send_max ? (uint32_t)buffer_max : linux_send_max,
 		.tcp_acks_at_once = !boot_flag(command_line, "delayed_ack", true),
 	};
-	error = stack_create(&net.stack, &config);
-	if (error)
-		pbuf_pool_destroy(pool);
-	return error;
+	return stack_create(&net.stack, &config);
 }
 
 /* ---- devices ---- */

@@ -8,6 +8,7 @@
 #include "core/trace.h"
 #include "syscalls/net.h"
 #include "syscalls/net/boot_options.h"
+#include "syscalls/net/packet_memory.h"
 
 #define RX_BATCH                16
 #define RX_BUDGET_DEFAULT       64
@@ -479,6 +480,7 @@ static bool prepare_wait(void *context)
 		if (!virtio_net_rx_arm(&device->virtio, QUEUE))
 			return false;
 		device->rx_armed = true;
+		packet_memory_used();
 	}
 	if (__builtin_expect(device->transmit_blocked || device->completions_wanted, 0) &&
 	    !virtio_net_tx_arm(&device->virtio, QUEUE))

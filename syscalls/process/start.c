@@ -207,8 +207,7 @@ static void report_memory(void)
 	struct memory_statistics memory;
 	memory_read_statistics(&memory);
 	log_info("%lu KiB in use before the first program",
-	         (memory.kernel_pages + memory.total_pages - memory.free_pages) << PAGE_SHIFT >>
-	                 10);
+	         (memory.image_pages + memory.total_pages - memory.free_pages) << PAGE_SHIFT >> 10);
 }
 
 static void start(struct hart *hart, const struct boot_information *boot)

@@ -19,6 +19,7 @@ int vdso_init(void)
 	pages = page_alloc_zeroed(VDSO_ORDER);
 	if (!pages)
 		return -ENOMEM;
+	page_account(PAGES_OF_KERNEL, 1 << VDSO_ORDER);
 	/* Mapped page by page: each has references of its own, the first of which is never given
 	 * back. */
 	for (uint64_t at = 0; at < pages_bytes; at += PAGE_SIZE)

@@ -142,6 +142,67 @@ static void test_cap(void)
 	pool_destroy(pool);
 }
 
+static uint64_t held(const struct pbuf_pool *pool)
+{
+	struct pbuf_pool_statistics s;
+	pbuf_pool_statistics(pool, &s);
+	return s.bytes_held;
+}
+
+/* Blocks go back once nothing of them was used between two looks, and no others do. */
+static void test_age(void)
+{
+	enum { PAGES = 10 };
+	struct pbuf_pool *pool = pool_create(16 << 20);
+	struct pbuf *p[PAGES];
+	for (int i = 0; i < PAGES; i++)
+		p[i] = pbuf_alloc(pool, PBUF_PAGE, 0);
+	CHECK(!pbuf_pool_age(pool)); /* all are in use */
+	CHECK_EQ(held(pool), PAGES * 4096);
+	for (int i = 1; i < PAGES; i++)
+		pbuf_free(p[i]);
+	CHECK(pbuf_pool_age(pool)); /* were in use until now */
+	CHECK_EQ(held(pool), PAGES * 4096);
+	p[1] = pbuf_alloc(pool, PBUF_PAGE, 0);
+	p[2] = pbuf_alloc(pool, PBUF_PAGE, 0);
+	pbuf_free(p[2]); /* p[1] is in use, p[2]'s was, the other seven were not */
+	CHECK(pbuf_pool_age(pool));
+	CHECK_EQ(held(pool), 3 * 4096);
+	CHECK(!pbuf_pool_age(pool));
+	CHECK_EQ(held(pool), 2 * 4096);
+	memset(p[0]->data, 0xaa, p[0]->block_bytes);
+	memset(p[1]->data, 0xaa, p[1]->block_bytes);
+	pbuf_free(p[0]);
+	pbuf_free(p[1]);
+	CHECK(pbuf_pool_age(pool));
+	CHECK(!pbuf_pool_age(pool));
+	CHECK_EQ(held(pool), 0);
+	CHECK_EQ(blocks_live, 1); /* the pool's own */
+	pool_destroy(pool);
+}
+
+/* After a look, blocks that are in use anyway are used first: the others get idle. */
+static void test_age_gathers(void)
+{
+	enum { COUNT = 36 * 8 }; /* of slices: eight blocks */
+	struct pbuf_pool *pool = pool_create(16 << 20);
+	struct pbuf *of = pbuf_alloc(pool, PBUF_PAGE, 0), *p[COUNT];
+	for (int i = 0; i < COUNT; i++)
+		p[i] = pbuf_slice(of, 0, 0);
+	CHECK_EQ(held(pool), 9 * 4096);
+	for (int i = 1; i < COUNT; i++)
+		pbuf_free(p[i]); /* p[0]'s block was freed first: it comes last */
+	CHECK(pbuf_pool_age(pool));
+	for (int i = 1; i < 36; i++)
+		p[i] = pbuf_slice(of, 0, 0);
+	CHECK(!pbuf_pool_age(pool));
+	CHECK_EQ(held(pool), 2 * 4096);
+	for (int i = 0; i < 36; i++)
+		pbuf_free(p[i]);
+	pbuf_free(of);
+	pool_destroy(pool);
+}
+
 static bool fail_once(void *context)
 {
 	int *left = context;
@@ -306,6 +367,8 @@ int main(void)
 	test_classes();
 	test_many();
 	test_cap();
+	test_age();
+	test_age_gathers();
 	test_injection();
 	test_references();
 	test_trim();
