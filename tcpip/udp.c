@@ -101,6 +101,11 @@ void udp_set_reuse(struct udp_socket *socket, bool reuse_address, bool reuse_por
 	socket->reuse_port = reuse_port;
 }
 
+void udp_drop_esp(struct udp_socket *socket, bool drop)
+{
+	socket->drops_esp = drop;
+}
+
 void udp_set_binding(struct udp_socket *socket, bool free_bind, bool without_port)
 {
 	socket->free_bind = free_bind;

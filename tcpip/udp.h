@@ -28,6 +28,7 @@ struct udp_send_options {
 	bool ttl_is_told;           /* for this very datagram: ttl counts to groups, too (IP_TTL) */
 	bool broadcast_allowed, dont_fragment;
 	bool on_link_only; /* not through a gateway (MSG_DONTROUTE) */
+	bool segment; /* of several (UDP_SEGMENT): fits the path or is refused, and no error is kept */
 };
 
 int udp_create(struct stack *stack, struct udp_socket **out, udp_event *event, void *context);
@@ -37,6 +38,8 @@ void udp_close(struct udp_socket *socket);
 int udp_bind(struct udp_socket *socket, struct endpoint local, bool reuse_address, bool reuse_port);
 /* What udp_bind was told of reuse, changed. */
 void udp_set_reuse(struct udp_socket *socket, bool reuse_address, bool reuse_port);
+/* UDP_ENCAP: what would be ESP in UDP, and keepalives of it, is dropped (RFC 3948; there are no security associations). */
+void udp_drop_esp(struct udp_socket *socket, bool drop);
 /* What udp_bind does from now on. free_bind: addresses that are not ours will do, too. without_port: port 0 fixes the
  * address only. */
 void udp_set_binding(struct udp_socket *socket, bool free_bind, bool without_port);

@@ -25,9 +25,25 @@ static void datagram_note(struct stack *stack, struct pbuf *payload, const struc
 	        stack->config.wall_ns ? stack->config.wall_ns(stack->config.wall_context) : 0;
 }
 
+/* RFC 3948 §2: a keepalive, or no marker of zeros where IKE has one. */
+static bool is_esp(const struct pbuf *payload)
+{
+	enum { ESP_HEADER_BYTES = 8, KEEPALIVE = 0xff };
+	uint8_t first[4] = { 0 };
+	uint32_t length = payload->packet_length;
+	pbuf_copy_out(payload, 0, first, length < sizeof(first) ? length : sizeof(first));
+	return length == 1 ? first[0] == KEEPALIVE
+	                   : length > ESP_HEADER_BYTES && load_be32(first) != 0;
+}
+
 static void socket_deliver(struct udp_socket *socket, struct pbuf *payload)
 {
 	uint32_t bytes = pbuf_true_size(payload);
+	if (unlikely(socket->drops_esp) && is_esp(payload)) {
+		socket->stack->statistics.udp_bad++;
+		pbuf_free(payload);
+		return;
+	}
 	/* As Linux: one datagram always fits, whatever its size. */
 	if (socket->queue_bytes && socket->queue_bytes + bytes > socket->receive_limit) {
 		socket->stack->statistics.udp_buffer_dropped++;
@@ -276,8 +292,10 @@ static int send_prepare(struct udp_socket *socket, struct endpoint to, uint32_t 
 	int error = udp_route(socket, to.address, options, source);
 	if (error)
 		return error;
-	if (options->dont_fragment && bytes + UDP_HEADER_BYTES + IP_HEADER_BYTES > route->mtu) {
-		udp_note_too_long(socket, to, route->mtu);
+	bool whole = options->dont_fragment || options->segment;
+	if (whole && bytes + UDP_HEADER_BYTES + IP_HEADER_BYTES > route->mtu) {
+		if (!options->segment)
+			udp_note_too_long(socket, to, route->mtu);
 		return -EMSGSIZE;
 	}
 	if (!socket->local.port) {

@@ -23,6 +23,7 @@ struct udp_socket {
 	bool bound_explicitly;
 	bool bound_to_group; /* bound_address is no source to send from */
 	bool reuse_address, reuse_port;
+	bool drops_esp;               /* udp_drop_esp */
 	bool free_bind, bind_no_port; /* udp_set_binding */
 	bool on_link_only;            /* SO_DONTROUTE */
 	bool to_broadcast;            /* route_destination is a broadcast address */

@@ -34,6 +34,7 @@ GROUPS = {
         "options_shared.c",
         "options_socket.c",
         "options_tcp.c",
+        "options_udp.c",
     ],
     "multicast": ["multicast.c"],
     "descriptors": [

@@ -201,6 +201,11 @@ enum udp_socket_option {
 	UDP_GRO = 104,
 };
 
+enum udp_encapsulation { /* of UDP_ENCAP */
+	                 UDP_ENCAP_ESPINUDP = 2,
+	                 UDP_ENCAP_L2TPINUDP = 3,
+};
+
 /* errnos of <errno.h> that only sockets use are in core/libc/errno.h; ioctls: */
 enum socket_ioctl {
 	FIOSETOWN = 0x8901,

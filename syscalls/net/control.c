@@ -198,6 +198,17 @@ static int parse_ip(const struct user_cmsghdr *header, const uint8_t *data, uint
 	}
 }
 
+static int parse_udp(const struct user_cmsghdr *header, const uint8_t *data, uint64_t bytes,
+                     struct send_control *out)
+{
+	uint16_t segment;
+	if (header->type != UDP_SEGMENT || bytes != sizeof(segment))
+		return -EINVAL;
+	memcpy(&segment, data, sizeof(segment));
+	out->segment = segment;
+	return 0;
+}
+
 static int parse_one(struct thread *thread, const struct socket *socket,
                      const struct user_cmsghdr *header, const uint8_t *data,
                      struct send_control *out)
@@ -207,6 +218,8 @@ static int parse_one(struct thread *thread, const struct socket *socket,
 		return socket->domain == AF_INET && socket->type == SOCK_DGRAM
 		               ? parse_ip(header, data, bytes, out)
 		               : 0;
+	if (header->level == IPPROTO_UDP && socket->protocol == IPPROTO_UDP)
+		return parse_udp(header, data, bytes, out);
 	if (header->level != SOL_SOCKET)
 		return 0;
 	bool local = socket->domain == AF_UNIX;
@@ -244,7 +257,7 @@ int control_parse(struct thread *thread, const struct socket *socket, struct use
                   uint64_t length, struct send_control *out)
 {
 	memset(out, 0, sizeof(*out));
-	out->ttl = out->tos = -1;
+	out->ttl = out->tos = out->segment = -1;
 	if (length > CONTROL_MAX_BYTES)
 		return -ENOBUFS;
 	uint8_t small[256];

@@ -26,6 +26,7 @@ struct send_control {
 	struct ipv4_address source; /* IP_PKTINFO ipi_spec_dst; 0: none */
 	uint32_t interface;         /* its ipi_ifindex; 0: none */
 	int32_t ttl, tos;           /* -1: not given */
+	int32_t segment;            /* UDP_SEGMENT; -1: not given */
 	bool has_credentials, has_information;
 };
 

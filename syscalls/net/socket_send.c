@@ -254,7 +254,10 @@ static long send_many_one(struct thread *thread, struct io_request *request)
 		before = uio.remaining;
 	uio_skip(&uio, before);
 	long result = socket->operations->send(thread, socket, &message);
-	bool unfinished = socket->type == SOCK_STREAM && uio.remaining && !request->nonblocking;
+	bool stream = socket->type == SOCK_STREAM;
+	bool unfinished = stream && uio.remaining && !request->nonblocking;
+	if (result == -EAGAIN) /* datagrams of one send that were cut from it (UDP_SEGMENT) */
+		request->extra[MANY_PARTIAL] = uio.done;
 	if (message.sent)
 		control_release(message.sent);
 	uio_fini(&uio);
@@ -264,7 +267,7 @@ static long send_many_one(struct thread *thread, struct io_request *request)
 	}
 	if (result < 0)
 		return result;
-	uint32_t length = (uint32_t)(before + (uint64_t)result);
+	uint32_t length = (uint32_t)((stream ? before : 0) + (uint64_t)result);
 	request->extra[MANY_PARTIAL] = 0;
 	return copy_to_user(user(at + offsetof(struct user_mmsghdr, length)), &length,
 	                    sizeof(length));

@@ -24,11 +24,9 @@ int udp_socket_create(struct socket **out)
 	struct stack *stack = net_stack(this_hart());
 	if (!stack)
 		return -EAFNOSUPPORT;
-	struct udp_file_socket *udp = heap_alloc(sizeof(*udp));
+	struct udp_file_socket *udp = heap_alloc_zeroed(sizeof(*udp));
 	if (!udp)
 		return -ENOBUFS;
-	udp->cork = NULL;
-	udp->corked = false;
 	int error = udp_create(stack, &udp->udp, udp_socket_event, udp);
 	if (error) {
 		heap_free(udp);
@@ -256,15 +254,53 @@ static long udp_socket_ioctl(struct socket *socket, uint32_t command, uint64_t a
 	return copy_to_user(user(argument), &bytes, sizeof(bytes));
 }
 
+/* As Linux: from ESP on it is looked for, also for L2TP, until there is no encapsulation. */
+static int set_encapsulation(struct udp_file_socket *udp, int32_t kind)
+{
+	if (kind != 0 && kind != UDP_ENCAP_ESPINUDP && kind != UDP_ENCAP_L2TPINUDP)
+		return -ENOPROTOOPT;
+	udp->encapsulation = (uint8_t)kind;
+	udp->knows_esp |= kind != UDP_ENCAP_L2TPINUDP;
+	udp_drop_esp(udp->udp, udp->knows_esp && kind);
+	return 0;
+}
+
 static int udp_set_own_option(struct udp_file_socket *udp, int name, const void *value,
                               uint32_t length)
 {
 	int32_t number;
-	int error = name == UDP_CORK ? option_int(value, length, &number) : -ENOPROTOOPT;
+	if (name != UDP_CORK && name != UDP_ENCAP && name != UDP_SEGMENT)
+		return -ENOPROTOOPT;
+	int error = option_int(value, length, &number);
 	if (error)
 		return error;
-	udp->corked = number != 0;
-	return udp->corked ? 0 : udp_cork_send(udp);
+	switch (name) {
+	case UDP_ENCAP:
+		return set_encapsulation(udp, number);
+	case UDP_SEGMENT:
+		if (number < 0 || number > UINT16_MAX)
+			return -EINVAL;
+		udp->segment = (uint16_t)number;
+		return 0;
+	default:
+		udp->corked = number != 0;
+		return udp->corked ? 0 : udp_cork_send(udp);
+	}
+}
+
+static int udp_get_own_option(const struct udp_file_socket *udp, int name, void *value,
+                              uint32_t *length)
+{
+	switch (name) {
+	case UDP_CORK:
+		return option_put_int(value, length, udp->corked);
+	case UDP_ENCAP:
+		return option_put_int(value, length, udp->encapsulation);
+	case UDP_SEGMENT:
+		return option_put_int(value, length, udp->segment);
+	default:
+		return -ENOPROTOOPT;
+	}
 }
 
 static int udp_socket_set_option(struct socket *socket, int level, int name, const void *value,
@@ -295,11 +331,11 @@ static int udp_socket_set_option(struct socket *socket, int level, int name, con
 static int udp_socket_get_option(struct socket *socket, int level, int name, void *value,
                                  uint32_t *length)
 {
-	if (level == IPPROTO_UDP && name == UDP_CORK)
-		return option_put_int(value, length, udp_socket_of(socket)->corked);
+	if (level == IPPROTO_UDP)
+		return udp_get_own_option(udp_socket_of(socket), name, value, length);
 	if (level == IPPROTO_IP)
 		return ip_get_option(socket, name, value, length);
-	return level == SOL_SOCKET || level == IPPROTO_UDP ? -ENOPROTOOPT : -EOPNOTSUPP;
+	return level == SOL_SOCKET ? -ENOPROTOOPT : -EOPNOTSUPP;
 }
 
 static void udp_socket_memory(struct socket *socket, struct socket_memory *out)

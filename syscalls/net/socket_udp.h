@@ -11,6 +11,9 @@ struct udp_file_socket {
 	struct udp_socket *udp;
 	struct udp_cork *cork; /* the datagram that grows (MSG_MORE, UDP_CORK), or NULL */
 	bool corked;           /* UDP_CORK */
+	bool knows_esp;        /* UDP_ENCAP was set to what looks for it */
+	uint8_t encapsulation; /* UDP_ENCAP */
+	uint16_t segment; /* UDP_SEGMENT: bytes of each datagram that a send is cut into; 0: off */
 };
 
 static inline struct udp_file_socket *udp_socket_of(struct socket *socket)

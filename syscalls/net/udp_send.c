@@ -11,12 +11,14 @@
 
 #define UDP_LENGTH_MAX  65535u
 #define UDP_PAYLOAD_MAX (UDP_LENGTH_MAX - 28)
+#define SEGMENTS_MAX    128u /* of one send; Linux: UDP_MAX_SEGMENTS */
 
 /* What is known of a datagram before its bytes. */
 struct outgoing {
 	bool named; /* else to the peer */
 	struct endpoint to;
 	struct udp_send_options options;
+	uint32_t segment; /* bytes of each datagram that the bytes are cut into; 0: they are one */
 };
 
 /* The first call decides where it goes, the later ones add bytes. */
@@ -46,13 +48,85 @@ static int send_payload(struct udp_file_socket *udp, const struct outgoing *outg
 	return error;
 }
 
+/* ---- a send that is cut into datagrams (UDP_SEGMENT) ---- */
+
+static void segments_drop(struct list *segments)
+{
+	struct list_node *node;
+	while ((node = list_pop_front(segments)))
+		pbuf_free(list_entry(node, struct pbuf, link));
+}
+
+/* Everything is copied before anything is sent. -ENOBUFS, -EFAULT: nothing is left in the list. */
+static int segments_fill(struct udp_file_socket *udp, uint32_t segment, struct uio *uio,
+                         struct list *segments)
+{
+	while (uio->remaining) {
+		uint32_t bytes = uio->remaining < segment ? (uint32_t)uio->remaining : segment;
+		struct pbuf *payload = udp_payload_alloc(udp->udp, bytes);
+		bool filled = payload && datagram_fill(payload, uio);
+		if (payload)
+			list_push_back(segments, &payload->link);
+		if (!filled) {
+			segments_drop(segments);
+			return payload ? -EFAULT : -ENOBUFS;
+		}
+	}
+	return 0;
+}
+
+/* All of the bytes, or, when the ring has room for some datagrams only, -EAGAIN with the uio behind
+ * those. What fails behind the first is lost on the way, as it might be on the wire. */
+static long segments_send(struct udp_file_socket *udp, const struct outgoing *outgoing,
+                          struct uio *uio)
+{
+	struct list segments;
+	struct list_node *node;
+	uint64_t bytes = uio->remaining;
+	bool first = uio->done == 0;
+	if (bytes > UDP_PAYLOAD_MAX)
+		return -EMSGSIZE;
+	if (bytes > outgoing->segment * (uint64_t)SEGMENTS_MAX || udp->socket.options->no_check)
+		return -EINVAL;
+	list_init(&segments);
+	int error = segments_fill(udp, outgoing->segment, uio, &segments);
+	uint64_t unsent = bytes;
+	while (!error && (node = list_pop_front(&segments))) {
+		struct pbuf *payload = list_entry(node, struct pbuf, link);
+		uint32_t length = payload->packet_length;
+		error = send_payload(udp, outgoing, payload);
+		if (error && error != -EAGAIN && !first)
+			error = 0;
+		if (!error)
+			unsent -= length;
+		first = false;
+	}
+	segments_drop(&segments);
+	if (error == -EAGAIN)
+		uio_rewind(uio, unsent);
+	return error ? error : (long)uio->done;
+}
+
+/* What has come together in a kernel buffer. */
+static int send_gathered(struct udp_file_socket *udp, const struct outgoing *outgoing,
+                         struct pbuf *payload)
+{
+	if (!outgoing->segment || !payload->length)
+		return send_payload(udp, outgoing, payload);
+	struct uio uio;
+	uio_init_kernel(&uio, payload->data, payload->length);
+	long result = segments_send(udp, outgoing, &uio);
+	pbuf_free(payload);
+	return result < 0 ? (int)result : 0;
+}
+
 int udp_cork_send(struct udp_file_socket *udp)
 {
 	struct udp_cork *cork = udp->cork;
 	if (!cork)
 		return 0;
 	udp->cork = NULL;
-	int error = send_payload(udp, &cork->outgoing, cork->payload);
+	int error = send_gathered(udp, &cork->outgoing, cork->payload);
 	heap_free(cork);
 	return error == -EAGAIN ? -ENOBUFS : error; /* it is gone, and can't be tried again */
 }
@@ -113,6 +187,9 @@ static int prepare(struct udp_file_socket *udp, const struct message *message, s
 	if (udp->socket.shut & SOCKET_SHUT_SEND)
 		return -EPIPE;
 	choose_options(udp->socket.options, message->sent, message->flags, &out->options);
+	const struct send_control *control = message->sent;
+	out->segment = control && control->segment >= 0 ? (uint32_t)control->segment : udp->segment;
+	out->options.segment = out->segment != 0;
 	return 0;
 }
 
@@ -177,6 +254,14 @@ static long send_at_once(struct udp_file_socket *udp, struct message *message)
 	int error = prepare(udp, message, &outgoing);
 	if (error)
 		return error;
+	if (outgoing.segment && bytes) {
+		long sent = segments_send(udp, &outgoing, uio);
+		if (sent == -EAGAIN)
+			net_want_completions(this_hart());
+		/* Who does not wait has sent it: the rest is lost, as in a queue. */
+		bool started = sent == -EAGAIN && uio->done;
+		return started && message->flags & MSG_DONTWAIT ? (long)bytes : sent;
+	}
 	if (bytes > UDP_PAYLOAD_MAX)
 		return -EMSGSIZE;
 	struct pbuf *payload = udp_payload_alloc(udp->udp, (uint32_t)bytes);

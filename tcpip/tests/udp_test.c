@@ -287,6 +287,50 @@ static void test_peek_at_offset(void)
 	sim_destroy(sim);
 }
 
+static void test_esp_is_dropped(void)
+{
+	begin("esp");
+	struct udp_socket *server = open_on(a), *client = open_on(a);
+	CHECK_EQ(udp_bind(server, at(ANY, 4500), false, false), 0);
+	CHECK_EQ(udp_connect(client, at(a->netif.address, 4500), false), 0);
+	static const struct {
+		const char *bytes;
+		uint32_t length;
+		bool arrives;
+	} rows[] = {
+		{ "", 0, true },
+		{ "\xff", 1, false },
+		{ "\xfe", 1, true },
+		{ "12345678", 8, true },
+		{ "123456789", 9, false },
+		{ "\0\0\0\0"
+		  "56789",
+		  9, true },
+		{ "\0\0\0\1"
+		  "56789",
+		  9, false },
+	};
+	udp_drop_esp(server, true);
+	for (uint32_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct pbuf *payload = udp_payload_alloc(client, rows[i].length);
+		memcpy(payload->data, rows[i].bytes, rows[i].length);
+		CHECK_EQ(udp_send(client, NULL, payload, &(struct udp_send_options){ 0 }), 0);
+		pass();
+		struct udp_datagram d;
+		CHECK_EQ(udp_receive(server, &d), rows[i].arrives);
+		if (rows[i].arrives)
+			pbuf_free(d.payload);
+	}
+	/* One of several (UDP_SEGMENT) has to fit the path. */
+	const struct udp_send_options cut = { .segment = true };
+	struct endpoint away = at(b->netif.address, 9);
+	CHECK_EQ(udp_send(server, &away, udp_payload_alloc(server, 1472), &cut), 0);
+	CHECK_EQ(udp_send(server, &away, udp_payload_alloc(server, 1473), &cut), -EMSGSIZE);
+	udp_close(client);
+	udp_close(server);
+	sim_destroy(sim);
+}
+
 static void test_reuse_port_group(void)
 {
 	begin("reuse_port");
@@ -552,6 +596,7 @@ int main(int argc, char **argv)
 	test_ephemeral_ports_run_out();
 	test_demultiplexing();
 	test_peek_at_offset();
+	test_esp_is_dropped();
 	test_reuse_port_group();
 	test_receive_buffer();
 	test_refusal_from_afar();
