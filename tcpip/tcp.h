@@ -133,6 +133,7 @@ enum tcp_option {            /* unit of the value */
 	TCP_OPTION_FREE_BIND,          /* bool; bind takes addresses that are not ours */
 	TCP_OPTION_BIND_NO_PORT,       /* bool; bind to port 0 leaves the port to connect and listen */
 	TCP_OPTION_ON_LINK_ONLY,       /* bool; connect goes through no gateway (SO_DONTROUTE) */
+	TCP_OPTION_TELL_ERRORS,        /* bool; ICMP errors are told at once, once connected (IP_RECVERR) */
 	TCP_OPTION_OOB_INLINE,
 };
 /* What the next segment's timestamp would be (RFC 7323). */

@@ -293,7 +293,7 @@ struct tcp_connection {
 	bool quickack_asked : 1;              /* TCP_QUICKACK: quick ACKs wait for nothing */
 	bool ack_unread : 1;                  /* with ack_held: on unread_acks */
 	bool address_kept : 1, port_kept : 1; /* bound by name: they outlive a connection */
-	bool free_bind : 1, bind_no_port : 1, on_link_only : 1;
+	bool free_bind : 1, bind_no_port : 1, on_link_only : 1, tells_errors : 1;
 	uint8_t tos, ttl, urgent_byte;
 	union {
 		struct {

@@ -235,6 +235,7 @@ void tcp_inherit_options(struct tcp_connection *child, const struct tcp_connecti
 	child->cork = listener->cork;
 	child->keepalive = listener->keepalive;
 	child->oob_inline = listener->oob_inline;
+	child->tells_errors = listener->tells_errors;
 	child->reuse_address = listener->reuse_address;
 	child->reuse_port = listener->reuse_port;
 	child->receive_locked = listener->receive_locked;

@@ -30,6 +30,7 @@ static const struct range {
 	[TCP_OPTION_FREE_BIND] = { 0, 1 },
 	[TCP_OPTION_BIND_NO_PORT] = { 0, 1 },
 	[TCP_OPTION_ON_LINK_ONLY] = { 0, 1 },
+	[TCP_OPTION_TELL_ERRORS] = { 0, 1 },
 	[TCP_OPTION_OOB_INLINE] = { 0, 1 },
 };
 
@@ -67,6 +68,9 @@ static void apply_flag(struct tcp_connection *c, enum tcp_option option, bool on
 		break;
 	case TCP_OPTION_ON_LINK_ONLY:
 		c->on_link_only = on;
+		break;
+	case TCP_OPTION_TELL_ERRORS:
+		c->tells_errors = on;
 		break;
 	default:
 		c->oob_inline = on;
@@ -176,6 +180,7 @@ int tcp_set_option(struct tcp_connection *c, enum tcp_option option, int64_t val
 	case TCP_OPTION_FREE_BIND:
 	case TCP_OPTION_BIND_NO_PORT:
 	case TCP_OPTION_ON_LINK_ONLY:
+	case TCP_OPTION_TELL_ERRORS:
 	case TCP_OPTION_OOB_INLINE:
 		apply_flag(c, option, value);
 		return 0;
@@ -243,6 +248,8 @@ int64_t tcp_get_option(const struct tcp_connection *c, enum tcp_option option)
 		return c->bind_no_port;
 	case TCP_OPTION_ON_LINK_ONLY:
 		return c->on_link_only;
+	case TCP_OPTION_TELL_ERRORS:
+		return c->tells_errors;
 	case TCP_OPTION_OOB_INLINE:
 		return c->oob_inline;
 	}

@@ -273,10 +273,11 @@ CASE(icmp_time_exceeded_to_connecting)
 
 /* To one that is connected it is told by SO_ERROR alone, and is no error
  * of the connection's. */
-static void tell_connected(const char *label, int type, int code, int more)
+static void tell_connected(const char *label, int keeps, int type, int code, int more)
 {
 	char bytes[8];
 	int fd = connected_to_host(80);
+	must("IP_RECVERR", set_int(fd, IPPROTO_IP, IP_RECVERR, keeps));
 	must("send", send(fd, "abc", 3, 0));
 	command("mute %d 1", port_of(fd));
 	must("send", send(fd, "def", 3, 0));
@@ -291,14 +292,43 @@ static void tell_connected(const char *label, int type, int code, int more)
 
 CASE_SECONDS(icmp_to_connected, 60)
 {
-	tell_connected("net", 3, 0, 0);
-	tell_connected("host", 3, 1, 0);
-	tell_connected("protocol", 3, 2, 0);
-	tell_connected("port", 3, 3, 0);
-	tell_connected("admin", 3, 13, 0);
-	tell_connected("exceeded", 11, 0, 0);
-	tell_connected("parameter", 12, 0, 0);
-	tell_connected("quench", 4, 0, 0);
+	tell_connected("net", 0, 3, 0, 0);
+	tell_connected("host", 0, 3, 1, 0);
+	tell_connected("protocol", 0, 3, 2, 0);
+	tell_connected("port", 0, 3, 3, 0);
+	tell_connected("admin", 0, 3, 13, 0);
+	tell_connected("exceeded", 0, 11, 0, 0);
+	tell_connected("parameter", 0, 12, 0, 0);
+	tell_connected("quench", 0, 4, 0, 0);
+}
+
+/* With IP_RECVERR it is the connection's, which lives on. */
+CASE_SECONDS(icmp_to_connected_that_asks, 60)
+{
+	tell_connected("net", 1, 3, 0, 0);
+	tell_connected("port", 1, 3, 3, 0);
+	tell_connected("admin", 1, 3, 13, 0);
+	tell_connected("exceeded", 1, 11, 0, 0);
+}
+
+CASE(icmp_to_receiving_that_asks)
+{
+	char byte;
+	int fd = connected_to_host(80), port = port_of(fd);
+	must("IP_RECVERR", set_int(fd, IPPROTO_IP, IP_RECVERR, 1));
+	if (fork() == 0) {
+		pause_ms(400);
+		command("icmp %d 3 1", port);
+		_exit(0);
+	}
+	command("mute %d 1", port);
+	must("send", send(fd, "abc", 3, 0));
+	observe("recv", recv(fd, &byte, 1, 0));
+	observe_so_error("error", fd);
+	command("mute %d 0", port);
+	command("text %d x", port);
+	observe("recv", recv(fd, &byte, 1, 0));
+	observe("queue", recv(fd, &byte, 1, MSG_ERRQUEUE | MSG_DONTWAIT));
 }
 
 /* The soft error is what a connection that times out dies of. */

@@ -101,6 +101,9 @@ static int set_flag(struct socket *socket, int name, bool *flag, int32_t number)
 	*flag = number != 0;
 	if (name == IP_FREEBIND || name == IP_TRANSPARENT || name == IP_BIND_ADDRESS_NO_PORT)
 		tell_binding(socket);
+	else if (name == IP_RECVERR && socket->type == SOCK_STREAM)
+		return tcp_set_option(tcp_socket_of(socket)->connection, TCP_OPTION_TELL_ERRORS,
+		                      number != 0);
 	else if (name == IP_MULTICAST_LOOP || name == IP_MULTICAST_ALL)
 		socket_tell_group_sending(socket);
 	return 0;
