@@ -30,9 +30,11 @@
  * free memory on. */
 #define RX_RING_SHARE           4
 #define RX_RING_LEAST           32
-/* Posted at first: enough for two packets of 64 KiB in ordinary buffers. Each is a page that a
- * guest that is only just started has not touched. */
-#define RX_FIRST                34
+/* Posted at first, and so many more whenever half of them were used up before a turn's end. Each is
+ * a page that a guest that is only just started has not touched; but what comes until its first
+ * turn needs room. */
+#define RX_FIRST                64
+#define RX_MORE                 32
 /* Shorter packets do not hold such a buffer. */
 #define RX_LARGE_COPY_BYTES     3600
 /* Of the smaller buffers that they are copied to. */
@@ -52,10 +54,9 @@ static inline uint32_t buffers_wanted(const struct net_device *device)
 	               : device->rx_wanted;
 }
 
-/* Packets used up half of them before the turn's end. */
 static void want_more_buffers(struct net_device *device)
 {
-	device->rx_wanted *= 2;
+	device->rx_wanted += RX_MORE;
 	if (device->rx_wanted > device->capacity)
 		device->rx_wanted = device->capacity;
 }
@@ -534,6 +535,7 @@ void net_device_fill(struct net_device *device)
 	device->capacity = ring_share(device->pool);
 	device->rx_wanted = device->capacity < RX_FIRST ? device->capacity : RX_FIRST;
 	refill(device);
+	publish(device);
 }
 
 static void fill_netif(struct net_device *device)

@@ -39,9 +39,8 @@ struct net_device {
 	uint64_t rx_no_buffer, rx_malformed, tx_copied, tx_unsendable;
 };
 
-/* Negotiates with the configuration that the boot arguments ask for, fills the receive ring, which
- * the netif's flush publishes, and enters the loop. 0 or negative errno: the device is then not
- * used. */
+/* Negotiates with the configuration that the boot arguments ask for, fills the receive ring and
+ * enters the loop. 0 or negative errno: the device is then not used. */
 int net_device_start(struct net_device *device, struct virtio_transport *transport,
                      struct hart *hart, struct stack *stack, const char *command_line);
 /* core/irq.h's side of it: messages where the device and the machine have them, else its wire. */
@@ -52,8 +51,7 @@ void net_device_close(struct net_device *device);
 void net_device_leave_messages(struct net_device *device);
 /* What the driver does with a packet that the device held when it was reset. */
 void net_device_drop(void *context, void *cookie);
-/* The device runs, and all its buffers have come back: the receive ring is filled, to be published
- * by the netif's flush. */
+/* The device runs, and all its buffers have come back: the receive ring is filled. */
 void net_device_fill(struct net_device *device);
 /* What it takes off the stack (enum netif_offload). */
 uint32_t net_device_offloads(const struct net_device *device);
