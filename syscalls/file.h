@@ -104,8 +104,9 @@ struct file_operations {
 	uint64_t (*timeout_ns)(struct file *file, bool write);
 	/* How many bytes a blocking read waits for, at least: SO_RCVLOWAT. NULL: one. */
 	uint64_t (*least)(struct file *file);
-	/* A pending error (POLLERR) is told once: not to a call that has moved bytes already. */
-	bool error_once;
+	/* An error is pending that is told once: not to a call that has moved bytes already. May be
+	 * NULL. */
+	bool (*has_error)(struct file *file);
 	/* splice(2) and sendfile(2) refuse it as a source, as a destination: -EINVAL. */
 	bool no_splice_read, no_splice_write;
 	/* Whether SPLICE_F_NONBLOCK is meant for this source, too, not for the pipe alone. NULL:

@@ -94,6 +94,7 @@ struct udp_error {
 	int error; /* positive errno */
 	uint8_t origin, type, code;
 	uint32_t information;         /* the MTU of EMSGSIZE */
+	uint32_t data;                /* of origins that are not the stack's */
 	struct ipv4_address offender; /* of ICMP */
 	struct endpoint remote;       /* where the datagram was sent to */
 	struct pbuf *payload;         /* its bytes as far as they are known; NULL: none are */

@@ -35,6 +35,7 @@ GROUPS = {
         "options_socket.c",
         "options_tcp.c",
         "options_udp.c",
+        "options_zerocopy.c",
     ],
     "multicast": ["multicast.c"],
     "descriptors": [

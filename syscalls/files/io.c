@@ -15,8 +15,8 @@ static long io_resume(struct thread *thread, uint32_t reasons);
 static long io_try(struct thread *thread, struct io_request *request)
 {
 	for (;;) {
-		if (request->total && request->file->operations->error_once &&
-		    file_poll(request->file) & POLLERR)
+		const struct file_operations *operations = request->file->operations;
+		if (request->total && operations->has_error && operations->has_error(request->file))
 			return (long)request->total;
 		long result = request->attempt(thread, request);
 		if (result < 0) {

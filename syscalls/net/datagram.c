@@ -94,3 +94,27 @@ void datagram_put_control(const struct socket_options *options, struct control_w
 		control_put(writer, IPPROTO_IP, IP_RECVORIGDSTADDR, &name.inet, sizeof(name.inet));
 	}
 }
+
+void datagram_put_error(struct control_writer *writer, const struct udp_error *error)
+{
+	struct {
+		uint32_t error;
+		uint8_t origin, type, code, padding;
+		uint32_t information, data;
+		struct sockaddr_in offender;
+	} extended;
+	_Static_assert(sizeof(extended) == 32, "struct sock_extended_err and the offender");
+	memset(&extended, 0, sizeof(extended));
+	extended.error = (uint32_t)error->error;
+	extended.origin = error->origin;
+	extended.type = error->type;
+	extended.code = error->code;
+	extended.information = error->information;
+	extended.data = error->data;
+	if (error->origin == UDP_ERROR_ICMP) {
+		struct socket_name offender;
+		inet_name_make(&offender, (struct endpoint){ error->offender, 0 });
+		extended.offender = offender.inet;
+	}
+	control_put(writer, IPPROTO_IP, IP_RECVERR, &extended, sizeof(extended));
+}

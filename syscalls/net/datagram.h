@@ -11,5 +11,7 @@ long datagram_copy(const struct udp_datagram *datagram, uint32_t offset, struct 
 /* SO_TIMESTAMP and its variants. */
 void datagram_put_time(const struct socket_options *options, struct control_writer *writer,
                        uint64_t wall_ns);
+/* What MSG_ERRQUEUE says of an error: struct sock_extended_err and the offender. */
+void datagram_put_error(struct control_writer *writer, const struct udp_error *error);
 void datagram_put_control(const struct socket_options *options, struct control_writer *writer,
                           const struct udp_datagram *datagram);

@@ -145,6 +145,8 @@ struct socket_options {
 	bool reuse_address, reuse_port, keepalive, broadcast, oob_inline, dont_route, debug,
 	        no_check;
 	bool pass_credentials;
+	bool zerocopy; /* SO_ZEROCOPY; the sends from first to before next are to be told of: */
+	uint32_t zerocopy_first, zerocopy_next;
 	bool reads_oddly;  /* receive_lowat or peek_off: not in a straight line */
 	uint8_t timestamp; /* SO_TIMESTAMP and its variants: which one is on, or 0 */
 	bool packet_information, receive_errors, receive_ttl, receive_tos, free_bind, transparent,

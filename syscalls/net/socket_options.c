@@ -156,7 +156,6 @@ static int set_flag(const struct socket *socket, struct socket_options *options,
 	case SO_CNX_ADVICE:
 		return 0;
 	case SO_RESERVE_MEM:
-	case SO_ZEROCOPY:
 	case SO_PASSPIDFD:
 		return -EOPNOTSUPP;
 	default:
@@ -190,6 +189,13 @@ static int set_number(struct socket *socket, struct socket_options *options, int
 		if (socket->type == SOCK_RAW)
 			return -EOPNOTSUPP;
 		options->peek_off = value;
+		return 0;
+	case SO_ZEROCOPY:
+		if (socket->protocol != IPPROTO_TCP && socket->protocol != IPPROTO_UDP)
+			return -EOPNOTSUPP;
+		if (value < 0 || value > 1)
+			return -EINVAL;
+		options->zerocopy = value;
 		return 0;
 	case SO_PRIORITY:
 		if ((value < 0 || value > 6) && !has_capability(CAP_NET_ADMIN))
@@ -384,8 +390,10 @@ static bool get_flag(const struct socket_options *options, int name, int32_t *ou
 	case SO_TIMESTAMPNS_NEW:
 		*out = options->timestamp == name;
 		return true;
-	case SO_RESERVE_MEM:
 	case SO_ZEROCOPY:
+		*out = options->zerocopy;
+		return true;
+	case SO_RESERVE_MEM:
 	case SO_PASSPIDFD:
 		*out = 0;
 		return true;

@@ -7,6 +7,7 @@
 #include "syscalls/files/io.h"
 #include "syscalls/net/control.h"
 #include "syscalls/net/message.h"
+#include "syscalls/net/zerocopy.h"
 #include "syscalls/signal.h"
 #include "syscalls/syscall.h"
 
@@ -46,6 +47,7 @@ static long send_finish(struct thread *thread, struct io_request *request, long 
 	if (context->has_control)
 		control_release(&context->control);
 	heap_free(context);
+	zerocopy_end(socket_of(request->file), request->flags, result);
 	return result;
 }
 
@@ -88,7 +90,9 @@ static long send_one(struct thread *thread, struct socket *socket, struct messag
 {
 	if (socket->file.flags & O_NONBLOCK)
 		message->flags |= MSG_DONTWAIT;
-	long result = socket->operations->send(thread, socket, message);
+	long result = zerocopy_begin(socket, message->flags);
+	if (!result)
+		result = socket->operations->send(thread, socket, message);
 	bool partial = result >= 0 && socket->type == SOCK_STREAM && message->uio->remaining;
 	if ((result == -EAGAIN || partial) && !(message->flags & MSG_DONTWAIT))
 		return send_wait(thread, socket, message, partial ? result : 0);
@@ -97,6 +101,7 @@ static long send_one(struct thread *thread, struct socket *socket, struct messag
 	if (message->sent)
 		control_release(message->sent);
 	uio_fini(message->uio);
+	zerocopy_end(socket, message->flags, result);
 	return result;
 }
 
@@ -253,7 +258,9 @@ static long send_many_one(struct thread *thread, struct io_request *request)
 	if (before > uio.remaining)
 		before = uio.remaining;
 	uio_skip(&uio, before);
-	long result = socket->operations->send(thread, socket, &message);
+	long result = zerocopy_begin(socket, request->flags);
+	if (!result)
+		result = socket->operations->send(thread, socket, &message);
 	bool stream = socket->type == SOCK_STREAM;
 	bool unfinished = stream && uio.remaining && !request->nonblocking;
 	if (result == -EAGAIN) /* datagrams of one send that were cut from it (UDP_SEGMENT) */
@@ -267,6 +274,7 @@ static long send_many_one(struct thread *thread, struct io_request *request)
 	}
 	if (result < 0)
 		return result;
+	zerocopy_end(socket, request->flags, result);
 	uint32_t length = (uint32_t)((stream ? before : 0) + (uint64_t)result);
 	request->extra[MANY_PARTIAL] = 0;
 	return copy_to_user(user(at + offsetof(struct user_mmsghdr, length)), &length,

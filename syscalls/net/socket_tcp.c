@@ -9,6 +9,7 @@
 #include "syscalls/net/control.h"
 #include "syscalls/net/datagram.h"
 #include "syscalls/net/socket_tcp.h"
+#include "syscalls/net/zerocopy.h"
 
 static const struct file_operations tcp_file_operations;
 static const struct socket_operations tcp_socket_operations;
@@ -505,7 +506,7 @@ static long tcp_socket_receive(struct thread *thread, struct socket *socket,
 	struct tcp_socket *tcp = tcp_socket_of(socket);
 	struct uio *uio = message->uio;
 	if (message->flags & MSG_ERRQUEUE)
-		return -EAGAIN;
+		return zerocopy_pending(socket) ? zerocopy_receive(socket, message) : -EAGAIN;
 	if (message->flags & MSG_OOB)
 		return receive_urgent(tcp, message);
 	uint64_t available = tcp_receive_available(tcp->connection);
@@ -525,7 +526,14 @@ static long tcp_socket_receive(struct thread *thread, struct socket *socket,
 
 static uint32_t tcp_poll(struct file *file)
 {
-	return socket_poll_bits(tcp_readiness(tcp_socket_of(socket_of(file))->connection));
+	struct socket *socket = socket_of(file);
+	return socket_poll_bits(tcp_readiness(tcp_socket_of(socket)->connection)) |
+	       (zerocopy_pending(socket) ? POLLERR : 0);
+}
+
+static bool tcp_has_error(struct file *file)
+{
+	return tcp_readiness(tcp_socket_of(socket_of(file))->connection) & NET_ERROR;
 }
 
 static void tcp_socket_memory(struct socket *socket, struct socket_memory *out)
@@ -608,7 +616,7 @@ static const struct file_operations tcp_file_operations = {
 	.can_be_async = true,
 	.timeout_ns = socket_timeout_ns,
 	.least = tcp_least,
-	.error_once = true,
+	.has_error = tcp_has_error,
 	.closing = tcp_closing,
 	.release = tcp_release,
 };

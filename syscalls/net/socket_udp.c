@@ -9,6 +9,7 @@
 #include "syscalls/net.h"
 #include "syscalls/net/control.h"
 #include "syscalls/net/datagram.h"
+#include "syscalls/net/zerocopy.h"
 
 static const struct file_operations udp_file_operations;
 static const struct socket_operations udp_socket_operations;
@@ -120,27 +121,11 @@ static long udp_socket_send(struct thread *thread, struct socket *socket, struct
 /* IP_RECVERR: the oldest error, with the bytes that it is about (ip(7)). */
 static long receive_error(struct udp_file_socket *udp, struct message *message)
 {
-	struct {
-		uint32_t error;
-		uint8_t origin, type, code, padding;
-		uint32_t information, data;
-		struct sockaddr_in offender;
-	} extended;
-	_Static_assert(sizeof(extended) == 32, "struct sock_extended_err and the offender");
 	struct udp_error error;
+	if (zerocopy_pending(&udp->socket))
+		return zerocopy_receive(&udp->socket, message);
 	if (!udp_take_kept_error(udp->udp, &error))
 		return -EAGAIN;
-	memset(&extended, 0, sizeof(extended));
-	extended.error = (uint32_t)error.error;
-	extended.origin = error.origin;
-	extended.type = error.type;
-	extended.code = error.code;
-	extended.information = error.information;
-	if (error.origin == UDP_ERROR_ICMP) {
-		struct socket_name offender;
-		inet_name_make(&offender, (struct endpoint){ error.offender, 0 });
-		extended.offender = offender.inet;
-	}
 	long result = 0;
 	if (error.payload) {
 		const struct udp_datagram datagram = { .payload = error.payload };
@@ -150,7 +135,7 @@ static long receive_error(struct udp_file_socket *udp, struct message *message)
 		pbuf_free(error.payload);
 	}
 	if (message->control)
-		control_put(message->control, IPPROTO_IP, IP_RECVERR, &extended, sizeof(extended));
+		datagram_put_error(message->control, &error);
 	if (message->name)
 		inet_name_make(message->name, error.remote);
 	message->out_flags |= MSG_ERRQUEUE;
@@ -221,6 +206,8 @@ static uint32_t udp_poll(struct file *file)
 		bits |= POLLWRBAND;
 	else
 		net_want_completions(this_hart());
+	if (zerocopy_pending(socket))
+		bits |= POLLERR;
 	if (socket->shut & SOCKET_SHUT_RECEIVE)
 		bits |= POLLRDHUP | POLLIN | POLLRDNORM;
 	if (socket->shut == (SOCKET_SHUT_RECEIVE | SOCKET_SHUT_SEND))
