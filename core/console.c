@@ -65,27 +65,27 @@ static void uart_output(const char *bytes, size_t length)
 	}
 }
 
+static bool dbcn_wanted = true;
+
 /* Returns how many bytes the firmware took. DBCN takes physical addresses: pieces end at page
  * boundaries, since stacks are not contiguous. */
 static size_t dbcn_output(const char *bytes, size_t length)
 {
-	size_t done = 0;
-	while (done < length) {
+	size_t done = 0, taken, piece;
+	do {
 		const char *at = bytes + done;
-		size_t piece = PAGE_SIZE - ((uintptr_t)at & PAGE_MASK);
+		piece = PAGE_SIZE - ((uintptr_t)at & PAGE_MASK);
 		if (piece > length - done)
 			piece = length - done;
-		struct sbi_result result = sbi_console_write(kernel_physical(at).value, piece);
-		if (result.error != 0 || result.value < 0 || (size_t)result.value > piece)
-			break;
-		done += (size_t)result.value;
-	}
+		taken = sbi_console_write(kernel_physical(at).value, piece);
+		done += taken;
+	} while (done < length && taken == piece);
 	return done;
 }
 
 static void write_at_once(const char *bytes, size_t length)
 {
-	size_t done = sbi_has(SBI_DBCN) ? dbcn_output(bytes, length) : 0;
+	size_t done = sbi_has(SBI_DBCN) && dbcn_wanted ? dbcn_output(bytes, length) : 0;
 	if (done < length && uart.base)
 		uart_output(bytes + done, length - done);
 }
@@ -179,6 +179,7 @@ void log_message(enum log_level level, const char *format, ...)
 void console_read_options(const char *command_line)
 {
 	log_threshold = (int)boot_option_number(command_line, "log", LOG_NOTICE);
+	dbcn_wanted = boot_option_number(command_line, "dbcn", 1);
 }
 
 void console_find_uart(const struct dtb *dtb)

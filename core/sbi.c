@@ -102,9 +102,21 @@ void sbi_shutdown(bool failed)
 	sbi_call(EXTENSION_SRST, 0, 0, failed, 0, 0);
 }
 
-struct sbi_result sbi_console_write(uint64_t physical, uint64_t bytes)
+/* A console that is busy takes no byte; the call is made again at once. */
+#define CONSOLE_PATIENCE 100000
+
+size_t sbi_console_write(uint64_t physical, size_t bytes)
 {
-	return sbi_call(EXTENSION_DBCN, 0, bytes, physical, 0, 0);
+	size_t done = 0;
+	for (unsigned in_vain = 0; done < bytes && in_vain < CONSOLE_PATIENCE;) {
+		struct sbi_result result =
+		        sbi_call(EXTENSION_DBCN, 0, bytes - done, physical + done, 0, 0);
+		if (result.error != 0 || result.value < 0 || (uint64_t)result.value > bytes - done)
+			break;
+		in_vain = result.value ? 0 : in_vain + 1;
+		done += (size_t)result.value;
+	}
+	return done;
 }
 
 struct sbi_result sbi_steal_time_record(uint64_t physical)

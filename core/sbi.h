@@ -58,6 +58,8 @@ void sbi_send_ipi(uint64_t hartid); /* §7 */
 struct sbi_result sbi_remote_flush(uint64_t hart_mask, uint64_t base);
 struct sbi_result sbi_hart_start(uint64_t hartid, uint64_t address, uint64_t opaque); /* §9.1 */
 void sbi_shutdown(bool failed); /* §10; returns only when refused */
-struct sbi_result sbi_console_write(uint64_t physical, uint64_t bytes); /* §12.1 */
+/* Contiguous bytes to the console (§12.1); returns how many it took. Fewer than all: it answers
+ * with errors or nonsense, or took none for a long while. */
+size_t sbi_console_write(uint64_t physical, size_t bytes);
 /* Where the calling hart's stolen time is written from now on: 64 bytes (§16.1). */
 struct sbi_result sbi_steal_time_record(uint64_t physical);

@@ -7,16 +7,24 @@
 #include "evloop/check.h"
 #include "evloop/idle_poll.h"
 
-#define BASE      0x10
-#define STA       0x535441
-#define RFENCE    0x52464e43
-#define SUPPORTED 0
-#define REFUSED   -2
+#define BASE         0x10
+#define STA          0x535441
+#define RFENCE       0x52464e43
+#define HSM          0x48534d
+#define DBCN         0x4442434e
+#define SUPPORTED    0
+#define REFUSED      -2
+
+#define CONSOLE_TEXT 0x80001000
+#define NONSENSE     (1 << 20)
 
 static struct {
 	uint64_t extension, function, argument[4];
 	unsigned calls;
 	int64_t error; /* of all but Base */
+	int64_t base_error;
+	int64_t takes; /* of each write to the console, at most; negative or too many: nonsense */
+	size_t took;
 	const uint32_t *present;
 	uint64_t implementation;
 } firmware;
@@ -31,8 +39,18 @@ struct sbi_result sbi_call(uint64_t extension, uint64_t function, uint64_t first
 		firmware.function = function;
 		memcpy(firmware.argument, (uint64_t[]){ first, second, third, fourth },
 		       sizeof firmware.argument);
-		return (struct sbi_result){ firmware.error, 0 };
+		if (extension != DBCN)
+			return (struct sbi_result){ firmware.error, 0 };
+		CHECK(second == CONSOLE_TEXT + firmware.took);
+		int64_t taken = firmware.takes > 0 && firmware.takes < NONSENSE &&
+		                                firmware.takes > (int64_t)first
+		                        ? (int64_t)first
+		                        : firmware.takes;
+		firmware.took += (size_t)(taken > 0 ? taken : 0);
+		return (struct sbi_result){ firmware.error, taken };
 	}
+	if (firmware.base_error)
+		return (struct sbi_result){ firmware.base_error, 1 };
 	switch (function) {
 	case 0:
 		return (struct sbi_result){ 0, 2 << 24 };
@@ -81,6 +99,58 @@ static void test_probe_without_an_answer(void)
 {
 	start(0, NULL);
 	CHECK_EQ(sbi_firmware.extensions, 0);
+}
+
+/* A firmware that answers everything with an error has nothing, whatever value it adds. */
+static void test_probe_refused(void)
+{
+	char text[128];
+	firmware.base_error = REFUSED;
+	sbi_probe();
+	firmware.base_error = 0;
+	CHECK_EQ(sbi_firmware.extensions, 0);
+	CHECK(sbi_firmware.implementation == 0 && sbi_firmware.specification == 0);
+	sbi_describe(text, sizeof text);
+	CHECK(strcmp(text, "SBI 0.0 of unknown firmware 0:") == 0);
+}
+
+static void test_hart_start(void)
+{
+	start(SBI_KVM, NULL);
+	firmware.error = REFUSED;
+	CHECK_EQ(sbi_hart_start(3, 0x80200000, 0x1234).error, REFUSED);
+	CHECK(firmware.extension == HSM && firmware.function == 0);
+	CHECK(firmware.argument[0] == 3 && firmware.argument[1] == 0x80200000 &&
+	      firmware.argument[2] == 0x1234);
+}
+
+static size_t write_to(int64_t takes, int64_t error, unsigned *calls)
+{
+	start(SBI_KVM, NULL);
+	firmware.takes = takes;
+	firmware.error = error;
+	unsigned before = firmware.calls;
+	size_t done = sbi_console_write(CONSOLE_TEXT, 1000);
+	*calls = firmware.calls - before;
+	return done;
+}
+
+/* Whatever the firmware answers: no byte counts that it did not take, and it ends. */
+static void test_console(void)
+{
+	unsigned calls;
+	CHECK_EQ(write_to(1000, 0, &calls), 1000);
+	CHECK_EQ(calls, 1);
+	CHECK_EQ(write_to(300, 0, &calls), 1000); /* in parts */
+	CHECK_EQ(calls, 4);
+	CHECK_EQ(write_to(1000, REFUSED, &calls), 0);
+	CHECK_EQ(calls, 1);
+	CHECK_EQ(write_to(-1, 0, &calls), 0);
+	CHECK_EQ(calls, 1);
+	CHECK_EQ(write_to(NONSENSE, 0, &calls), 0);
+	CHECK_EQ(calls, 1);
+	CHECK_EQ(write_to(0, 0, &calls), 0);
+	CHECK(calls > 1000); /* it was waited for */
 }
 
 static void test_remote_flush_is_whole(void)
@@ -171,6 +241,9 @@ int main(void)
 {
 	test_probe();
 	test_probe_without_an_answer();
+	test_probe_refused();
+	test_hart_start();
+	test_console();
 	test_remote_flush_is_whole();
 	test_steal_is_registered();
 	test_steal_is_taken_once();
