@@ -239,6 +239,12 @@ class Peer:
         """reset PORT: RST of the connection of that port of the guest's."""
         self.of_guest(guest_port).send(RST | ACK)
 
+    def forge(self, guest_port, flags, offset):
+        """forge PORT FLAGS OFFSET: a segment with those of S F R A, its sequence number off by so much."""
+        link = self.of_guest(guest_port)
+        link.send(sum(bit for bit, letter in ((SYN, "S"), (FIN, "F"), (RST, "R"), (ACK, "A")) if letter in flags),
+                  sequence=link.next + int(offset))
+
     def finish(self, guest_port):
         """finish PORT: FIN."""
         self.of_guest(guest_port).send(FIN | ACK)
@@ -277,8 +283,9 @@ class Peer:
         """sync: nothing; what was sent before has been answered by now."""
 
 
-COMMANDS = {"sync": Peer.sync, "reset": Peer.reset, "finish": Peer.finish, "text": Peer.text, "finish_with": Peer.finish_with, "mute": Peer.silence,
-            "icmp": Peer.error, "seen": Peer.seen, "connect": Peer.connect}
+COMMANDS = {"sync": Peer.sync, "reset": Peer.reset, "forge": Peer.forge, "finish": Peer.finish, "text": Peer.text,
+            "finish_with": Peer.finish_with, "mute": Peer.silence, "icmp": Peer.error, "seen": Peer.seen,
+            "connect": Peer.connect}
 
 
 def main():

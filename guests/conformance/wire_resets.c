@@ -207,6 +207,34 @@ CASE(reset_before_accept)
 	observe_calls(fd, "prsep");
 }
 
+/* Only a reset with exactly the next sequence number is one (RFC 5961); SYNs are none at all. */
+static void forge(const char *label, const char *flags, int offset)
+{
+	int fd = connected_to_host(80);
+	command("forge %d %s %d", port_of(fd), flags, offset);
+	observe_state(label, fd);
+	command("text %d x", port_of(fd));
+	observe_bytes("recv", recv(fd, bytes, sizeof(bytes), MSG_DONTWAIT), bytes);
+	observe_command("seen", "seen %d", port_of(fd));
+	close(fd);
+}
+
+CASE(forged_segments)
+{
+	forge("reset", "R", 0);
+	forge("reset-ack", "RA", 0);
+	forge("reset-next", "R", 1);
+	forge("reset-before", "R", -1);
+	forge("reset-far", "R", 1000000);
+	forge("syn", "S", 0);
+	forge("syn-ack", "SA", -1);
+	forge("syn-far", "S", 1000000);
+	forge("fin-without-ack", "F", 0);
+	forge("fin-later", "FA", 1);
+	forge("fin-earlier", "FA", -1);
+	forge("nothing", "-", 0);
+}
+
 /* What close sends: FIN, or RST when something was unread, or with SO_LINGER 0. */
 CASE(close_sends)
 {
