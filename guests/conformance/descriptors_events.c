@@ -256,9 +256,9 @@ CASE(timerfd_absolute)
 	static const int clocks[] = { CLOCK_MONOTONIC, CLOCK_REALTIME, CLOCK_BOOTTIME };
 	for (int i = 0; i < 3; i++) {
 		int fd = timerfd_create(clocks[i], 0);
+		long start = now_ms();
 		struct itimerspec soon = absolute(clocks[i], 20);
 		struct itimerspec past = { .it_value = { 0, 1 } };
-		long start = now_ms();
 		must("settime", timerfd_settime(fd, TFD_TIMER_ABSTIME, &soon, NULL));
 		observe_counter("soon", fd);
 		observe_waited("waited", start, 19, 5000);
