@@ -52,6 +52,11 @@ static inline bool route_is_on_link(const struct route_cache *route,
 	return ipv4_equal(route->next_hop, destination) &&
 	       (route->interface || !ipv4_is_multicast(destination));
 }
+/* Two sockets bound to these, 0: to none, can get in each other's way. */
+static inline bool interfaces_overlap(uint8_t a, uint8_t b)
+{
+	return !a || !b || a == b;
+}
 /* A socket bound to the interface of that index, 0: none, receives what comes in there. */
 static inline bool interface_suits(uint8_t index, const struct netif *netif)
 {
@@ -112,6 +117,23 @@ static inline bool netif_is_full(struct netif *netif)
 /* Changes with every route, address and neighbour: what was derived from them is to be made anew.
  */
 uint32_t stack_generation(const struct stack *stack);
+
+/* Ephemeral ports: net.ipv4.ip_local_port_range. */
+#define EPHEMERAL_PORT_FIRST 32768u
+#define EPHEMERAL_PORT_LAST  60999u
+struct port_range {
+	uint16_t first, last; /* 0: as the system has it */
+};
+/* The ports that a socket chooses from (IP_LOCAL_PORT_RANGE): each end counts as far as it lies within the system's range. */
+static inline struct port_range port_range_effective(struct port_range wanted)
+{
+	struct port_range range = { EPHEMERAL_PORT_FIRST, EPHEMERAL_PORT_LAST };
+	if (wanted.first >= range.first && wanted.first <= range.last)
+		range.first = wanted.first;
+	if (wanted.last >= EPHEMERAL_PORT_FIRST && wanted.last <= range.last)
+		range.last = wanted.last;
+	return range;
+}
 
 /* Transports' entries; each takes the reference. Called by ip input for packets addressed to us. */
 void tcp_input(struct stack *stack, struct pbuf *segment, const struct ip_packet *ip);

@@ -134,6 +134,9 @@ enum tcp_option {            /* unit of the value */
 	TCP_OPTION_BIND_NO_PORT,       /* bool; bind to port 0 leaves the port to connect and listen */
 	TCP_OPTION_ON_LINK_ONLY,       /* bool; connect goes through no gateway (SO_DONTROUTE) */
 	TCP_OPTION_TELL_ERRORS,        /* bool; ICMP errors are told at once, once connected (IP_RECVERR) */
+	TCP_OPTION_INTERFACE,          /* index; it hears and sends by that alone (SO_BINDTODEVICE); 0: any */
+	TCP_OPTION_MIN_TTL,            /* 0..255; segments with less are dropped (IP_MINTTL, RFC 5082) */
+	TCP_OPTION_PORT_RANGE,         /* last << 16 | first; ephemeral ports for bind and connect */
 	TCP_OPTION_OOB_INLINE,
 };
 /* What the next segment's timestamp would be (RFC 7323). */

@@ -300,7 +300,8 @@ bool tcp_update_route(struct tcp_connection *c)
 {
 	struct stack *stack = c->tcp->stack;
 	if (!route_is_current(stack, &c->route)) {
-		int error = route_lookup(stack, c->flow.remote_address, &c->route);
+		int error = route_lookup_by(stack, c->flow.remote_address, c->bound_interface,
+		                            &c->route);
 		if (error) {
 			c->route.generation = 0;
 			c->soft_error = (uint16_t)-error;

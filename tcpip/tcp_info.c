@@ -171,7 +171,7 @@ static void receiver_information(const struct tcp_connection *c, struct tcp_info
 	out->advmss = c->advertised_mss - (c->timestamps ? TCP_TIMESTAMP_BYTES : 0);
 	out->rcv_ssthresh = tcp_window_space(c);
 	out->rcv_rtt_us = c->receive_rtt_us;
-	out->rcv_space = c->space_bytes;
+	out->rcv_space = c->ever_connected ? c->space_bytes : 0;
 	out->rcv_wnd = tcp_receive_window(c);
 	out->segs_in = c->segments_in;
 	out->data_segs_in = c->data_segments_in;

@@ -153,12 +153,30 @@ static void no_flow(struct tcp_stack *tcp, struct tcp_segment *s)
 {
 	uint32_t hash = tcp_flow_hash(tcp, s->ip->destination, s->local_port, s->ip->source,
 	                              s->remote_port);
-	struct tcp_connection *listener =
-	        tcp_listener_find(tcp, s->ip->destination, s->local_port, hash);
+	struct tcp_connection *listener = tcp_listener_find(tcp, s->ip, s->local_port, hash);
 	if (listener)
 		tcp_listen_segment(listener, s, seq(0), false);
 	else
 		tcp_reply_reset(tcp, s);
+}
+
+/* Is the segment the flow's at all, going by where it came in? */
+static bool comes_in_rightly(struct tcp_flow *flow, const struct tcp_segment *s)
+{
+	uint8_t index = 0;
+	if (flow->kind == TCP_FLOW_CONNECTION)
+		index = tcp_flow_connection(flow)->bound_interface;
+	else if (flow->kind == TCP_FLOW_REQUEST)
+		index = container_of(flow, struct tcp_request, flow)->listener->bound_interface;
+	else
+		index = container_of(flow, struct tcp_time_wait, flow)->bound_interface;
+	return interface_suits(index, s->ip->netif);
+}
+
+/* RFC 5082 §3: who is further away than that is not the peer. */
+static bool is_too_far(const struct tcp_connection *c, const struct tcp_segment *s)
+{
+	return c->odd & TCP_ODD_GUARDED && s->ip->ttl < c->min_ttl;
 }
 
 static void slow_input(struct tcp_stack *tcp, struct tcp_flow *flow, struct tcp_segment *s,
@@ -170,8 +188,10 @@ static void slow_input(struct tcp_stack *tcp, struct tcp_flow *flow, struct tcp_
 	tcp_parse_options(header + TCP_HEADER_BYTES, s->header_bytes - TCP_HEADER_BYTES,
 	                  &s->options);
 	s->packet = pbuf_trim_front(s->packet, s->header_bytes);
-	if (!flow)
+	if (!flow || !comes_in_rightly(flow, s))
 		no_flow(tcp, s);
+	else if (flow->kind == TCP_FLOW_CONNECTION && is_too_far(tcp_flow_connection(flow), s))
+		tcp->counters->tcp_too_far++;
 	else if (flow->kind == TCP_FLOW_CONNECTION)
 		tcp_segment_arrives(tcp_flow_connection(flow), s);
 	else if (flow->kind == TCP_FLOW_REQUEST)

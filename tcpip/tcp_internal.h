@@ -58,10 +58,8 @@ enum tcp_flags {
 #define TCP_MAX_ORPHANS             8192u        /* tcp_max_orphans */
 #define TCP_CHALLENGE_PER_SECOND    1000u        /* tcp_challenge_ack_limit, RFC 5961 §7 */
 #define TCP_INVALID_ACK_INTERVAL_NS 500000000ull /* tcp_invalid_ratelimit */
-#define TCP_EPHEMERAL_FIRST         32768u       /* ip_local_port_range */
-#define TCP_EPHEMERAL_LAST          60999u
-#define TCP_DUPACK_THRESHOLD        3u    /* RFC 5681 */
-#define TCP_MAX_INTERVALS           128u  /* SACKed ranges that the scoreboard remembers */
+#define TCP_DUPACK_THRESHOLD        3u           /* RFC 5681 */
+#define TCP_MAX_INTERVALS           128u         /* SACKed ranges that the scoreboard remembers */
 #define TCP_MAX_OUT_OF_ORDER        4096u /* segments in the reassembly queue of one connection */
 #define TCP_MAX_PIECES              16u   /* slices of one segment */
 #define TCP_FLUSH_BUDGET            512u  /* segments per tcp_flush */
@@ -319,7 +317,10 @@ struct tcp_connection {
 
 	/* Receive autotuning (Linux's tcp_rcv_space_adjust). */
 	struct tcp_seq space_sequence;
-	uint32_t space_bytes;
+	union {
+		uint32_t space_bytes;
+		struct port_range port_range; /* before it is connected: IP_LOCAL_PORT_RANGE */
+	};
 	uint64_t space_started_ns;
 
 	struct loop_timer timer;
@@ -340,6 +341,9 @@ struct tcp_connection {
 	int32_t linger_s;
 	uint16_t keepidle_s, keepintvl_s, linger2_s, defer_accept_s;
 	uint8_t keepcnt, syncnt;
+	/* TCP_ODD_GUARDED unless both are 0. */
+	uint8_t min_ttl;         /* IP_MINTTL */
+	uint8_t bound_interface; /* its index (SO_BINDTODEVICE) */
 
 	uint32_t segments_in, segments_out, data_segments_in, data_segments_out, total_retransmits;
 	uint32_t delivery_rate_mark;      /* low half of bytes_acked at the last round trip */
@@ -358,6 +362,7 @@ enum tcp_odd {
 	TCP_ODD_MEMORY = 1 << 4,      /* the receive buffer holds too much memory */
 	TCP_ODD_WINDOW = 1 << 5,      /* the peer's window is zero */
 	TCP_ODD_URGENT_SENT = 1 << 6, /* and not yet acknowledged */
+	TCP_ODD_GUARDED = 1 << 7,     /* not every segment of the flow is let in */
 };
 
 /* Half-open passive connection (SYN received, SYN-ACK sent). */
@@ -384,8 +389,9 @@ struct tcp_time_wait {
 	struct tcp_seq snd_nxt, rcv_nxt;
 	uint32_t receive_window; /* as it goes on the wire, scaled down */
 	uint32_t timestamp_recent, timestamp_offset;
-	bool timestamps, reuse_address, reuse_port;
+	bool timestamps : 1, reuse_address : 1, reuse_port : 1;
 	uint8_t tos;
+	uint8_t bound_interface;
 };
 
 struct tcp_stack {
@@ -557,7 +563,7 @@ void tcp_port_add_child(struct tcp_port *port, bool reuse_address, bool reuse_po
 void tcp_port_remove_child(struct tcp_port *port, bool reuse_address, bool reuse_port);
 /* 0, or a negative errno: a port (and its 4-tuple) for tcp_connect. */
 int tcp_port_choose(struct tcp_connection *c, struct endpoint remote);
-struct tcp_connection *tcp_listener_find(struct tcp_stack *tcp, struct ipv4_address local,
+struct tcp_connection *tcp_listener_find(struct tcp_stack *tcp, const struct ip_packet *ip,
                                          uint16_t port, uint32_t hash);
 
 /* tcp_connection.c */
@@ -642,6 +648,7 @@ struct tcp_bare_segment {
 	struct tcp_seq sequence, acknowledgment;
 	uint16_t window;
 	uint8_t flags, tos, option_bytes;
+	uint8_t interface; /* the one to leave by, 0: by route */
 	uint8_t options[40];
 };
 void tcp_send_bare(struct tcp_stack *tcp, const struct tcp_bare_segment *segment);

@@ -74,6 +74,7 @@ static void send_syn_ack(struct tcp_stack *tcp, struct tcp_request *request)
 		.window = (uint16_t)request->receive_window,
 		.flags = TCP_SYN | TCP_ACK,
 		.tos = request->listener->tos,
+		.interface = request->listener->bound_interface,
 	};
 	const struct tcp_syn_options options = {
 		.mss = request->advertised_mss,
@@ -100,6 +101,7 @@ static void send_request_ack(struct tcp_stack *tcp, struct tcp_request *request)
 		.acknowledgment = seq_add(request->irs, 1),
 		.window = tcp_scale_window(request->receive_window, request->rcv_wscale),
 		.flags = TCP_ACK,
+		.interface = request->listener->bound_interface,
 	};
 	tcp_send_bare(tcp, &ack);
 }
@@ -194,7 +196,7 @@ void tcp_listen_segment(struct tcp_connection *listener, struct tcp_segment *s,
                         struct tcp_seq least_iss, bool has_least_iss)
 {
 	struct tcp_stack *tcp = listener->tcp;
-	if (s->flags & TCP_RST)
+	if (s->flags & TCP_RST || s->ip->ttl < listener->min_ttl)
 		return;
 	if (s->flags & TCP_ACK) {
 		tcp_reply_reset(tcp, s);
@@ -209,7 +211,7 @@ void tcp_listen_segment(struct tcp_connection *listener, struct tcp_segment *s,
 		return;
 	}
 	struct route_cache route;
-	if (route_lookup(tcp->stack, s->ip->source, &route))
+	if (route_lookup_by(tcp->stack, s->ip->source, listener->bound_interface, &route))
 		return;
 	struct tcp_request *request = request_alloc(tcp);
 	if (!request) {
@@ -257,6 +259,9 @@ void tcp_inherit_options(struct tcp_connection *child, const struct tcp_connecti
 	child->syncnt = listener->syncnt;
 	child->tos = listener->tos;
 	child->ttl = listener->ttl;
+	child->min_ttl = listener->min_ttl;
+	child->bound_interface = listener->bound_interface;
+	child->odd |= listener->odd & TCP_ODD_GUARDED;
 	child->congestion = listener->congestion;
 }
 
@@ -407,7 +412,8 @@ int tcp_listen(struct tcp_connection *c, int backlog)
 		bool overlap = ipv4_is_any(other->flow.local_address) ||
 		               ipv4_is_any(c->flow.local_address) ||
 		               ipv4_equal(other->flow.local_address, c->flow.local_address);
-		if (overlap && !(other->reuse_port && c->reuse_port))
+		if (overlap && interfaces_overlap(other->bound_interface, c->bound_interface) &&
+		    !(other->reuse_port && c->reuse_port))
 			return -EADDRINUSE;
 	}
 	struct tcp_listener *listening = tcp_alloc(c->tcp, sizeof(*listening));

@@ -78,7 +78,8 @@ static bool owner_conflicts(const struct list *owners, const struct tcp_connecti
 	{
 		const struct tcp_connection *other =
 		        list_entry(node, struct tcp_connection, bind_link);
-		if (other == c || !addresses_overlap(other->flow.local_address, address))
+		if (other == c || !addresses_overlap(other->flow.local_address, address) ||
+		    !interfaces_overlap(other->bound_interface, c->bound_interface))
 			continue;
 		if (other->reuse_port && c->reuse_port)
 			continue;
@@ -114,10 +115,11 @@ static void port_bind(struct tcp_connection *c, struct tcp_port *port, struct ip
 static int bind_any(struct tcp_connection *c, struct ipv4_address address)
 {
 	struct tcp_stack *tcp = c->tcp;
-	uint32_t range = TCP_EPHEMERAL_LAST - TCP_EPHEMERAL_FIRST + 1, offset;
+	struct port_range range = port_range_effective(c->port_range);
+	uint32_t count = range.last - range.first + 1u, offset;
 	stack_random(tcp->stack, &offset, sizeof(offset));
-	for (uint32_t i = 0; i < range; i++) {
-		uint16_t number = (uint16_t)(TCP_EPHEMERAL_FIRST + (offset + i) % range);
+	for (uint32_t i = 0; i < count; i++) {
+		uint16_t number = (uint16_t)(range.first + (offset + i) % count);
 		if (tcp_port_find(tcp, number))
 			continue;
 		struct tcp_port *port = tcp_port_get(tcp, number);
@@ -173,9 +175,20 @@ void tcp_set_reuse(struct tcp_connection *c, bool reuse_address, bool reuse_port
 		tcp_port_add_child(c->port, reuse_address, reuse_port);
 }
 
-/* The best listener: bound to this very address rather than to any; among equals (SO_REUSEPORT) the
- * hash of the flow chooses. */
-struct tcp_connection *tcp_listener_find(struct tcp_stack *tcp, struct ipv4_address local,
+/* How well a listener suits a SYN; 0: not at all. */
+static int listener_score(const struct tcp_connection *c, const struct ip_packet *ip)
+{
+	if (!interface_suits(c->bound_interface, ip->netif))
+		return 0;
+	int bound = c->bound_interface != 0;
+	return ipv4_equal(c->flow.local_address, ip->destination) ? 3 + bound
+	       : ipv4_is_any(c->flow.local_address)               ? 1 + bound
+	                                                          : 0;
+}
+
+/* The best listener: bound to this very address rather than to any, then to this very interface;
+ * among equals (SO_REUSEPORT) the hash of the flow chooses. */
+struct tcp_connection *tcp_listener_find(struct tcp_stack *tcp, const struct ip_packet *ip,
                                          uint16_t number, uint32_t hash)
 {
 	const struct tcp_port *port = tcp_port_find(tcp, number);
@@ -187,9 +200,7 @@ struct tcp_connection *tcp_listener_find(struct tcp_stack *tcp, struct ipv4_addr
 	list_for_each(node, &port->listeners)
 	{
 		struct tcp_connection *c = list_entry(node, struct tcp_connection, bind_link);
-		int score = ipv4_equal(c->flow.local_address, local) ? 2
-		            : ipv4_is_any(c->flow.local_address)     ? 1
-		                                                     : 0;
+		int score = listener_score(c, ip);
 		if (score == 0 || score < best_score)
 			continue;
 		equals = score > best_score ? 1 : equals + 1;
@@ -235,12 +246,13 @@ static bool port_is_free_for(struct tcp_connection *c, uint16_t number, struct e
 static int choose_ephemeral(struct tcp_connection *c, struct endpoint remote)
 {
 	struct tcp_stack *tcp = c->tcp;
-	uint32_t range = TCP_EPHEMERAL_LAST - TCP_EPHEMERAL_FIRST + 1;
+	struct port_range range = port_range_effective(c->port_range);
+	uint32_t count = range.last - range.first + 1u;
 	uint64_t addresses = (uint64_t)c->flow.local_address.value << 32 | remote.address.value;
-	uint32_t offset = (uint32_t)(tcp_keyed_hash(tcp, addresses, remote.port) % range) +
-	                  tcp->port_perturbation % range;
-	for (uint32_t step = 0; step < range; step++) {
-		uint16_t number = (uint16_t)(TCP_EPHEMERAL_FIRST + (offset + step) % range);
+	uint32_t offset = (uint32_t)(tcp_keyed_hash(tcp, addresses, remote.port) % count) +
+	                  tcp->port_perturbation % count;
+	for (uint32_t step = 0; step < count; step++) {
+		uint16_t number = (uint16_t)(range.first + (offset + step) % count);
 		if (!port_is_free_for(c, number, remote))
 			continue;
 		uint8_t random;

@@ -31,6 +31,9 @@ static const struct range {
 	[TCP_OPTION_BIND_NO_PORT] = { 0, 1 },
 	[TCP_OPTION_ON_LINK_ONLY] = { 0, 1 },
 	[TCP_OPTION_TELL_ERRORS] = { 0, 1 },
+	[TCP_OPTION_INTERFACE] = { 0, 255 },
+	[TCP_OPTION_MIN_TTL] = { 0, 255 },
+	[TCP_OPTION_PORT_RANGE] = { 0, UINT32_MAX },
 	[TCP_OPTION_OOB_INLINE] = { 0, 1 },
 };
 
@@ -116,6 +119,15 @@ static void apply_lowat(struct tcp_connection *c, uint32_t wanted)
 	tcp_notify(c, NET_READABLE);
 }
 
+/* The fast path asks neither for a segment's TTL nor where it came from. */
+static void guard_update(struct tcp_connection *c)
+{
+	if (c->min_ttl || c->bound_interface)
+		c->odd |= TCP_ODD_GUARDED;
+	else
+		c->odd &= (uint8_t)~TCP_ODD_GUARDED;
+}
+
 static void apply_number(struct tcp_connection *c, enum tcp_option option, int64_t value)
 {
 	switch (option) {
@@ -155,6 +167,21 @@ static void apply_number(struct tcp_connection *c, enum tcp_option option, int64
 		break;
 	case TCP_OPTION_LINGER_S:
 		c->linger_s = (int32_t)value;
+		break;
+	case TCP_OPTION_INTERFACE:
+		c->bound_interface = (uint8_t)value;
+		c->route.generation = 0; /* looked up again */
+		tcp_recent_drop(c);
+		guard_update(c);
+		break;
+	case TCP_OPTION_MIN_TTL:
+		c->min_ttl = (uint8_t)value;
+		guard_update(c);
+		break;
+	case TCP_OPTION_PORT_RANGE:
+		if (!c->ever_connected)
+			c->port_range =
+			        (struct port_range){ (uint16_t)value, (uint16_t)(value >> 16) };
 		break;
 	case TCP_OPTION_TOS:
 		c->tos = (uint8_t)(value & ~3); /* the ECN bits are not the user's */
@@ -250,6 +277,12 @@ int64_t tcp_get_option(const struct tcp_connection *c, enum tcp_option option)
 		return c->on_link_only;
 	case TCP_OPTION_TELL_ERRORS:
 		return c->tells_errors;
+	case TCP_OPTION_INTERFACE:
+		return c->bound_interface;
+	case TCP_OPTION_MIN_TTL:
+		return c->min_ttl;
+	case TCP_OPTION_PORT_RANGE:
+		return c->ever_connected ? 0 : c->port_range.first | c->port_range.last << 16;
 	case TCP_OPTION_OOB_INLINE:
 		return c->oob_inline;
 	}

@@ -78,7 +78,7 @@ int tcp_connect(struct tcp_connection *c, struct endpoint remote)
 		return -EISCONN;
 	if (ipv4_is_any(remote.address))
 		remote.address = ipv4(127, 0, 0, 1);
-	int error = route_lookup(c->tcp->stack, remote.address, &c->route);
+	int error = route_lookup_by(c->tcp->stack, remote.address, c->bound_interface, &c->route);
 	if (error)
 		return error;
 	if (ipv4_is_multicast(remote.address) || netif_is_broadcast(c->route.netif, remote.address))

@@ -53,6 +53,7 @@ static void send_ack(struct tcp_stack *tcp, struct tcp_time_wait *tw)
 		.window = (uint16_t)tw->receive_window,
 		.flags = TCP_ACK,
 		.tos = tw->tos,
+		.interface = tw->bound_interface,
 	};
 	if (tw->timestamps) {
 		store_be32(ack.options, 0x0101080a);
@@ -98,6 +99,7 @@ void tcp_time_wait_enter(struct tcp_connection *c)
 	tw->reuse_address = c->reuse_address;
 	tw->reuse_port = c->reuse_port;
 	tw->tos = c->tos;
+	tw->bound_interface = c->bound_interface;
 	tw->port = c->port;
 	tw->port->users++;
 	tcp_port_add_child(tw->port, tw->reuse_address, tw->reuse_port);
@@ -141,8 +143,8 @@ void tcp_time_wait_segment(struct tcp_stack *tcp, struct tcp_time_wait *tw, stru
 	if (s->flags & TCP_RST)
 		return;
 	if (!old && syn_is_new(tw, s)) {
-		struct tcp_connection *listener = tcp_listener_find(
-		        tcp, tw->flow.local_address, tw->flow.local_port, tw->flow.node.hash);
+		struct tcp_connection *listener =
+		        tcp_listener_find(tcp, s->ip, tw->flow.local_port, tw->flow.node.hash);
 		if (listener) {
 			struct tcp_seq least = seq_add(tw->snd_nxt, 65535 + 2);
 			tcp_time_wait_free(tcp, tw);

@@ -119,6 +119,11 @@ void udp_set_interfaces(struct udp_socket *socket, uint8_t bound, uint8_t unicas
 	socket->group_interface = bound ? bound : socket->group_sending.interface;
 }
 
+void udp_set_port_range(struct udp_socket *socket, uint16_t first, uint16_t last)
+{
+	socket->port_range = (struct port_range){ first, last };
+}
+
 void udp_set_on_link_only(struct udp_socket *socket, bool on)
 {
 	socket->on_link_only = on;

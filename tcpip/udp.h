@@ -46,6 +46,8 @@ void udp_set_binding(struct udp_socket *socket, bool free_bind, bool without_por
 /* Interfaces by index, 0: any. Bound to one it hears and sends by that alone (SO_BINDTODEVICE); otherwise what goes to one host
  * leaves by the other (IP_UNICAST_IF). */
 void udp_set_interfaces(struct udp_socket *socket, uint8_t bound, uint8_t unicast);
+/* The ephemeral ports that it is given from now on, first to last; 0: as the system has it (IP_LOCAL_PORT_RANGE). */
+void udp_set_port_range(struct udp_socket *socket, uint16_t first, uint16_t last);
 /* From now on connect and send go through no gateway: -ENETUNREACH (SO_DONTROUTE). */
 void udp_set_on_link_only(struct udp_socket *socket, bool on);
 /* How datagrams to multicast groups leave: IP_MULTICAST_IF, IP_MULTICAST_TTL, IP_MULTICAST_LOOP of ip(7). At first by route, with
@@ -69,7 +71,7 @@ struct endpoint udp_remote(const struct udp_socket *socket); /* address 0: not c
  * fill them in order. */
 struct pbuf *udp_payload_alloc(struct udp_socket *socket, uint32_t bytes);
 /* Takes the payload, also on error. to NULL: the connected peer. -EDESTADDRREQ -EMSGSIZE -ENETUNREACH -EACCES (broadcast) -ENOBUFS
- * -EAGAIN (send buffer full: wait for NET_WRITABLE). Fragments when larger than the path (RFC 791). */
+ * -EADDRINUSE (no port left), -EAGAIN (send buffer full: wait for NET_WRITABLE). Fragments when larger than the path (RFC 791). */
 int udp_send(struct udp_socket *socket, const struct endpoint *to, struct pbuf *payload,
              const struct udp_send_options *options);
 /* The first datagram of the queue; the payload becomes the caller's. False: none. */

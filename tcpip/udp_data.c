@@ -301,7 +301,7 @@ static int send_prepare(struct udp_socket *socket, struct endpoint to, uint32_t 
 	if (!socket->local.port) {
 		error = udp_table_bind(socket, (struct endpoint){ socket->bound_address, 0 });
 		if (error)
-			return error;
+			return error == -EAGAIN ? -EADDRINUSE : error;
 	}
 	if (netif_is_full(route->netif)) {
 		if (!list_node_is_linked(&socket->blocked_link))

@@ -27,6 +27,7 @@ struct udp_socket {
 	bool free_bind, bind_no_port; /* udp_set_binding */
 	bool on_link_only;            /* SO_DONTROUTE */
 	bool to_broadcast;            /* route_destination is a broadcast address */
+	struct port_range port_range; /* IP_LOCAL_PORT_RANGE */
 	uint8_t bound_interface;      /* its index, 0: none */
 	uint8_t unicast_interface;    /* where to send to one host by; 0: by route */
 	uint8_t group_interface; /* where to send to groups by: the one bound to, or sending's */

@@ -3,10 +3,6 @@
 
 #include <errno.h>
 
-/* Linux's net.ipv4.ip_local_port_range */
-#define EPHEMERAL_FIRST 32768
-#define EPHEMERAL_COUNT (60999 - EPHEMERAL_FIRST + 1)
-
 static struct list *port_bucket(struct udp_stack *udp, uint16_t port)
 {
 	return &udp->ports[port % UDP_HASH_BUCKETS];
@@ -38,11 +34,6 @@ static bool addresses_overlap(struct ipv4_address a, struct ipv4_address b)
 	return ipv4_is_any(a) || ipv4_is_any(b) || ipv4_equal(a, b);
 }
 
-static bool interfaces_overlap(uint8_t a, uint8_t b)
-{
-	return !a || !b || a == b;
-}
-
 /* May `socket` not have this port? When any port will do, ports shared through SO_REUSEPORT are not
  * taken either. */
 static bool port_conflicts(struct udp_stack *udp, const struct udp_socket *socket,
@@ -67,11 +58,11 @@ static bool port_conflicts(struct udp_stack *udp, const struct udp_socket *socke
 /* RFC 6056 §3.3.1: a random place to start, then the next free one. */
 static int ephemeral_port(struct udp_socket *socket, struct ipv4_address address, uint16_t *out)
 {
-	uint32_t start;
+	struct port_range range = port_range_effective(socket->port_range);
+	uint32_t start, count = range.last - range.first + 1u;
 	stack_random(socket->stack, &start, sizeof(start));
-	for (uint32_t i = 0; i < EPHEMERAL_COUNT; i++) {
-		uint16_t port = (uint16_t)(EPHEMERAL_FIRST +
-		                           (start % EPHEMERAL_COUNT + i) % EPHEMERAL_COUNT);
+	for (uint32_t i = 0; i < count; i++) {
+		uint16_t port = (uint16_t)(range.first + (start % count + i) % count);
 		if (!port_conflicts(socket->stack->udp, socket, address, port, true)) {
 			*out = port;
 			return 0;

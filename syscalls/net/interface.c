@@ -228,6 +228,11 @@ long socket_ioctl(struct file *file, uint32_t command, uint64_t argument)
 	case SIOCGPGRP:
 		owner = file_get_owner(file);
 		return copy_to_user(user(argument), &owner, sizeof(owner));
+	case SIOCGSTAMP: /* nothing of TCP's is stamped */
+	case SIOCGSTAMPNS:
+	case SIOCGSTAMP_NEW:
+	case SIOCGSTAMPNS_NEW:
+		return socket->domain == AF_INET ? -ENOENT : -ENOTTY;
 	default:
 		return interface_ioctl(command, argument);
 	}

@@ -115,8 +115,34 @@ void socket_tell_interfaces(struct socket *socket)
 	uint32_t unicast = __builtin_bswap32((uint32_t)options->unicast_interface);
 	/* There are not so many: a higher number means one that does not exist. */
 	uint8_t bound = options->device > UINT8_MAX ? UINT8_MAX : (uint8_t)options->device;
-	if (socket->domain == AF_INET && socket->protocol == IPPROTO_UDP)
+	if (socket->domain == AF_INET && socket->type == SOCK_STREAM)
+		tcp_set_option(tcp_socket_of(socket)->connection, TCP_OPTION_INTERFACE, bound);
+	else if (socket->domain == AF_INET && socket->protocol == IPPROTO_UDP)
 		udp_set_interfaces(udp_socket_of(socket)->udp, bound, (uint8_t)unicast);
+}
+
+static int set_min_ttl(struct socket *socket, struct socket_options *options, int32_t value)
+{
+	if (value < 0 || value > 255)
+		return -EINVAL;
+	options->min_ttl = (uint8_t)value;
+	return socket->type != SOCK_STREAM ? 0
+	                                   : tcp_set_option(tcp_socket_of(socket)->connection,
+	                                                    TCP_OPTION_MIN_TTL, value);
+}
+
+/* The first port and the last, 0: no bound of its own. */
+static int set_port_range(struct socket *socket, struct socket_options *options, uint32_t range)
+{
+	uint16_t first = (uint16_t)range, last = (uint16_t)(range >> 16);
+	if (first && last && first > last)
+		return -EINVAL;
+	options->port_range = range;
+	if (socket->type == SOCK_STREAM)
+		tcp_set_option(tcp_socket_of(socket)->connection, TCP_OPTION_PORT_RANGE, range);
+	else if (socket->protocol == IPPROTO_UDP)
+		udp_set_port_range(udp_socket_of(socket)->udp, first, last);
+	return 0;
 }
 
 static int set_unicast_interface(struct socket *socket, struct socket_options *options,
@@ -159,6 +185,11 @@ int ip_set_option(struct socket *socket, int name, const void *value, uint32_t l
 		return 0;
 	case IP_UNICAST_IF:
 		return length == sizeof(number) ? set_unicast_interface(socket, options, number)
+		                                : -EINVAL;
+	case IP_MINTTL:
+		return length ? set_min_ttl(socket, options, number) : -EINVAL;
+	case IP_LOCAL_PORT_RANGE:
+		return length == sizeof(number) ? set_port_range(socket, options, (uint32_t)number)
 		                                : -EINVAL;
 	case IP_OPTIONS: /* of a packet: none are sent */
 		return length > IP_OPTIONS_BYTES_MAX ? -EINVAL : length ? -ENOPROTOOPT : 0;
@@ -211,6 +242,12 @@ int ip_get_option(struct socket *socket, int name, void *value, uint32_t *length
 		break;
 	case IP_UNICAST_IF:
 		number = options->unicast_interface;
+		break;
+	case IP_MINTTL:
+		number = options->min_ttl;
+		break;
+	case IP_LOCAL_PORT_RANGE:
+		number = (int32_t)options->port_range;
 		break;
 	case IP_OPTIONS:
 		*length = 0;

@@ -401,7 +401,9 @@ long sys_connect(struct thread *thread, const uint64_t *argument)
 		return -EINVAL;
 	error = socket->operations->connect(thread, socket, &name);
 	bool under_way = error == -EINPROGRESS || error == -EALREADY;
-	if ((!under_way && error != -EAGAIN) || (socket->file.flags & O_NONBLOCK))
+	/* Of others than AF_UNIX it means that there is no port left, which nobody waits for. */
+	bool again = error == -EAGAIN && socket->domain == AF_UNIX;
+	if ((!under_way && !again) || (socket->file.flags & O_NONBLOCK))
 		return error;
 	struct socket_name *copy = NULL;
 	if (!under_way) {

@@ -128,9 +128,11 @@ static int tcp_socket_listen(struct socket *socket, int backlog)
 static int tcp_socket_disconnect(struct tcp_socket *tcp)
 {
 	int error = tcp_disconnect(&tcp->connection);
-	if (!error)
-		tcp->progress = TCP_SOCKET_IDLE;
-	return error;
+	if (error)
+		return error;
+	tcp->progress = TCP_SOCKET_IDLE;
+	return tcp_set_option(tcp->connection, TCP_OPTION_PORT_RANGE,
+	                      tcp->socket.options->port_range);
 }
 
 /* The handshake is over one way or the other, or still goes on (-EAGAIN). */

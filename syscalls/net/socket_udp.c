@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "core/console.h"
+#include "core/clock.h"
 #include "core/memory.h"
 #include "syscalls/net.h"
 #include "syscalls/net/control.h"
@@ -28,6 +29,7 @@ int udp_socket_create(struct socket **out)
 	struct udp_file_socket *udp = heap_alloc_zeroed(sizeof(*udp));
 	if (!udp)
 		return -ENOBUFS;
+	udp->stamp_ns = UDP_STAMP_NONE;
 	int error = udp_create(stack, &udp->udp, udp_socket_event, udp);
 	if (error) {
 		heap_free(udp);
@@ -142,6 +144,17 @@ static long receive_error(struct udp_file_socket *udp, struct message *message)
 	return result;
 }
 
+/* As Linux: what is told by SO_TIMESTAMP is not told by SIOCGSTAMP, too. */
+static void note_stamp(struct udp_file_socket *udp, const struct udp_datagram *datagram)
+{
+	if (udp->socket.options->timestamp)
+		return;
+	if (udp->keeps_stamps)
+		udp->stamp_ns = datagram->wall_ns;
+	else if (udp->stamp_ns == UDP_STAMP_NONE)
+		udp->stamp_ns = UDP_STAMP_UNKNOWN;
+}
+
 static long receive_datagram(struct udp_file_socket *udp, struct message *message)
 {
 	if (message->flags & MSG_ERRQUEUE)
@@ -172,6 +185,7 @@ static long receive_datagram(struct udp_file_socket *udp, struct message *messag
 			inet_name_make(message->name, datagram.source);
 		if (message->control)
 			datagram_put_control(udp->socket.options, message->control, &datagram);
+		note_stamp(udp, &datagram);
 		socket_peek_off_moved(&udp->socket, peek ? result : -result);
 	}
 	if (!peek)
@@ -231,9 +245,28 @@ static bool udp_socket_is_listening(struct socket *socket)
 	return false;
 }
 
+/* socket(7): SIOCGSTAMP and SIOCGSTAMPNS. */
+static long get_stamp(struct udp_file_socket *udp, bool fine, uint64_t argument)
+{
+	udp->keeps_stamps = true;
+	if (udp->stamp_ns == UDP_STAMP_NONE)
+		return -ENOENT;
+	if (udp->stamp_ns == UDP_STAMP_UNKNOWN)
+		udp->stamp_ns = clock_wall_ns();
+	int64_t time[2] = { (int64_t)(udp->stamp_ns / 1000000000),
+		            (int64_t)(udp->stamp_ns % 1000000000) };
+	if (!fine)
+		time[1] /= 1000;
+	return copy_to_user(user(argument), time, sizeof(time));
+}
+
 static long udp_socket_ioctl(struct socket *socket, uint32_t command, uint64_t argument)
 {
 	int32_t bytes = 0; /* TIOCOUTQ: nothing waits here */
+	if (command == SIOCGSTAMP || command == SIOCGSTAMP_NEW)
+		return get_stamp(udp_socket_of(socket), false, argument);
+	if (command == SIOCGSTAMPNS || command == SIOCGSTAMPNS_NEW)
+		return get_stamp(udp_socket_of(socket), true, argument);
 	if (command == FIONREAD)
 		bytes = (int32_t)udp_next_length(udp_socket_of(socket)->udp);
 	else if (command != TIOCOUTQ)

@@ -6,6 +6,9 @@
 
 struct udp_cork;
 
+#define UDP_STAMP_NONE    UINT64_MAX /* nothing was read yet */
+#define UDP_STAMP_UNKNOWN 0          /* it was, before somebody asked: the time of asking will do */
+
 struct udp_file_socket {
 	struct socket socket; /* keep first */
 	struct udp_socket *udp;
@@ -14,6 +17,9 @@ struct udp_file_socket {
 	bool knows_esp;        /* UDP_ENCAP was set to what looks for it */
 	uint8_t encapsulation; /* UDP_ENCAP */
 	uint16_t segment; /* UDP_SEGMENT: bytes of each datagram that a send is cut into; 0: off */
+	/* When the last datagram that was read arrived (SIOCGSTAMP), or UDP_STAMP_*. */
+	uint64_t stamp_ns;
+	bool keeps_stamps; /* somebody asked */
 };
 
 static inline struct udp_file_socket *udp_socket_of(struct socket *socket)

@@ -128,7 +128,9 @@ int udp_cork_send(struct udp_file_socket *udp)
 	udp->cork = NULL;
 	int error = send_gathered(udp, &cork->outgoing, cork->payload);
 	heap_free(cork);
-	return error == -EAGAIN ? -ENOBUFS : error; /* it is gone, and can't be tried again */
+	return error == -EAGAIN       ? -ENOBUFS
+	       : error == -EADDRINUSE ? -EAGAIN
+	                              : error; /* it is gone, and can't be tried again */
 }
 
 static int destination(const struct udp_file_socket *udp, const struct socket_name *name,
@@ -272,6 +274,10 @@ static long send_at_once(struct udp_file_socket *udp, struct message *message)
 		return -EFAULT;
 	}
 	error = send_payload(udp, &outgoing, payload);
+	if (error == -EADDRINUSE) { /* as Linux has it; nobody waits for a port */
+		message->flags |= MSG_DONTWAIT;
+		return -EAGAIN;
+	}
 	if (error == -EAGAIN) {
 		uio_rewind(uio, bytes);
 		net_want_completions(this_hart());

@@ -309,7 +309,7 @@ static void errors(void)
 	CHECK_EQ(tcp_open(stack, &b, NULL, NULL), 0);
 	CHECK_EQ(tcp_bind(b, (struct endpoint){ { 0 }, 80 }, true, false), -EADDRINUSE);
 	CHECK_EQ(tcp_listen(b, 1), 0); /* an ephemeral port */
-	CHECK(tcp_local(b).port >= TCP_EPHEMERAL_FIRST);
+	CHECK(tcp_local(b).port >= EPHEMERAL_PORT_FIRST);
 	CHECK_EQ(tcp_connect(a, (struct endpoint){ ipv4(10, 0, 0, 2), 80 }), -EISCONN);
 	tcp_close(a);
 	tcp_close(b);
@@ -344,8 +344,55 @@ static void small_things(void)
 	script_end(&s);
 }
 
+/* ---- not every segment is let in ---- */
+
+static void segment_from_afar(uint8_t ttl, uint32_t seq)
+{
+	inject(&s, (struct sending){ .flags = A, .seq = seq, .ack = 1, .length = 10, .ttl = ttl });
+}
+
+static void min_ttl(void)
+{
+	begin_plain("IP_MINTTL (RFC 5082): what comes from further away is not the peer's");
+	CHECK_EQ(tcp_set_option(s.c, TCP_OPTION_MIN_TTL, 256), -EINVAL);
+	CHECK_EQ(tcp_set_option(s.c, TCP_OPTION_MIN_TTL, 255), 0);
+	segment_from_afar(254, 1);
+	inject(&s, (struct sending){ .flags = TCP_RST, .seq = 1, .ttl = 64 });
+	CHECK_EQ(tcp_receive_available(s.c), 0);
+	CHECK_EQ(tcp_get_state(s.c), TCP_ESTABLISHED);
+	CHECK_EQ(s.count, s.next); /* not a word */
+	CHECK_EQ(stack_counters(s.wire.host[0].stack)->tcp_too_far, 2);
+	segment_from_afar(255, 1);
+	CHECK_EQ(tcp_receive_available(s.c), 10);
+	CHECK_EQ(tcp_set_option(s.c, TCP_OPTION_MIN_TTL, 0), 0);
+	segment_from_afar(1, 11);
+	CHECK_EQ(tcp_receive_available(s.c), 20);
+	s.next = s.count;
+	script_end(&s);
+}
+
+static void bound_to_an_interface(void)
+{
+	begin_plain("SO_BINDTODEVICE: what comes in elsewhere is nobody's");
+	CHECK_EQ(tcp_set_option(s.c, TCP_OPTION_INTERFACE, 2), 0);
+	segment_from_afar(64, 1);
+	CHECK_EQ(tcp_receive_available(s.c), 10);
+	s.next = s.count;
+	CHECK_EQ(tcp_set_option(s.c, TCP_OPTION_INTERFACE, 1), 0);
+	inject(&s, (struct sending){ .flags = A, .seq = 11, .ack = 1, .length = 10 });
+	CHECK_EQ(tcp_receive_available(s.c), 10);
+	CHECK_EQ(s.seen[s.next++].flags, TCP_RST);
+	CHECK_EQ(tcp_set_option(s.c, TCP_OPTION_INTERFACE, 0), 0);
+	segment_from_afar(64, 11);
+	CHECK_EQ(tcp_receive_available(s.c), 20);
+	s.next = s.count;
+	script_end(&s);
+}
+
 int main(void)
 {
+	min_ttl();
+	bound_to_an_interface();
 	time_wait();
 	backlog();
 	keepalive();

@@ -81,6 +81,7 @@ static inline void script_event(void *context, uint32_t readiness)
 }
 
 struct sending {
+	uint8_t ttl; /* 0: 64 */
 	uint8_t flags;
 	uint32_t seq, ack, length;
 	const struct tcp_interval *sack; /* relative to the stack's ISS */
@@ -146,7 +147,7 @@ static inline void inject_unverified(struct script *s, struct sending segment)
 	uint8_t *ip = p->data + 14;
 	ip[0] = 0x45;
 	store_be16(ip + 2, (uint16_t)(20 + total));
-	ip[8] = 64;
+	ip[8] = segment.ttl ? segment.ttl : 64;
 	ip[9] = IP_PROTOCOL_TCP;
 	store_be32(ip + 12, s->wire.host[1].address.value);
 	store_be32(ip + 16, host->address.value);

@@ -206,9 +206,9 @@ static void ports(void)
 
 	script_begin(&s, "all ephemeral ports to one peer (mtcp #200)");
 	stack = s.wire.host[0].stack;
-	static struct tcp_connection *all[TCP_EPHEMERAL_LAST - TCP_EPHEMERAL_FIRST + 1];
+	static struct tcp_connection *all[EPHEMERAL_PORT_LAST - EPHEMERAL_PORT_FIRST + 1];
 	const struct endpoint peer = { s.wire.host[1].address, PEER_PORT };
-	uint32_t count = 0, range = TCP_EPHEMERAL_LAST - TCP_EPHEMERAL_FIRST + 1;
+	uint32_t count = 0, range = EPHEMERAL_PORT_LAST - EPHEMERAL_PORT_FIRST + 1;
 	for (; count < range; count++) {
 		CHECK_EQ(tcp_open(stack, &all[count], NULL, NULL), 0);
 		CHECK_EQ(tcp_connect(all[count], peer), 0);
@@ -266,8 +266,8 @@ static void time_wait_reuse(void)
 	send_segment(&s, TCP_FIN | A, 1, 2, 0);
 	tcp = stack_tcp(s.wire.host[0].stack);
 	CHECK_EQ(tcp->time_wait_count, 1);
-	static struct tcp_connection *all[TCP_EPHEMERAL_LAST - TCP_EPHEMERAL_FIRST + 1];
-	uint32_t range = TCP_EPHEMERAL_LAST - TCP_EPHEMERAL_FIRST + 1, used = 0;
+	static struct tcp_connection *all[EPHEMERAL_PORT_LAST - EPHEMERAL_PORT_FIRST + 1];
+	uint32_t range = EPHEMERAL_PORT_LAST - EPHEMERAL_PORT_FIRST + 1, used = 0;
 	const struct endpoint same = { s.wire.host[1].address, PEER_PORT };
 	for (; used < range - 1; used++) {
 		CHECK_EQ(tcp_open(s.wire.host[0].stack, &all[used], NULL, NULL), 0);

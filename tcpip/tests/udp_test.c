@@ -587,8 +587,73 @@ static void test_bad_weather(void)
 	}
 }
 
+static void test_port_range(void)
+{
+	begin("port range");
+	struct udp_socket *all[4], *other = open_on(a);
+	for (uint32_t i = 0; i < 4; i++) {
+		all[i] = open_on(a);
+		udp_set_port_range(all[i], 50000, 50002);
+		CHECK_EQ(udp_bind(all[i], at(ANY, 0), false, false), i < 3 ? 0 : -EADDRINUSE);
+		uint16_t port = udp_local(all[i]).port;
+		CHECK(i == 3 ? port == 0 : port >= 50000 && port <= 50002);
+	}
+	struct endpoint to = at(b->netif.address, 9);
+	CHECK_EQ(send_bytes(all[3], &to, 1, 0), -EADDRINUSE);
+	udp_set_port_range(other, 60999, 0);
+	CHECK_EQ(send_bytes(other, &to, 1, 0), 0);
+	CHECK_EQ(udp_local(other).port, 60999);
+	for (uint32_t i = 0; i < 4; i++)
+		udp_close(all[i]);
+	udp_close(other);
+	sim_destroy(sim);
+}
+
+static void test_interfaces(void)
+{
+	begin("interfaces");
+	struct udp_socket *on[3], *from = open_on(a);
+	for (uint8_t i = 0; i < 3; i++) {
+		on[i] = open_on(a);
+		udp_set_interfaces(on[i], i, 0);
+		CHECK_EQ(udp_bind(on[i], at(ANY, 77), i != 0, false), i == 0 ? 0 : -EADDRINUSE);
+	}
+	udp_close(on[0]);
+	for (uint8_t i = 1; i < 3; i++)
+		CHECK_EQ(udp_bind(on[i], at(ANY, 77), false, false), 0);
+	struct endpoint loopback = at(ipv4(127, 0, 0, 1), 77), own = at(a->netif.address, 77);
+	CHECK_EQ(send_bytes(from, &loopback, 5, 1), 0);
+	pass();
+	CHECK(has_nothing(on[2]));
+	expect(on[1], 5, 1);
+	CHECK_EQ(send_bytes(from, &own, 5, 2), 0);
+	pass();
+	CHECK(has_nothing(on[1]));
+	expect(on[2], 5, 2);
+	udp_set_interfaces(from, 1, 0);
+	CHECK_EQ(send_bytes(from, &own, 5, 3), 0);
+	pass();
+	CHECK(has_nothing(on[2]));
+	expect(on[1], 5, 3);
+	/* It leads nowhere. */
+	udp_set_interfaces(from, 2, 0);
+	CHECK_EQ(send_bytes(from, &loopback, 5, 4), 0);
+	pass();
+	CHECK(has_nothing(on[1]));
+	CHECK(has_nothing(on[2]));
+	CHECK_EQ(a->stack->statistics.ip_no_route, 1);
+	udp_set_interfaces(from, 77, 0);
+	CHECK_EQ(send_bytes(from, &own, 5, 5), -ENODEV);
+	udp_close(on[1]);
+	udp_close(on[2]);
+	udp_close(from);
+	sim_destroy(sim);
+}
+
 int main(int argc, char **argv)
 {
+	test_port_range();
+	test_interfaces();
 	sim_parse_arguments(argc, argv);
 	test_exchange();
 	test_loopback();
