@@ -23,13 +23,6 @@
 #include <sys/wait.h>
 #include <time.h>
 
-#define INTERRUPTED(name, open, run, complete)                                                     \
-	CASE_SECONDS(name, 30)                                                                     \
-	{                                                                                          \
-		static const struct waiting_call call = { open, run, complete };                   \
-		observe_interruptions(&call);                                                      \
-	}
-
 static char bytes[65536];
 
 static void nothing(void)

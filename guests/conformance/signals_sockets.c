@@ -11,13 +11,6 @@
 #include <fcntl.h>
 #include <time.h>
 
-#define INTERRUPTED(name, open, run, complete)                                                     \
-	CASE_SECONDS(name, 30)                                                                     \
-	{                                                                                          \
-		static const struct waiting_call call = { open, run, complete };                   \
-		observe_interruptions(&call);                                                      \
-	}
-
 #define LONG_MS 20000
 
 static char bytes[1 << 20];
