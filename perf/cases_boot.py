@@ -34,6 +34,7 @@ GIVE_UP_SECONDS = 120
 FIRMWARE_LAST_LINE = "Boot HART MEDELEG"
 REDIS_PORT = 6379
 SHORT_QUEUE = 16  # frames that wait in the tap for a guest whose driver is not there yet
+SILENT_SECONDS = 0.1
 MAC = bytes.fromhex(network.GUEST_MAC.replace(":", ""))
 
 
@@ -92,10 +93,17 @@ def internet_checksum(data):
 
 
 class Prober:
-    """Sends SYNs to the guest on the tap, as frames of its own; a context manager."""
+    """Sends SYNs to the guest on the tap, as frames of its own; a context manager.
 
-    def __init__(self, port):
+    When the guest asks for our address no more are sent for a while: they fill the short queue that the answer must pass.
+    nested: the short queue is another one, in the nested host.
+    """
+
+    def __init__(self, port, nested):
         self.port = port
+        self.nested = nested
+        self.asked = None
+        self.silent_until = 0
         self.source_port = 20000
         self.addresses = socket.inet_aton(network.GATEWAY), socket.inet_aton(network.GUEST_ADDRESS)
         self.socket = None
@@ -105,15 +113,22 @@ class Prober:
     def __enter__(self):
         self.socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x0800))
         self.socket.bind((wire.TAP, 0x0800))
-        self.queue_length = set_queue_length(SHORT_QUEUE)
+        self.asked = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x0806))
+        self.asked.bind((wire.TAP, 0x0806))
+        if not self.nested:
+            self.queue_length = set_queue_length(SHORT_QUEUE)
         return self
 
     def __exit__(self, *_):
         self.socket.close()
-        set_queue_length(self.queue_length)
+        self.asked.close()
+        if not self.nested:
+            set_queue_length(self.queue_length)
 
     def send(self):
-        """One SYN, from a port of its own."""
+        """One SYN, from a port of its own, unless the guest has just asked for our address."""
+        if time.monotonic() < self.silent_until:
+            return
         self.source_port = 20000 + (self.source_port - 19999) % 40000
         segment = struct.pack("!HHIIBBHHH", self.source_port, self.port, self.source_port, 0, 0x50, 0x02, 0xffff, 0, 0)
         pseudo = self.addresses[0] + self.addresses[1] + struct.pack("!HH", socket.IPPROTO_TCP, len(segment))
@@ -124,10 +139,19 @@ class Prober:
         with contextlib.suppress(OSError):  # the queue is full: the guest does not receive yet
             self.socket.send(MAC + ours + b"\x08\x00" + header + segment)
 
+    def note_question(self, frame):
+        """An ARP frame: a request of the guest's for our address?"""
+        if frame[6:12] == MAC and frame[20:22] == b"\x00\x01" and frame[38:42] == self.addresses[0]:
+            self.silent_until = time.monotonic() + SILENT_SECONDS
+
     def answered(self, seconds):
         """Whether a SYN's answer, SYN-ACK or RST, comes within this time."""
         end = time.monotonic() + seconds
-        while select.select([self.socket], [], [], max(0, end - time.monotonic()))[0]:
+        while ready := select.select([self.socket, self.asked], [], [], max(0, end - time.monotonic()))[0]:
+            if self.asked in ready:
+                self.note_question(self.asked.recv(2048))
+            if self.socket not in ready:
+                continue
             frame = self.socket.recv(2048)
             self.frames += frame[6:12] == MAC
             tcp = 14 + (frame[14] & 15) * 4
@@ -161,7 +185,7 @@ def boot_first_syn(bench, system):
     """Entry to the first SYN that is answered."""
     if bench.wire.kind != "tap":
         raise model.MeasurementError("the first answered SYN can only be seen on a tap; the valid network is --net tap")
-    with Prober(REDIS_PORT) as prober, stopped(bench, system, "redis") as guest, short_inner_queue(bench.host):
+    with Prober(REDIS_PORT, bench.host is not None) as prober, stopped(bench, system, "redis") as guest, short_inner_queue(bench.host):
         trace = bench.host and kvm_trace.Trace(bench.host)
         if trace:
             trace.start()
