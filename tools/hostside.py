@@ -163,7 +163,9 @@ class Debugger:
 
     def write(self, address, data):
         """Writes bytes into memory."""
-        check(self.ask(f"M{address:x},{len(data):x}:{data.hex()}") == "OK", "the memory can't be written")
+        for start in range(0, len(data), 1024):  # QEMU takes packets of 4 KiB
+            part = data[start:start + 1024]
+            check(self.ask(f"M{address + start:x},{len(part):x}:{part.hex()}") == "OK", "the memory can't be written")
 
     def set_register(self, number, value):
         """Writes a 64-bit register."""
