@@ -36,6 +36,9 @@ void address_space_init(void);
 int64_t address_space_map(struct address_space *space, struct user_addr hint, uint64_t bytes, int protection, int flags,
                           struct file *file, uint64_t offset);
 int address_space_unmap(struct address_space *space, struct user_addr from, uint64_t bytes);
+/* Whether a shared mapping of a file opened for writing is in it. */
+struct path_node;
+bool address_space_may_write(const struct address_space *space, const struct path_node *node);
 int address_space_protect(struct address_space *space, struct user_addr from, uint64_t bytes, int protection);
 /* Resolve a fault. 0, or minus the number of the signal to send, with *signal_code its si_code (SEGV_MAPERR 1, SEGV_ACCERR 2). -SIGKILL: no
  * memory. */

@@ -165,6 +165,125 @@ STATE_CASES(state_bind_time_wait, 5140, bind_time_wait)
 STATE_CASES(state_bind_client_time_wait, 5144, bind_client_time_wait)
 STATE_CASES(state_bind_reset, 5148, bind_reset)
 
+/* States in which bytes or an answer are still awaited: the peer's window is shut. */
+
+static void fill(int fd)
+{
+	static char bytes[65536];
+	for (int i = 0; i < 3; i++, pause_ms(10))
+		while (send(fd, bytes, sizeof(bytes), MSG_DONTWAIT) > 0)
+			;
+}
+
+static void bind_syn_sent(int port, int option)
+{
+	struct sockaddr_in address;
+	full_listener(&address);
+	int fd = tcp_socket();
+	set_reuse(fd, option);
+	must("bind", bind_to(fd, inet_address("127.0.0.1", port)));
+	set_nonblocking(fd);
+	connect_to(fd, address);
+	try_port(port);
+}
+
+static void bind_fin_wait_1(int port, int option)
+{
+	int pair[2], listener;
+	connect_at(port, option, pair, &listener);
+	close(listener);
+	fill(pair[1]);
+	close(pair[1]);
+	try_port(port);
+}
+
+static void bind_last_ack(int port, int option)
+{
+	int pair[2], listener;
+	connect_at(port, option, pair, &listener);
+	close(listener);
+	fill(pair[1]);
+	must("shutdown", shutdown(pair[0], SHUT_WR));
+	wait_for(pair[1], POLLIN);
+	close(pair[1]);
+	try_port(port);
+}
+
+static void bind_closing(int port, int option)
+{
+	int pair[2], listener;
+	connect_at(port, option, pair, &listener);
+	close(listener);
+	fill(pair[1]);
+	fill(pair[0]);
+	must("shutdown", shutdown(pair[0], SHUT_WR));
+	must("shutdown", shutdown(pair[1], SHUT_WR));
+	try_port(port);
+}
+
+STATE_CASES(state_bind_syn_sent, 5164, bind_syn_sent)
+STATE_CASES(state_bind_fin_wait_1, 5168, bind_fin_wait_1)
+STATE_CASES(state_bind_last_ack, 5172, bind_last_ack)
+STATE_CASES(state_bind_closing, 5176, bind_closing)
+
+/* The port of one's own that lies in TIME_WAIT towards a place, for a connection to that place and
+ * to another. */
+CASE(connect_from_time_wait)
+{
+	int listener, pair[2], one = 1, fd;
+	struct sockaddr_in address, other;
+	listener = tcp_listener(4, &address);
+	tcp_listener(4, &other);
+	pair[0] = tcp_socket();
+	set_reuse(pair[0], SO_REUSEADDR);
+	must("bind", bind_to(pair[0], inet_address("127.0.0.1", 5180)));
+	must("connect", connect_to(pair[0], address));
+	pair[1] = (int)must("accept", accept(listener, NULL, NULL));
+	close(pair[0]);
+	wait_for(pair[1], POLLIN);
+	close(pair[1]);
+	pause_ms(2200); /* Linux counts whole seconds */
+	for (int i = 0; i < 3; i++) {
+		fd = tcp_socket();
+		must("reuse", setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)));
+		observe("bind", bind_to(fd, inet_address("127.0.0.1", 5180)));
+		observe(i == 1 ? "other-place" : "same-place",
+		        connect_to(fd, i == 1 ? other : address));
+	}
+}
+
+CASE(listen_beside_time_wait)
+{
+	int pair[2], listener, again;
+	connect_at(5181, SO_REUSEADDR, pair, &listener);
+	close(listener);
+	close(pair[1]);
+	wait_for(pair[0], POLLIN);
+	close(pair[0]);
+	pause_ms(30);
+	connect_at(5181, SO_REUSEADDR, pair, &again);
+	observe("send", send(pair[0], "x", 1, 0));
+	wait_for(pair[1], POLLIN);
+	char byte;
+	observe("recv", recv(pair[1], &byte, 1, 0));
+}
+
+CASE(reuse_with_other_users)
+{
+	int first = tcp_socket(), udp = udp_socket();
+	set_reuse(first, SO_REUSEPORT);
+	set_reuse(udp, SO_REUSEPORT);
+	must("bind", bind_to(first, inet_address("127.0.0.1", 5182)));
+	must("listen", listen(first, 1));
+	must("bind", bind_to(udp, inet_address("127.0.0.1", 5182)));
+	must("setuid", setuid(1000));
+	int second = tcp_socket(), other = udp_socket();
+	set_reuse(second, SO_REUSEPORT);
+	set_reuse(other, SO_REUSEPORT);
+	observe("tcp", bind_to(second, inet_address("127.0.0.1", 5182)));
+	observe("udp", bind_to(other, inet_address("127.0.0.1", 5182)));
+}
+
 CASE(bind_option_set_afterwards)
 {
 	int first = tcp_socket(), second = tcp_socket();

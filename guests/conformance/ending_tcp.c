@@ -463,6 +463,80 @@ CASE(linger_nonblocking)
 	observe_waited("waited", start, 4900, 9000);
 }
 
+CASE(linger_interrupted)
+{
+	int pair[2];
+	struct linger linger = { 1, 8 };
+	tcp_pair(pair);
+	fill(pair[0]);
+	must("linger", setsockopt(pair[0], SOL_SOCKET, SO_LINGER, &linger, sizeof(linger)));
+	interrupt_after(200, 0);
+	long start = now_ms();
+	observe("close", close(pair[0]));
+	observe_waited("waited", start, 100, 4000);
+}
+
+CASE(linger_of_a_duplicate)
+{
+	int pair[2];
+	struct linger linger = { 1, 8 };
+	tcp_pair(pair);
+	fill(pair[0]);
+	must("linger", setsockopt(pair[0], SOL_SOCKET, SO_LINGER, &linger, sizeof(linger)));
+	must("dup", dup(pair[0]));
+	long start = now_ms();
+	observe("close", close(pair[0]));
+	observe_waited("waited", start, 0, 2000);
+}
+
+CASE(linger_at_exit)
+{
+	int pair[2];
+	struct linger linger = { 1, 8 };
+	tcp_pair(pair);
+	fill(pair[0]);
+	must("linger", setsockopt(pair[0], SOL_SOCKET, SO_LINGER, &linger, sizeof(linger)));
+	pid_t child = (pid_t)must("fork", fork());
+	if (!child)
+		pause_ms(60000);
+	close(pair[0]);
+	long start = now_ms();
+	must("kill", kill(child, SIGKILL));
+	must("wait", waitpid(child, NULL, 0));
+	observe_waited("waited", start, 0, 3000);
+}
+
+CASE(linger_by_shutdown)
+{
+	int pair[2];
+	struct linger linger = { 1, 8 };
+	tcp_pair(pair);
+	fill(pair[0]);
+	must("linger", setsockopt(pair[0], SOL_SOCKET, SO_LINGER, &linger, sizeof(linger)));
+	long start = now_ms();
+	observe("shutdown", shutdown(pair[0], SHUT_WR));
+	observe_waited("waited", start, 0, 2000);
+}
+
+CASE(linger_of_others)
+{
+	int pair[2], kinds[] = { SOCK_STREAM, SOCK_DGRAM };
+	struct linger linger = { 1, 5 };
+	for (int i = 0; i < 2; i++) {
+		unix_pair(kinds[i], pair);
+		must("send", send(pair[0], "x", 1, 0));
+		must("linger", setsockopt(pair[0], SOL_SOCKET, SO_LINGER, &linger, sizeof(linger)));
+		long start = now_ms();
+		observe("close", close(pair[0]));
+		observe_waited("waited", start, 0, 2000);
+	}
+	int listener = tcp_listener(1, NULL);
+	must("linger", setsockopt(listener, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger)));
+	long start = now_ms();
+	observe("listener", close(listener));
+	observe_waited("waited", start, 0, 2000);
+}
+
 CASE(linger_2)
 {
 	int pair[2], value = -1;

@@ -44,6 +44,7 @@ GROUPS = {
         "descriptors_events.c",
         "descriptors_kinds.c",
         "descriptors_pipes.c",
+        "descriptors_seals.c",
         "descriptors_table.c",
     ],
     "epoll": [

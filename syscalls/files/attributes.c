@@ -45,6 +45,8 @@ static long set_mode(struct thread *thread, struct path_node *node, const uint64
 		return -EPERM;
 	if (node_is(node, S_IFLNK))
 		return -EOPNOTSUPP;
+	if (node->seals & SEAL_EXEC && (node->mode ^ (uint32_t)*argument) & 0111)
+		return -EPERM;
 	node->mode = (node->mode & S_IFMT) | ((uint32_t)*argument & MODE_BITS);
 	namespace_changes++;
 	node->ctime_ns = node_time_ns();
@@ -227,7 +229,10 @@ long sys_fallocate(struct thread *thread, const uint64_t *argument)
 	    (mode & FALLOC_PUNCH_HOLE && mode != (FALLOC_PUNCH_HOLE | FALLOC_KEEP_SIZE)))
 		return -EOPNOTSUPP;
 	int error = 0;
-	if (mode & (FALLOC_PUNCH_HOLE | FALLOC_ZERO_RANGE))
+	bool writes = mode & (FALLOC_PUNCH_HOLE | FALLOC_ZERO_RANGE);
+	if (writes && node->seals & (SEAL_WRITE | SEAL_FUTURE_WRITE))
+		return -EPERM;
+	if (writes)
 		error = file_data_zero(&node->data, offset, bytes);
 	bool grows = !(mode & FALLOC_KEEP_SIZE) && end > node->data.bytes;
 	if (!error && grows)

@@ -6,6 +6,7 @@
 #include "core/user.h"
 #include "syscalls/files/node.h"
 #include "syscalls/files/owner.h"
+#include "syscalls/memory.h"
 #include "syscalls/process.h"
 #include "syscalls/syscall.h"
 
@@ -37,8 +38,6 @@ enum {
 
 #define FD_CLOEXEC     1u
 #define SETTABLE_FLAGS (O_APPEND | O_NONBLOCK | O_DIRECT | O_NOATIME)
-#define SEALS_ALL      0x3fu
-#define SEAL_SEAL      1u
 
 static int set_status_flags(struct file *file, int descriptor, uint32_t flags)
 {
@@ -64,6 +63,17 @@ static long duplicate(struct thread *thread, struct file *file, uint64_t from, b
 	return descriptor;
 }
 
+static bool node_is_mapped_shared(const struct path_node *node)
+{
+	list_for_each(link, &all_processes)
+	{
+		const struct process *process = list_entry(link, struct process, all_link);
+		if (process->memory && address_space_may_write(process->memory, node))
+			return true;
+	}
+	return false;
+}
+
 static long seals(struct file *file, bool add, uint32_t wanted)
 {
 	struct path_node *node = file->node;
@@ -73,12 +83,22 @@ static long seals(struct file *file, bool add, uint32_t wanted)
 		return node->seals;
 	if ((file->flags & O_ACCMODE) == O_RDONLY)
 		return -EPERM;
-	if (wanted & ~SEALS_ALL)
+	if (wanted & ~(uint32_t)SEALS_ALL)
 		return -EINVAL;
 	if (node->seals & SEAL_SEAL)
 		return -EPERM;
+	if (wanted & SEAL_EXEC && node->mode & 0111) /* a program that must not change at all */
+		wanted |= SEAL_SHRINK | SEAL_GROW | SEAL_WRITE | SEAL_FUTURE_WRITE;
+	if (wanted & SEAL_WRITE && !(node->seals & SEAL_WRITE) && node_is_mapped_shared(node))
+		return -EBUSY;
 	node->seals |= wanted;
 	return 0;
+}
+
+static long fcntl_query(struct thread *thread, const struct file *file, uint64_t descriptor)
+{
+	const struct file *other = thread_file(thread, descriptor);
+	return other ? other == file : -EBADF;
 }
 
 static long fcntl_slot(struct thread *thread, uint32_t descriptor, int command, uint64_t argument)
@@ -97,7 +117,7 @@ static long fcntl_slot(struct thread *thread, uint32_t descriptor, int command, 
 	case F_DUPFD_CLOEXEC:
 		return duplicate(thread, file, (uint32_t)argument, command == F_DUPFD_CLOEXEC);
 	case F_DUPFD_QUERY:
-		return thread_file(thread, argument) == file;
+		return fcntl_query(thread, file, argument);
 	default:
 		return -EBADF; /* what remains is refused for O_PATH */
 	}

@@ -7,10 +7,6 @@
 #include "syscalls/files/path.h"
 #include "syscalls/syscall.h"
 
-#define SEAL_SHRINK 2u
-#define SEAL_GROW   4u
-#define SEAL_WRITE  8u
-
 enum { SEEK_SET, SEEK_CUR, SEEK_END, SEEK_DATA, SEEK_HOLE };
 
 int64_t node_time_ns(void)
@@ -26,7 +22,9 @@ static long regular_read(struct file *file, struct uio *uio, uint64_t offset)
 static long regular_write(struct file *file, struct uio *uio, uint64_t offset)
 {
 	struct path_node *node = file->node;
-	if (node->seals & SEAL_WRITE)
+	if (!uio->remaining)
+		return 0;
+	if (node->seals & (SEAL_WRITE | SEAL_FUTURE_WRITE))
 		return -EPERM;
 	if (node->seals & SEAL_GROW && offset + uio->remaining > node->data.bytes)
 		return -EPERM;
@@ -292,7 +290,8 @@ long sys_getdents64(struct thread *thread, const uint64_t *argument)
 long sys_memfd_create(struct thread *thread, const uint64_t *argument)
 {
 	uint32_t flags = (uint32_t)argument[1];
-	if (flags & ~(MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_NOEXEC_SEAL | MFD_EXEC))
+	if (flags & ~(MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_NOEXEC_SEAL | MFD_EXEC) ||
+	    (flags & MFD_NOEXEC_SEAL && flags & MFD_EXEC))
 		return -EINVAL;
 	struct user_path text;
 	int error = user_path_get(&text, user(argument[0]));
@@ -302,10 +301,13 @@ long sys_memfd_create(struct thread *thread, const uint64_t *argument)
 	user_path_put(&text);
 	if (length > MEMFD_NAME_MAX)
 		return -EINVAL;
-	struct path_node *node = node_create(S_IFREG | 0777);
+	struct path_node *node = node_create(S_IFREG | (flags & MFD_NOEXEC_SEAL ? 0666 : 0777));
 	if (!node)
 		return -ENOMEM;
-	node->seals = flags & (MFD_ALLOW_SEALING | MFD_NOEXEC_SEAL) ? 0 : 1 /* F_SEAL_SEAL */;
+	if (flags & MFD_NOEXEC_SEAL)
+		node->seals = SEAL_EXEC;
+	else if (flags & MFD_ALLOW_SEALING)
+		node->seals = 0;
 	struct file *file = NULL;
 	error = memfs_open(node, O_RDWR | O_LARGEFILE, &file);
 	path_node_put(node);

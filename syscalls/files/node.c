@@ -21,6 +21,7 @@ struct path_node *node_create(uint32_t mode)
 		return NULL;
 	node->refs = 1;
 	node->mode = mode;
+	node->seals = SEAL_SEAL;
 	node->inode = ++last_inode;
 	node->atime_ns = node->mtime_ns = node->ctime_ns = node_time_ns();
 	list_init(&node->names);

@@ -94,7 +94,7 @@ struct path_node {
 	const struct node_operations *operations; /* NULL: memory */
 	struct list names;         /* dir_entry.name_link; the first is the one to show */
 	struct list locks;         /* struct file_lock */
-	uint32_t seals;            /* memfd: F_SEAL_* */
+	uint32_t seals;            /* enum file_seals */
 	uint32_t writers, readers; /* FIFO: open ends */
 	union {
 		struct file_data data;      /* regular */
@@ -109,7 +109,17 @@ struct path_node {
 	};
 };
 
-/* refs 1, links 0. NULL when memory is short. */
+enum file_seals { /* fcntl(F_ADD_SEALS) */
+	          SEAL_SEAL = 1,
+	          SEAL_SHRINK = 2,
+	          SEAL_GROW = 4,
+	          SEAL_WRITE = 8,
+	          SEAL_FUTURE_WRITE = 0x10,
+	          SEAL_EXEC = 0x20,
+	          SEALS_ALL = 0x3f
+};
+
+/* refs 1, links 0, sealed against seals. NULL when memory is short. */
 struct path_node *node_create(uint32_t mode);
 struct path_node *node_create_symlink(const char *target, size_t length);
 static inline bool node_is(const struct path_node *node, uint32_t type)

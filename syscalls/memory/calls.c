@@ -1,4 +1,5 @@
 /* mmap and its family: the system calls' arguments, checked as Linux does. */
+#include "syscalls/files/node.h"
 #include "syscalls/memory/space.h"
 #include "syscalls/syscall.h"
 
@@ -24,6 +25,9 @@ static int check_file(struct thread *thread, uint64_t descriptor, int protection
 		return -EACCES;
 	if (!file->operations->page)
 		return -ENODEV;
+	if ((flags & 3) != MAP_PRIVATE && protection & PROT_WRITE && file->node &&
+	    file->node->seals & (SEAL_WRITE | SEAL_FUTURE_WRITE))
+		return -EPERM;
 	*out = file;
 	return 0;
 }

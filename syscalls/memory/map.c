@@ -1,4 +1,5 @@
 /* Placing, cutting and joining mappings: mmap, munmap, mprotect at the level of address spaces. */
+#include "syscalls/files/node.h"
 #include "syscalls/memory/space.h"
 
 /* ---- pages ---- */
@@ -319,6 +320,25 @@ static enum page_step protect_page(void *context, struct user_addr address, page
 	return PAGE_CHANGED;
 }
 
+/* Of a shared mapping. */
+static bool may_be_written(const struct mapping *mapping)
+{
+	const struct file *file = mapping->file;
+	return (file->flags & O_ACCMODE) == O_RDWR &&
+	       !(file->node && file->node->seals & (SEAL_WRITE | SEAL_FUTURE_WRITE));
+}
+
+bool address_space_may_write(const struct address_space *space, const struct path_node *node)
+{
+	for (const struct mapping *mapping = mapping_tree_find(&space->mappings, 0); mapping;
+	     mapping = mapping_next(&space->mappings, mapping)) {
+		if (mapping->shared && mapping->file->node == node &&
+		    (mapping->file->flags & O_ACCMODE) == O_RDWR)
+			return true;
+	}
+	return false;
+}
+
 int address_space_protect(struct address_space *space, struct user_addr from, uint64_t bytes,
                           int protection)
 {
@@ -334,8 +354,7 @@ int address_space_protect(struct address_space *space, struct user_addr from, ui
 	     mapping && mapping->start < end; mapping = mapping_next(&space->mappings, mapping)) {
 		if (mapping->start > covered)
 			break;
-		if (mapping->shared && (protection & PROT_WRITE) &&
-		    (mapping->file->flags & O_ACCMODE) != O_RDWR)
+		if (mapping->shared && (protection & PROT_WRITE) && !may_be_written(mapping))
 			return -EACCES;
 		if (mapping->kernel_pages && (protection & PROT_WRITE))
 			return -EACCES;
