@@ -104,7 +104,7 @@ def check(options):
     if options.ip and options.ip != "dhcp" and not re.fullmatch(r"[\d.]+/\d+,[\d.]+", options.ip):
         raise UsageError(f"--ip {options.ip}: ADDR/LEN,GATEWAY or dhcp is valid")
     if options.gdb and options.accel == "kvm":
-        raise UsageError("--gdb goes with --accel tcg only: of a guest under KVM QEMU shows the debugger no registers")
+        raise UsageError("--gdb goes with --accel tcg only: of a guest under KVM QEMU gives the debugger neither registers, memory nor breakpoints")
     network.check_kind(options.net)
     if options.log:
         check_writable(options.log)

@@ -310,7 +310,7 @@ class Machine:
 
     def __init__(self, options, warn):
         if options.gdb and options.accel == "kvm":
-            raise MachineError("--gdb goes with --accel tcg only: of a guest under KVM QEMU shows the debugger no registers")
+            raise MachineError("--gdb goes with --accel tcg only: of a guest under KVM QEMU gives the debugger neither registers, memory nor breakpoints")
         for path in filter(None, (options.kernel, options.image)):
             if not os.path.exists(path):
                 raise MachineError(f"there is no {path}")
