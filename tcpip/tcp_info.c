@@ -2,7 +2,7 @@
 #include "tcpip/tcp_internal.h"
 
 /* As Linux: a reader who waits for more than the window lets in gets what is there. */
-static inline bool reaches_lowat(const struct tcp_connection *c, uint32_t unread)
+static bool reaches_lowat(const struct tcp_connection *c, uint32_t unread)
 {
 	return unread >= c->receive_lowat || tcp_free_window(c) <= c->rcv_mss;
 }
@@ -17,19 +17,10 @@ static bool is_readable(const struct tcp_connection *c)
 	return unread && reaches_lowat(c, unread);
 }
 
-uint32_t tcp_readiness(const struct tcp_connection *c)
+static __attribute__((noinline)) uint32_t readiness_of_any(const struct tcp_connection *c)
 {
 	uint32_t ready = 0;
 	enum tcp_state state = c->flow.state;
-	if (__builtin_expect(state == TCP_ESTABLISHED && !c->readiness_odd && !c->fin_queued, 1)) {
-		uint32_t unread = c->rcv_nxt.value - c->rcv_copied.value;
-		uint32_t queued = c->write_seq.value - c->snd_una.value;
-		if (unread && reaches_lowat(c, unread))
-			ready = NET_READABLE;
-		if (queued + queued / 2 <= c->send_buffer && !tcp_holds_unsent(c))
-			ready |= NET_WRITABLE;
-		return ready;
-	}
 	if (state == TCP_LISTEN)
 		return c->listening->accept_count ? NET_READABLE : 0;
 	bool closed = state == TCP_CLOSED;
@@ -48,6 +39,22 @@ uint32_t tcp_readiness(const struct tcp_connection *c)
 	}
 	if (c->error)
 		ready |= NET_ERROR;
+	return ready;
+}
+
+/* Who waits for more than is there is looked at by the general code, so that this needs no
+ * registers saved: it is asked with every wait. */
+uint32_t tcp_readiness(const struct tcp_connection *c)
+{
+	uint32_t unread = c->rcv_nxt.value - c->rcv_copied.value;
+	uint32_t queued = c->write_seq.value - c->snd_una.value;
+	if (__builtin_expect(c->flow.state != TCP_ESTABLISHED || c->readiness_odd ||
+	                             c->fin_queued || (unread && unread < c->receive_lowat),
+	                     0))
+		return readiness_of_any(c);
+	uint32_t ready = unread ? NET_READABLE : 0;
+	if (queued + queued / 2 <= c->send_buffer && !tcp_holds_unsent(c))
+		ready |= NET_WRITABLE;
 	return ready;
 }
 
