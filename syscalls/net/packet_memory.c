@@ -6,8 +6,6 @@
  */
 #include "syscalls/net/packet_memory.h"
 
-#include <errno.h>
-
 #include "core/memory.h"
 #include "syscalls/net.h"
 
