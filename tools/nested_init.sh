@@ -25,7 +25,7 @@ while [ -e "/sys/class/net/eth$number" ]; do
     tunctl -t "tap$number" >/dev/null
     for port in "eth$number" "tap$number"; do
         echo 1 >"/proc/sys/net/ipv6/conf/$port/disable_ipv6"
-        ip link set "$port" txqueuelen 10000
+        ip link set "$port" qlen 10000
         brctl addif "br$number" "$port"
         ip link set "$port" up
     done
