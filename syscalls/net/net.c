@@ -14,9 +14,9 @@
 #include "virtio/probe.h"
 #include "virtio/rng.h"
 
-#define ENTROPY_BYTES 64
-#define ENTROPY_TIMEOUT_NS                                                                         \
-	2000000000ull /* a loaded host takes its time, and nothing else seeds the generator */
+#define ENTROPY_BYTES      64
+/* A loaded host takes its time, and nothing else seeds the generator. */
+#define ENTROPY_TIMEOUT_NS 2000000000ull
 
 /* The boot hart's network. */
 static struct {
