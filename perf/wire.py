@@ -80,5 +80,6 @@ class Wire:
     def describe(self):
         """One line for the report."""
         if self.kind == "tap":
-            return "tap in a network namespace, all offloads"
+            with open("/proc/sys/net/ipv4/tcp_congestion_control", encoding="ascii") as file:
+                return f"tap in a network namespace, all offloads; congestion control of the load generators' TCP: {file.read().strip()}"
         return "user networking (one more process between load and guest; not comparable with figures over a tap)"
