@@ -308,7 +308,7 @@ int arp_send_resolved(struct stack *stack, struct netif *netif, struct ipv4_addr
 static void packet_unreachable(const struct netif *netif, struct pbuf *packet)
 {
 	struct stack *stack = netif->stack;
-	uint8_t h[IP_HEADER_BYTES + 4];
+	uint8_t h[IP_HEADER_BYTES + 8];
 	if (pbuf_copy_out(packet, 0, h, sizeof(h)) != sizeof(h))
 		return;
 	struct icmp_error error = { .type = 3, .code = 1, .error = EHOSTUNREACH, .packet = packet };
@@ -319,8 +319,9 @@ static void packet_unreachable(const struct netif *netif, struct pbuf *packet)
 	error.remote.address.value = load_be32(h + 16);
 	error.local.port = load_be16(h + IP_HEADER_BYTES);
 	error.remote.port = load_be16(h + IP_HEADER_BYTES + 2);
+	error.sequence = seq(load_be32(h + IP_HEADER_BYTES + 4));
 	if (h[9] == IP_PROTOCOL_TCP)
-		tcp_host_unreachable(stack, error.remote.address);
+		tcp_icmp_error(stack, &error);
 	else if (h[9] == IP_PROTOCOL_UDP && !(load_be16(h + 6) & IP_FRAGMENT_OFFSET))
 		udp_icmp_error(stack, &error);
 }

@@ -78,8 +78,8 @@ struct ip_output_options {
 /* Send a transport segment: `packet` starts at the transport header, with headroom. With PBUF_CSUM_PARTIAL the caller sets
  * csum_offset, with PBUF_GSO_TCP4 also gso_size; csum_start and header_length are filled here. Adds IP and Ethernet headers, resolves
  * ARP when needed (queueing the packet, bounded), fragments when larger than the MTU and not GSO. Takes the reference. Looped
- * back when the destination is ours. -ENOBUFS, -ENETUNREACH, -EMSGSIZE (dont_fragment). That ARP failed comes later, through
- * tcp_host_unreachable. */
+ * back when the destination is ours. -ENOBUFS, -ENETUNREACH, -EMSGSIZE (dont_fragment). That ARP failed comes later, as
+ * EHOSTUNREACH to tcp_icmp_error or udp_icmp_error. */
 int ip_output(struct stack *stack, struct route_cache *route, struct ipv4_address source,
               struct ipv4_address destination, struct pbuf *packet,
               const struct ip_output_options *options);
@@ -162,8 +162,6 @@ void udp_icmp_error(struct stack *stack, const struct icmp_error *error);
 /* Port unreachable and the like, rate limited; `packet` stands at the transport header and is only read. */
 void icmp_send_error(struct stack *stack, const struct pbuf *packet, const struct ip_packet *ip,
                      uint8_t type, uint8_t code);
-/* An address failed to resolve: connections waiting for it learn EHOSTUNREACH. */
-void tcp_host_unreachable(struct stack *stack, struct ipv4_address destination);
 
 /* Life of the transports within a stack. */
 int tcp_init(struct stack *stack);

@@ -51,19 +51,3 @@ void tcp_icmp_error(struct stack *stack, const struct icmp_error *error)
 	else
 		c->soft_error = (uint16_t)error->error;
 }
-
-void tcp_host_unreachable(struct stack *stack, struct ipv4_address destination)
-{
-	struct tcp_stack *tcp = stack_tcp(stack);
-	list_for_each_safe(node, &tcp->all)
-	{
-		struct tcp_connection *c = list_entry(node, struct tcp_connection, all_link);
-		if (!c->hashed || (!ipv4_equal(c->flow.remote_address, destination) &&
-		                   !ipv4_equal(c->route.next_hop, destination)))
-			continue;
-		if (c->flow.state == TCP_SYN_SENT)
-			tcp_connection_finish(c, EHOSTUNREACH);
-		else
-			c->soft_error = EHOSTUNREACH;
-	}
-}
