@@ -13,6 +13,8 @@
 #include <fcntl.h>
 #include <ftw.h>
 #include <pthread.h>
+#include <signal.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -51,6 +53,13 @@ static void nothing(int number)
 	(void)number;
 }
 
+/* A file's signal may be sent to the first process, which can't refuse these two. */
+static bool stops_the_judge(const struct fuzz_call *call, const uint64_t *a)
+{
+	return call->number == SYS_fcntl && a[1] == F_SETSIG &&
+	       (a[2] == SIGKILL || a[2] == SIGSTOP);
+}
+
 static void one_call(struct fuzz_source *source)
 {
 	unsigned chosen = fuzz_choose(source);
@@ -58,6 +67,8 @@ static void one_call(struct fuzz_source *source)
 	uint64_t a[6] = { 0 };
 	for (unsigned i = 0; call->kinds[i]; i++)
 		a[i] = fuzz_argument(source, call, call->kinds[i]);
+	if (stops_the_judge(call, a))
+		return;
 	if (syscall(call->number, a[0], a[1], a[2], a[3], a[4], a[5]) >= 0)
 		__atomic_fetch_add(&tally->succeeded[chosen], 1, __ATOMIC_RELAXED);
 	__atomic_fetch_add(&tally->made, 1, __ATOMIC_RELAXED);
@@ -139,11 +150,20 @@ static void furnish(void)
 	open("/tmp/f1", O_RDWR | O_CREAT, 0600);
 }
 
+static void all_signals(void (*handler)(int))
+{
+	for (int number = 1; number <= SIGRTMAX; number++)
+		if (number != SIGCHLD)
+			signal(number,
+			       handler); /* refused for SIGKILL, SIGSTOP and the library's */
+}
+
 static _Noreturn void round_of(uint64_t seed)
 {
 	static const int quiet[] = { SIGUSR1, SIGPIPE, SIGXFSZ, SIGALRM, SIGIO, SIGURG };
 	struct sigaction action = { .sa_handler = nothing };
 	setpgid(0, 0);
+	all_signals(SIG_DFL);
 	for (unsigned i = 0; i < sizeof(quiet) / sizeof(quiet[0]); i++)
 		sigaction(quiet[i], &action, NULL);
 	limit();
@@ -290,6 +310,7 @@ int main(int argc, char **argv)
 {
 	begin();
 	alarm(0);
+	all_signals(SIG_IGN); /* what files send to their owners by O_ASYNC */
 	long seconds = argc > 1 ? strtol(argv[1], NULL, 0) : 10;
 	uint64_t seed = argc > 2 ? strtoull(argv[2], NULL, 0) : 1, rounds = 0, free_before = 0;
 	tally = mmap(NULL, sizeof(*tally), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
