@@ -147,6 +147,43 @@ static void test_posix(void)
 	sigprocmask(SIG_UNBLOCK, &set, NULL);
 }
 
+/* However short the interval, programs go on: with a handler, ignored, blocked, and told nobody. */
+static void test_shortest_interval(void)
+{
+	struct itimerval often = { { 0, 1 }, { 0, 1 } }, none = { 0 };
+	handle(SIGALRM);
+	hits = 0;
+	EQ(setitimer(ITIMER_REAL, &often, NULL), 0);
+	while (hits < 100)
+		;
+	signal(SIGALRM, SIG_IGN);
+	pause_ms(5);
+	EQ(setitimer(ITIMER_REAL, &none, NULL), 0);
+
+	timer_t timers[3];
+	struct itimerspec shortest = { { 0, 1 }, { 0, 1 } }, left;
+	struct sigevent event = { .sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGUSR1 };
+	sigset_t set;
+	sigemptyset(&set);
+	sigaddset(&set, SIGUSR1);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	for (int i = 0; i < 3; i++) {
+		event.sigev_notify = i == 2 ? SIGEV_NONE : SIGEV_SIGNAL;
+		EQ(timer_create(CLOCK_MONOTONIC, &event, &timers[i]), 0);
+		EQ(timer_settime(timers[i], 0, &shortest, NULL), 0);
+	}
+	pause_ms(20);
+	EQ(timer_gettime(timers[2], &left), 0);
+	EQ(left.it_value.tv_sec == 0 && left.it_value.tv_nsec == 1, 1);
+	siginfo_t information;
+	EQ(sigwaitinfo(&set, &information), SIGUSR1);
+	EQ(information.si_overrun >= 10 * MS, 1); /* of 20, each nanosecond one */
+	for (int i = 0; i < 3; i++)
+		EQ(timer_delete(timers[i]), 0);
+	sigtimedwait(&set, NULL, &(struct timespec){ 0 });
+	sigprocmask(SIG_UNBLOCK, &set, NULL);
+}
+
 static void *spin(void *argument)
 {
 	long long until = now(CLOCK_THREAD_CPUTIME_ID) + 20 * MS;
@@ -184,6 +221,7 @@ int main(void)
 	test_sleep();
 	test_interval();
 	test_posix();
+	test_shortest_interval();
 	test_cpu();
 	return end("test_time");
 }

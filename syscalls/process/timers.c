@@ -12,6 +12,12 @@
 
 #define POSIX_TIMERS_MAX   1024 /* per process; see docs/FEATURES.md */
 
+/* A timer that fired rests before it fires again, however short its interval, so that programs run
+ * between the turns; and the longer, up to a tick of Linux, the more often it fired in vain.
+ * Expiries meanwhile are counted. */
+#define REST_NS            50000ull
+#define REST_MOST_NS       4000000ull
+
 enum { ITIMER_REAL, ITIMER_VIRTUAL, ITIMER_PROF, ITIMERS };
 enum { SIGEV_SIGNAL = 0, SIGEV_NONE = 1, SIGEV_THREAD = 2, SIGEV_THREAD_ID = 4 };
 
@@ -22,6 +28,7 @@ struct signal_timer { /* owned by process->timers */
 	int32_t clock, identifier;
 	uint64_t expires_ns; /* on its clock; LOOP_NEVER: not armed */
 	uint64_t interval_ns;
+	uint64_t rest_ns; /* at least until it fires again; 0 before it fired */
 	int32_t notify, signal, target_tid, code;
 	uint64_t value;
 	uint64_t overruns; /* expiries beyond the first since the signal was sent */
@@ -62,10 +69,28 @@ static void timer_arm(struct signal_timer *timer)
 	}
 	uint64_t now = timer_clock(timer);
 	uint64_t left = timer->expires_ns > now ? timer->expires_ns - now : 0;
+	if (left < timer->rest_ns)
+		left = timer->rest_ns;
 	loop_timer_arm(&this_hart()->loop, &timer->timer, deadline_after(left));
 }
 
-static void timer_notify(struct signal_timer *timer, uint64_t expiries)
+/* How often it expired since it was looked at; moves it to its next expiry. */
+static uint64_t timer_expiries(struct signal_timer *timer)
+{
+	uint64_t now = timer_clock(timer), expiries = 1;
+	if (now < timer->expires_ns)
+		return 0;
+	if (timer->interval_ns) {
+		expiries = (now - timer->expires_ns) / timer->interval_ns + 1;
+		timer->expires_ns += expiries * timer->interval_ns;
+	} else {
+		timer->expires_ns = LOOP_NEVER;
+	}
+	return expiries;
+}
+
+/* False: in vain, as nobody is told, or not before he takes the signal that waits. */
+static bool timer_notify(struct signal_timer *timer, uint64_t expiries)
 {
 	struct signal_information information = {
 		.number = timer->signal,
@@ -77,16 +102,17 @@ static void timer_notify(struct signal_timer *timer, uint64_t expiries)
 	        timer->notify == SIGEV_THREAD_ID ? thread_find(timer->target_tid) : NULL;
 	signal_set pending = thread ? thread->pending : timer->process->pending;
 	if (timer->notify == SIGEV_NONE)
-		return;
+		return false;
 	if (pending & SIGNAL_BIT(timer->signal)) {
 		timer->overruns += expiries;
-		return;
+		return false;
 	}
 	timer->overruns = expiries - 1;
 	if (thread)
 		signal_send_thread(thread, &information);
 	else if (timer->notify != SIGEV_THREAD_ID)
 		signal_send_process(timer->process, &information);
+	return !signal_is_ignored(timer->process, timer->signal);
 }
 
 void process_timer_delivered(struct process *process, struct signal_information *information)
@@ -97,6 +123,8 @@ void process_timer_delivered(struct process *process, struct signal_information 
 		if (timer->identifier != information->pid)
 			continue;
 		timer->overruns_reported = timer->overruns;
+		if (timer->interval_ns)
+			timer->overruns_reported += timer_expiries(timer);
 		timer->overruns = 0;
 		information->status = timer->overruns_reported < INT32_MAX
 		                              ? (int32_t)timer->overruns_reported
@@ -109,16 +137,10 @@ static void timer_fired(struct loop *loop, struct loop_watcher *watcher, uint32_
 	struct signal_timer *timer = container_of(container_of(watcher, struct loop_timer, watcher),
 	                                          struct signal_timer, timer);
 	(void)loop, (void)events;
-	uint64_t now = timer_clock(timer), expiries = 1;
-	if (now >= timer->expires_ns) {
-		if (timer->interval_ns) {
-			expiries = (now - timer->expires_ns) / timer->interval_ns + 1;
-			timer->expires_ns += expiries * timer->interval_ns;
-		} else {
-			timer->expires_ns = LOOP_NEVER;
-		}
-		timer_notify(timer, expiries);
-	}
+	uint64_t expiries = timer_expiries(timer), rest_ns = 2 * timer->rest_ns;
+	if ((expiries && timer_notify(timer, expiries)) || rest_ns < REST_NS)
+		rest_ns = REST_NS;
+	timer->rest_ns = rest_ns < REST_MOST_NS ? rest_ns : REST_MOST_NS;
 	timer_arm(timer);
 }
 
@@ -193,13 +215,18 @@ static uint64_t timer_left(struct signal_timer *timer)
 	if (timer->expires_ns == LOOP_NEVER)
 		return 0;
 	uint64_t now = timer_clock(timer);
-	return timer->expires_ns > now ? timer->expires_ns - now : 1;
+	if (timer->expires_ns > now)
+		return timer->expires_ns - now;
+	return timer->interval_ns
+	               ? timer->interval_ns - (now - timer->expires_ns) % timer->interval_ns
+	               : 1;
 }
 
 static void timer_set(struct signal_timer *timer, uint64_t value_ns, uint64_t interval_ns,
                       bool absolute)
 {
 	timer->interval_ns = interval_ns;
+	timer->rest_ns = 0;
 	timer->overruns = 0;
 	timer->overruns_reported = 0;
 	if (!value_ns)
