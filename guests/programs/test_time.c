@@ -1,10 +1,12 @@
 /* Time: clocks and their agreement with the vDSO, sleeping, timers, CPU time. */
 #define _GNU_SOURCE
 #include <pthread.h>
+#include <stdint.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
+#include <sys/timerfd.h>
 #include <sys/times.h>
 
 #include "guests/programs/test_check.h"
@@ -159,6 +161,15 @@ static void test_shortest_interval(void)
 	signal(SIGALRM, SIG_IGN);
 	pause_ms(5);
 	EQ(setitimer(ITIMER_REAL, &none, NULL), 0);
+
+	struct itimerspec nanosecond = { { 0, 1 }, { 0, 1 } };
+	int fd = timerfd_create(CLOCK_MONOTONIC, 0);
+	uint64_t expired = 0;
+	EQ(timerfd_settime(fd, 0, &nanosecond, NULL), 0);
+	pause_ms(20);
+	EQ(read(fd, &expired, sizeof(expired)), (ssize_t)sizeof(expired));
+	EQ(expired >= 10 * MS, 1);
+	close(fd);
 
 	timer_t timers[3];
 	struct itimerspec shortest = { { 0, 1 }, { 0, 1 } }, left;
