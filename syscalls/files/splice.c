@@ -13,8 +13,7 @@
 
 #define SPLICE_FLAGS    0xfu
 #define SPLICE_NONBLOCK 2u
-#define BUFFER_ORDER    4 /* as much as a pipe holds unless F_SETPIPE_SZ made it larger */
-#define BUFFER_BYTES    (PAGE_SIZE << BUFFER_ORDER)
+#define COPY_ORDER      4 /* as much as a pipe holds unless F_SETPIPE_SZ made it larger */
 
 bool splice_reads(const struct file *file)
 {
@@ -24,31 +23,6 @@ bool splice_reads(const struct file *file)
 bool splice_writes(const struct file *file)
 {
 	return file->operations->write && !file->operations->no_splice_write;
-}
-
-/* From pages of a file straight into the pipe's. */
-static long fill_from_memory(struct thread *thread, struct transfer *transfer, uint64_t room)
-{
-	uint64_t run;
-	const char *at = file_data_peek(&transfer->in->node->data, transfer->in_offset, &run);
-	if (!at)
-		return 0;
-	return transfer_write(thread, transfer, at, run < room ? run : room);
-}
-
-/* What one read gives. */
-static long fill_by_read(struct thread *thread, struct transfer *transfer, uint64_t room)
-{
-	char *buffer = page_alloc(BUFFER_ORDER);
-	if (!buffer)
-		return -ENOMEM;
-	struct uio uio;
-	uio_init_kernel(&uio, buffer, room < BUFFER_BYTES ? room : BUFFER_BYTES);
-	long got = transfer->in->operations->read(transfer->in, &uio, transfer->in_offset);
-	if (got > 0)
-		got = transfer_write(thread, transfer, buffer, (uint64_t)got);
-	page_free(buffer, BUFFER_ORDER);
-	return got;
 }
 
 static bool source_is_nonblocking(const struct transfer *transfer)
@@ -62,7 +36,6 @@ static bool source_is_nonblocking(const struct transfer *transfer)
 
 long splice_to_pipe(struct thread *thread, struct transfer *transfer)
 {
-	bool from_memory = transfer->in->node && node_is_regular(transfer->in->node);
 	while (transfer->remaining) {
 		long room = pipe_room(transfer->out);
 		if (room == -EPIPE)
@@ -77,15 +50,14 @@ long splice_to_pipe(struct thread *thread, struct transfer *transfer)
 			                             transfer->out->flags & O_NONBLOCK);
 		if (transfer->remaining < (uint64_t)room)
 			room = (long)transfer->remaining;
-		long moved = from_memory ? fill_from_memory(thread, transfer, (uint64_t)room)
-		                         : fill_by_read(thread, transfer, (uint64_t)room);
+		long moved = transfer_copy(thread, transfer, (uint64_t)room, COPY_ORDER);
 		if (moved == -EAGAIN)
 			return transfer_wait(transfer, transfer->in, POLLIN,
 			                     source_is_nonblocking(transfer));
 		if (moved <= 0)
 			return moved ? moved : 1;
-		if (!from_memory)
-			return 1;
+		if (!transfer_reads_memory(transfer))
+			return 1; /* what one read gave */
 	}
 	return 1;
 }

@@ -15,7 +15,6 @@
 #include "syscalls/timespec.h"
 
 #define COPY_ORDER   2
-#define COPY_BYTES   (PAGE_SIZE << COPY_ORDER)
 #define TRANSFER_MAX 0x7ffff000ull
 #define LEND_MOST    (256 * 1024) /* bytes lent at once: what is sent beyond the send buffer */
 
@@ -156,6 +155,33 @@ long transfer_write(struct thread *thread, struct transfer *transfer, const char
 	return wrote;
 }
 
+bool transfer_reads_memory(const struct transfer *transfer)
+{
+	return transfer->in->node && node_is_regular(transfer->in->node);
+}
+
+/* What was read and cannot be written is read again later; from a source that gives its bytes but
+ * once nobody copies more than there is room for. */
+long transfer_copy(struct thread *thread, struct transfer *transfer, uint64_t most, unsigned order)
+{
+	if (transfer_reads_memory(transfer)) {
+		uint64_t run;
+		const char *at =
+		        file_data_peek(&transfer->in->node->data, transfer->in_offset, &run);
+		return at ? transfer_write(thread, transfer, at, run < most ? run : most) : 0;
+	}
+	char *buffer = page_alloc(order);
+	if (!buffer)
+		return -ENOMEM;
+	struct uio uio;
+	uio_init_kernel(&uio, buffer, most < PAGE_SIZE << order ? most : PAGE_SIZE << order);
+	long result = transfer->in->operations->read(transfer->in, &uio, transfer->in_offset);
+	if (result > 0)
+		result = transfer_write(thread, transfer, buffer, (uint64_t)result);
+	page_free(buffer, order);
+	return result;
+}
+
 int transfer_check_ends(const struct file *in, const struct file *out)
 {
 	if (!in || !out || in->flags & O_PATH || out->flags & O_PATH ||
@@ -178,17 +204,13 @@ int transfer_load_position(const struct file *file, struct user_addr from, uint6
 
 /* ---- from a file with a position to any: sendfile, copy_file_range ---- */
 
-static bool is_memory_file(const struct file *file)
-{
-	return file->node && node_is_regular(file->node);
-}
-
 /* Bytes of a file that fill a page and more are not copied if the destination can do without.
  * 0: not in this way. */
 static long lend_run(struct thread *thread, struct transfer *transfer)
 {
 	const struct file_operations *operations = transfer->out->operations;
-	if (!operations->lend || transfer->remaining < PAGE_SIZE || !is_memory_file(transfer->in))
+	if (!operations->lend || transfer->remaining < PAGE_SIZE ||
+	    !transfer_reads_memory(transfer))
 		return 0;
 	uint64_t most = transfer->remaining < LEND_MOST ? transfer->remaining : LEND_MOST, run;
 	const void *at = file_data_hold(&transfer->in->node->data, transfer->in_offset, most, &run);
@@ -206,31 +228,6 @@ static long lend_run(struct thread *thread, struct transfer *transfer)
 	return error == -ENOBUFS ? 0 : error;
 }
 
-/* What is read here and cannot be written is read again later. */
-static long copy_run(struct thread *thread, struct transfer *transfer)
-{
-	uint64_t run;
-	if (is_memory_file(transfer->in)) {
-		const char *at =
-		        file_data_peek(&transfer->in->node->data, transfer->in_offset, &run);
-		if (!at)
-			return 0;
-		return transfer_write(thread, transfer, at,
-		                      run < transfer->remaining ? run : transfer->remaining);
-	}
-	char *buffer = page_alloc(COPY_ORDER);
-	if (!buffer)
-		return -ENOMEM;
-	struct uio uio;
-	uio_init_kernel(&uio, buffer,
-	                transfer->remaining < COPY_BYTES ? transfer->remaining : COPY_BYTES);
-	long result = transfer->in->operations->read(transfer->in, &uio, transfer->in_offset);
-	if (result > 0)
-		result = transfer_write(thread, transfer, buffer, (uint64_t)result);
-	page_free(buffer, COPY_ORDER);
-	return result;
-}
-
 static long send_run(struct thread *thread, struct transfer *transfer)
 {
 	uint64_t turn_ends = transfer->done + TRANSFER_TURN;
@@ -239,7 +236,7 @@ static long send_run(struct thread *thread, struct transfer *transfer)
 			return -EINPROGRESS;
 		long moved = lend_run(thread, transfer);
 		if (!moved)
-			moved = copy_run(thread, transfer);
+			moved = transfer_copy(thread, transfer, transfer->remaining, COPY_ORDER);
 		if (moved == -EAGAIN)
 			return transfer_wait(transfer, transfer->out, POLLOUT,
 			                     transfer->out->flags & O_NONBLOCK);

@@ -39,3 +39,8 @@ long transfer_wait(struct transfer *transfer, struct file *file, uint32_t events
  * due. */
 long transfer_write(struct thread *thread, struct transfer *transfer, const char *bytes,
                     uint64_t length);
+/* The source's bytes lie in memory, and can be written straight from there. */
+bool transfer_reads_memory(const struct transfer *transfer);
+/* Writes what the source has next, at most so many bytes, and not more than one read of 2^order
+ * pages where they have to be copied. As transfer_write; 0: there is nothing more. */
+long transfer_copy(struct thread *thread, struct transfer *transfer, uint64_t most, unsigned order);
