@@ -66,3 +66,23 @@ static inline uint64_t deadline_after(uint64_t ns)
 	uint64_t now_ns = hart_refresh_now(this_hart());
 	return ns < LOOP_NEVER - 1 - now_ns ? now_ns + ns : LOOP_NEVER - 1;
 }
+
+/* A timer that fired rests before it fires again, however short its interval, so that programs run between the turns; and the
+ * longer, up to a tick of Linux, when it fires in vain. What expires meanwhile is counted. */
+#define TIMER_REST_NS      50000u
+#define TIMER_REST_MOST_NS 4000000u
+
+/* How often it expired by now, all on one clock. `next_ns` moves to the next expiry; LOOP_NEVER: there is none. */
+static inline uint64_t timer_take_expiries(uint64_t *next_ns, uint64_t interval_ns, uint64_t now_ns)
+{
+	uint64_t expiries = 1;
+	if (now_ns < *next_ns)
+		return 0;
+	if (!interval_ns) {
+		*next_ns = LOOP_NEVER;
+		return expiries;
+	}
+	expiries += (now_ns - *next_ns) / interval_ns;
+	*next_ns += expiries * interval_ns;
+	return expiries;
+}

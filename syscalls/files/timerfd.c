@@ -17,12 +17,6 @@ enum {
 #define TFD_TIMER_ABSTIME       1u
 #define TFD_TIMER_CANCEL_ON_SET 2u
 
-/* A timer that fired rests before it fires again, however short its interval, so that programs run
- * between the turns; longer while nobody reads. What expires meanwhile is counted when it is read.
- */
-#define REST_NS                 50000u
-#define REST_UNREAD_NS          4000000u
-
 struct timerfd {
 	struct file file;
 	struct loop *loop;
@@ -51,14 +45,7 @@ static struct timerfd *timerfd_of(struct file *file)
 /* Counts what is due by now and arms the timer for the next. */
 static void timerfd_advance(struct timerfd *timer, uint64_t now_ns)
 {
-	if (timer->next_ns <= now_ns) {
-		uint64_t periods = 1;
-		if (timer->interval_ns)
-			periods += (now_ns - timer->next_ns) / timer->interval_ns;
-		timer->expired += periods;
-		timer->next_ns = timer->interval_ns ? timer->next_ns + periods * timer->interval_ns
-		                                    : LOOP_NEVER;
-	}
+	timer->expired += timer_take_expiries(&timer->next_ns, timer->interval_ns, now_ns);
 	loop_timer_arm(timer->loop, &timer->timer, timer->next_ns);
 }
 
@@ -67,7 +54,7 @@ static void timerfd_fired(struct loop *loop, struct loop_watcher *watcher, uint3
 	struct timerfd *timer = container_of(watcher, struct timerfd, timer.watcher);
 	(void)loop, (void)events;
 	uint64_t now_ns = clock_read_ns();
-	uint64_t rested_ns = now_ns + (timer->expired ? REST_UNREAD_NS : REST_NS);
+	uint64_t rested_ns = now_ns + (timer->expired ? TIMER_REST_MOST_NS : TIMER_REST_NS);
 	timerfd_advance(timer, now_ns);
 	if (timer->next_ns < rested_ns)
 		loop_timer_arm(timer->loop, &timer->timer, rested_ns);

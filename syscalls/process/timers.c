@@ -12,12 +12,6 @@
 
 #define POSIX_TIMERS_MAX   1024 /* per process; see docs/FEATURES.md */
 
-/* A timer that fired rests before it fires again, however short its interval, so that programs run
- * between the turns; and the longer, up to a tick of Linux, the more often it fired in vain.
- * Expiries meanwhile are counted. */
-#define REST_NS            50000ull
-#define REST_MOST_NS       4000000ull
-
 enum { ITIMER_REAL, ITIMER_VIRTUAL, ITIMER_PROF, ITIMERS };
 enum { SIGEV_SIGNAL = 0, SIGEV_NONE = 1, SIGEV_THREAD = 2, SIGEV_THREAD_ID = 4 };
 
@@ -74,19 +68,10 @@ static void timer_arm(struct signal_timer *timer)
 	loop_timer_arm(&this_hart()->loop, &timer->timer, deadline_after(left));
 }
 
-/* How often it expired since it was looked at; moves it to its next expiry. */
+/* How often it expired since it was looked at. */
 static uint64_t timer_expiries(struct signal_timer *timer)
 {
-	uint64_t now = timer_clock(timer), expiries = 1;
-	if (now < timer->expires_ns)
-		return 0;
-	if (timer->interval_ns) {
-		expiries = (now - timer->expires_ns) / timer->interval_ns + 1;
-		timer->expires_ns += expiries * timer->interval_ns;
-	} else {
-		timer->expires_ns = LOOP_NEVER;
-	}
-	return expiries;
+	return timer_take_expiries(&timer->expires_ns, timer->interval_ns, timer_clock(timer));
 }
 
 /* False: in vain, as nobody is told, or not before he takes the signal that waits. */
@@ -138,9 +123,9 @@ static void timer_fired(struct loop *loop, struct loop_watcher *watcher, uint32_
 	                                          struct signal_timer, timer);
 	(void)loop, (void)events;
 	uint64_t expiries = timer_expiries(timer), rest_ns = 2 * timer->rest_ns;
-	if ((expiries && timer_notify(timer, expiries)) || rest_ns < REST_NS)
-		rest_ns = REST_NS;
-	timer->rest_ns = rest_ns < REST_MOST_NS ? rest_ns : REST_MOST_NS;
+	if ((expiries && timer_notify(timer, expiries)) || rest_ns < TIMER_REST_NS)
+		rest_ns = TIMER_REST_NS;
+	timer->rest_ns = rest_ns < TIMER_REST_MOST_NS ? rest_ns : TIMER_REST_MOST_NS;
 	timer_arm(timer);
 }
 
