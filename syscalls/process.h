@@ -82,6 +82,28 @@ struct process {
 };
 
 #define PID_MAX 32768 /* process and thread identifiers are below */
+/* capabilities(7), as far as anything asks. */
+enum {
+	CAPABILITY_CHOWN = 0,
+	CAPABILITY_DAC_OVERRIDE = 1,
+	CAPABILITY_DAC_READ_SEARCH = 2,
+	CAPABILITY_FOWNER = 3,
+	CAPABILITY_FSETID = 4,
+	CAPABILITY_KILL = 5,
+	CAPABILITY_NET_ADMIN = 12,
+	CAPABILITY_NET_RAW = 13,
+	CAPABILITY_IPC_LOCK = 14,
+	CAPABILITY_SYS_CHROOT = 18,
+	CAPABILITY_SYS_ADMIN = 21,
+	CAPABILITY_SYS_BOOT = 22,
+	CAPABILITY_SYS_RESOURCE = 24,
+	CAPABILITY_MKNOD = 27
+};
+static inline bool thread_capable(const struct thread *thread, unsigned capability)
+{
+	return thread->process->credentials.capabilities >> capability & 1;
+}
+
 /* The most threads, zombies included, of all processes together: by memory, set at boot. */
 extern uint32_t threads_max;
 /* CPU time of processes that ended without anybody waiting for them. */

@@ -87,18 +87,6 @@ int node_permission_real(const struct thread *thread, const struct path_node *no
 bool node_is_executing(const struct path_node *node);
 /* Owner or CAP_FOWNER: chmod, utimes. */
 bool node_is_owned(const struct thread *thread, const struct path_node *node);
-enum {
-	CAPABILITY_CHOWN = 0,
-	CAPABILITY_DAC_OVERRIDE = 1,
-	CAPABILITY_DAC_READ_SEARCH = 2,
-	CAPABILITY_FOWNER = 3,
-	CAPABILITY_FSETID = 4,
-	CAPABILITY_SYS_CHROOT = 18,
-	CAPABILITY_MKNOD = 27,
-	CAPABILITY_SYS_RESOURCE = 24,
-	CAPABILITY_SYS_ADMIN = 21
-};
-bool thread_capable(const struct thread *thread, unsigned capability);
 
 /* Open a node that was found (openat behind the walk). */
 int node_open(struct thread *thread, struct path_node *node, uint32_t flags, struct file **out);

@@ -4,11 +4,6 @@
 #include "syscalls/files/path.h"
 #include "syscalls/process.h"
 
-bool thread_capable(const struct thread *thread, unsigned capability)
-{
-	return thread->process->credentials.capabilities >> capability & 1;
-}
-
 static bool in_group(const struct credentials *credentials, uint32_t own, uint32_t gid)
 {
 	if (own == gid)
@@ -62,7 +57,8 @@ bool node_is_executing(const struct path_node *node)
 {
 	if (!node_is_regular(node))
 		return false;
-	list_for_each (link, &all_processes) {
+	list_for_each(link, &all_processes)
+	{
 		if (list_entry(link, struct process, all_link)->executable == node)
 			return true;
 	}

@@ -15,7 +15,6 @@
 #define PIPE_DEVICE         12
 #define PIPE_BYTES_MAX      (1ull << 31)
 #define FIONREAD            0x541bu
-#define CAP_SYS_RESOURCE    24
 #define O_NOTIFICATION_PIPE O_EXCL
 
 struct pipe_slot {
@@ -347,7 +346,7 @@ long pipe_set_capacity(struct file *file, uint64_t bytes)
 	if (bytes > PIPE_BYTES_MAX)
 		return -EINVAL;
 	if (bytes > (uint64_t)PIPE_SLOTS_MAX * PAGE_SIZE &&
-	    !(current_thread()->process->credentials.capabilities >> CAP_SYS_RESOURCE & 1))
+	    !thread_capable(current_thread(), CAPABILITY_SYS_RESOURCE))
 		return -EPERM;
 	uint32_t count = 1;
 	while ((uint64_t)count * PAGE_SIZE < bytes)

@@ -407,7 +407,7 @@ static long set_locked(struct thread *thread, uint64_t start, uint64_t bytes, bo
 		return -EINVAL;
 	if (from == to)
 		return 0;
-	if (locked && !(thread->process->credentials.capabilities >> 14 & 1) && /* CAP_IPC_LOCK */
+	if (locked && !thread_capable(thread, CAPABILITY_IPC_LOCK) &&
 	    space->locked_bytes + (to - from) > limit(thread, LIMIT_MEMLOCK))
 		return -ENOMEM;
 	if (!range_is_mapped(space, from, to) || mappings_split(space, from, to))

@@ -203,7 +203,6 @@ struct socket *socket_lookup(struct thread *thread, uint64_t descriptor, int *er
 struct socket *socket_from_file(struct file *file); /* NULL: not a socket */
 
 /* Whether the calling process has it (capabilities(7)). */
-enum { CAP_NET_ADMIN = 12, CAP_NET_RAW = 13 };
 bool has_capability(unsigned number);
 
 /* Constructors. -ENOBUFS, -ENOMEM, -EAFNOSUPPORT (no stack). */

@@ -14,12 +14,12 @@
 
 bool has_capability(unsigned number)
 {
-	return current_thread()->process->credentials.capabilities >> number & 1;
+	return thread_capable(current_thread(), number);
 }
 
 bool socket_admin(void)
 {
-	return has_capability(CAP_NET_ADMIN);
+	return has_capability(CAPABILITY_NET_ADMIN);
 }
 
 /* ---- setting ---- */
@@ -69,12 +69,12 @@ static int set_linger(struct socket_options *options, const void *value, uint32_
 	return 0;
 }
 
-/* By number; with CAP_NET_RAW alone from one to another. */
+/* By number; with CAPABILITY_NET_RAW alone from one to another. */
 static int set_device_index(struct socket *socket, struct socket_options *options, int32_t index)
 {
 	if (index < 0)
 		return -EINVAL;
-	if (options->device && !has_capability(CAP_NET_RAW))
+	if (options->device && !has_capability(CAPABILITY_NET_RAW))
 		return -EPERM;
 	options->device = (uint32_t)index;
 	socket_tell_interfaces(socket);
@@ -113,7 +113,7 @@ static int set_flag(const struct socket *socket, struct socket_options *options,
 	bool on = value != 0;
 	switch (name) {
 	case SO_DEBUG:
-		if (on && !has_capability(CAP_NET_ADMIN))
+		if (on && !has_capability(CAPABILITY_NET_ADMIN))
 			return -EACCES;
 		options->debug = on;
 		return 0;
@@ -169,7 +169,7 @@ static int set_number(struct socket *socket, struct socket_options *options, int
 	bool forced = name == SO_SNDBUFFORCE || name == SO_RCVBUFFORCE;
 	int32_t *locks = &options->kept[KEPT_BUF_LOCK];
 	enum { LOCK_SEND = 1, LOCK_RECEIVE = 2 };
-	if ((forced || name == SO_MARK) && !has_capability(CAP_NET_ADMIN))
+	if ((forced || name == SO_MARK) && !has_capability(CAPABILITY_NET_ADMIN))
 		return -EPERM;
 	switch (name) {
 	case SO_SNDBUF:
@@ -198,7 +198,7 @@ static int set_number(struct socket *socket, struct socket_options *options, int
 		options->zerocopy = value;
 		return 0;
 	case SO_PRIORITY:
-		if ((value < 0 || value > 6) && !has_capability(CAP_NET_ADMIN))
+		if ((value < 0 || value > 6) && !has_capability(CAPABILITY_NET_ADMIN))
 			return -EPERM;
 		options->priority = (uint32_t)value;
 		return 0;
@@ -214,7 +214,7 @@ static int set_number(struct socket *socket, struct socket_options *options, int
 	case SO_TIMESTAMPING_NEW:
 		return set_timestamping(options, (uint32_t)value);
 	case SO_BUSY_POLL_BUDGET:
-		if (value > 0 && !has_capability(CAP_NET_ADMIN))
+		if (value > 0 && !has_capability(CAPABILITY_NET_ADMIN))
 			return -EPERM;
 		return value < 0 || value > UINT16_MAX ? -EINVAL : 0;
 	default:

@@ -6,6 +6,7 @@
 #include "core/console.h"
 #include "core/memory.h"
 #include "syscalls/net.h"
+#include "syscalls/process.h"
 #include "syscalls/net/datagram.h"
 #include "tcpip/icmp.h"
 
@@ -44,7 +45,7 @@ static bool is_raw(const struct ping_file_socket *ping)
 int ping_socket_create(int type, struct socket **out)
 {
 	struct stack *stack = net_stack(this_hart());
-	if (type == SOCK_RAW && !has_capability(CAP_NET_RAW))
+	if (type == SOCK_RAW && !has_capability(CAPABILITY_NET_RAW))
 		return -EPERM;
 	if (!stack)
 		return -EAFNOSUPPORT;

@@ -53,7 +53,6 @@ static int check(const struct clone_request *request)
  * (getrlimit(2)). threads_max binds all. */
 static int check_room(const struct process *parent)
 {
-	enum { CAP_SYS_ADMIN = 21, CAP_SYS_RESOURCE = 24 };
 	const struct credentials *credentials = &parent->credentials;
 	uint64_t all = 0, own = 0;
 	list_for_each(node, &all_processes)
@@ -64,9 +63,9 @@ static int check_room(const struct process *parent)
 		if (process->credentials.uid == credentials->uid)
 			own += threads;
 	}
-	bool exempt =
-	        credentials->uid == 0 ||
-	        credentials->capabilities & (1ull << CAP_SYS_ADMIN | 1ull << CAP_SYS_RESOURCE);
+	bool exempt = credentials->uid == 0 ||
+	              credentials->capabilities &
+	                      (1ull << CAPABILITY_SYS_ADMIN | 1ull << CAPABILITY_SYS_RESOURCE);
 	return all >= threads_max || (own >= parent->limits[LIMIT_NPROC].soft && !exempt) ? -EAGAIN
 	                                                                                  : 0;
 }

@@ -206,11 +206,10 @@ long sys_exit_group(struct thread *thread, const uint64_t *argument)
 
 long sys_reboot(struct thread *thread, const uint64_t *argument)
 {
-	enum { CAP_SYS_BOOT = 22 };
 	const uint32_t magic = 0xfee1dead, halt = 0xcdef0123, power_off_now = 0x4321fedc,
 	               restart = 0x01234567, keyboard_on = 0x89abcdef, keyboard_off = 0;
 	uint32_t command = (uint32_t)argument[2];
-	if (!(thread->process->credentials.capabilities >> CAP_SYS_BOOT & 1))
+	if (!thread_capable(thread, CAPABILITY_SYS_BOOT))
 		return -EPERM;
 	if ((uint32_t)argument[0] != magic)
 		return -EINVAL;

@@ -144,7 +144,7 @@ long sys_rt_sigtimedwait(struct thread *thread, const uint64_t *argument)
 static bool may_signal(struct thread *thread, const struct process *target, int number)
 {
 	const struct credentials *from = &thread->process->credentials, *to = &target->credentials;
-	if (from->capabilities >> 5 & 1) /* CAP_KILL */
+	if (thread_capable(thread, CAPABILITY_KILL))
 		return true;
 	if (from->euid == to->suid || from->euid == to->uid || from->uid == to->suid ||
 	    from->uid == to->uid)
