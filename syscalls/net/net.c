@@ -144,10 +144,7 @@ static void flush_stack(struct loop *loop, struct loop_hook *hook)
 static bool prepare_wait(void *context)
 {
 	(void)context;
-	if (!net.hart->current)
-		return !stack_before_idle(net.stack);
-	hart_turn_by(net.hart, stack_held_until(net.stack));
-	return true;
+	return net_stack_prepare_wait(net.hart, net.stack);
 }
 
 /* ---- addresses ---- */

@@ -470,10 +470,7 @@ static void flush(struct loop *loop, struct loop_hook *hook)
 static bool prepare_wait(void *context)
 {
 	struct net_device *device = context;
-	struct stack *stack = device->netif.stack;
-	if (device->hart->current)
-		hart_turn_by(device->hart, stack_held_until(stack));
-	else if (stack_before_idle(stack))
+	if (!net_stack_prepare_wait(device->hart, device->netif.stack))
 		return false;
 	if ((device->quiet_turns == 0 && device->rx_poll) || !device->interrupts)
 		return false;

@@ -39,6 +39,16 @@ struct net_device {
 	uint64_t rx_no_buffer, rx_malformed, tx_copied, tx_unsendable;
 };
 
+/* What a hart does for its stack, with a device or without, before it waits or runs a task. False:
+ * something is to be sent first. */
+static inline bool net_stack_prepare_wait(struct hart *hart, struct stack *stack)
+{
+	if (!hart->current)
+		return !stack_before_idle(stack);
+	hart_turn_by(hart, stack_held_until(stack));
+	return true;
+}
+
 /* Negotiates with the configuration that the boot arguments ask for, fills the receive ring and
  * enters the loop. 0 or negative errno: the device is then not used. */
 int net_device_start(struct net_device *device, struct virtio_transport *transport,

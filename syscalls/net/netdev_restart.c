@@ -21,7 +21,7 @@ static void flush_stack(struct loop *loop, struct loop_hook *hook)
 static bool prepare_wait(void *context)
 {
 	struct net_device *device = context;
-	return device->hart->current || !stack_before_idle(device->netif.stack);
+	return net_stack_prepare_wait(device->hart, device->netif.stack);
 }
 
 static int transmit_nowhere(struct netif *netif, struct pbuf *frame)
