@@ -1,5 +1,5 @@
 /* The console: output by DBCN (SBI 2.0 §12) or the 16550, input by interrupt. Output of the boot
- * hart is put together once its loop exists: it leaves when the hart becomes idle, after 10 ms,
+ * hart is put together once its loop exists: it leaves when the hart becomes idle, after 50 ms,
  * when a page is full, before the machine ends, and in a panic at once. Other harts' leaves at
  * once. */
 #pragma once

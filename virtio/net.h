@@ -277,8 +277,7 @@ bool virtio_net_tx_arm(struct virtio_net *net, uint16_t pair);
  * the kicks. */
 unsigned virtio_net_publish_and_kick(struct virtio_net *net, uint16_t pair);
 
-/* Packets that the pair ever received and transmitted, and their bytes: read_statistics in brief.
- */
+/* Packets that the pair ever moved, both ways, and their bytes: read_statistics in brief. */
 uint64_t virtio_net_packets(const struct virtio_net *net, uint16_t pair, uint64_t *bytes);
 /* Sum over all queue pairs. */
 void virtio_net_read_statistics(const struct virtio_net *net, struct virtio_net_statistics *out);

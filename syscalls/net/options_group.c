@@ -71,20 +71,32 @@ void socket_tell_group_sending(struct socket *socket)
 	udp_set_group_sending(udp_socket_of(socket)->udp, &sending);
 }
 
-static int change_membership(struct socket *socket, bool join, const void *value, uint32_t length)
+static int join_or_leave(struct socket *socket, bool join, const struct group_request *request)
+{
+	struct stack *stack = net_stack(this_hart());
+	return join ? group_join(stack, groups_of(socket), request, GROUP_EXCLUDE)
+	            : group_leave(stack, groups_of(socket), request);
+}
+
+/* A struct ip_mreq has no index. */
+static struct user_ip_mreqn take_mreqn(const void *value, uint32_t length)
 {
 	struct user_ip_mreqn user = { 0 };
+	memcpy(&user, value, length < sizeof(user) ? IP_MREQ_BYTES : sizeof(user));
+	return user;
+}
+
+static int change_membership(struct socket *socket, bool join, const void *value, uint32_t length)
+{
 	if (socket->type == SOCK_STREAM)
 		return -EPROTO;
 	if (length < IP_MREQ_BYTES)
 		return -EINVAL;
-	memcpy(&user, value, length < sizeof(user) ? IP_MREQ_BYTES : sizeof(user));
+	const struct user_ip_mreqn user = take_mreqn(value, length);
 	const struct group_request request = { .group = address_of(user.group),
 		                               .interface = (uint32_t)user.index,
 		                               .interface_address = address_of(user.interface) };
-	struct stack *stack = net_stack(this_hart());
-	return join ? group_join(stack, groups_of(socket), &request, GROUP_EXCLUDE)
-	            : group_leave(stack, groups_of(socket), &request);
+	return join_or_leave(socket, join, &request);
 }
 
 /* MCAST_JOIN_GROUP and MCAST_LEAVE_GROUP. */
@@ -100,9 +112,7 @@ static int change_group(struct socket *socket, bool join, const void *value, uin
 		return -EINVAL;
 	const struct group_request request = { .group = name_address(&user.group),
 		                               .interface = user.index };
-	struct stack *stack = net_stack(this_hart());
-	return join ? group_join(stack, groups_of(socket), &request, GROUP_EXCLUDE)
-	            : group_leave(stack, groups_of(socket), &request);
+	return join_or_leave(socket, join, &request);
 }
 
 /* What the options about one source have in common, IP_* and MCAST_*: a mode, more or less, and
@@ -202,7 +212,7 @@ static int set_interface(struct socket *socket, const void *value, uint32_t leng
 	if (socket->type == SOCK_STREAM || length < sizeof(user.interface))
 		return -EINVAL;
 	if (length >= IP_MREQ_BYTES)
-		memcpy(&user, value, length < sizeof(user) ? IP_MREQ_BYTES : sizeof(user));
+		user = take_mreqn(value, length);
 	else
 		memcpy(&user.interface, value, sizeof(user.interface));
 	struct ipv4_address address = address_of(user.interface);

@@ -1,6 +1,6 @@
-/* Options that are kept, checked and read back as Linux does, and have no effect here: hints to
- * devices, filters and caches that this kernel has none of, and messages about what never happens.
- */
+/* Options that are kept, checked and read back as Linux does. But for SO_RXQ_OVFL (datagram.c) they
+ * have no effect here: hints to devices, filters and caches that this kernel has none of, and
+ * messages about what never happens. */
 #include <errno.h>
 
 #include "syscalls/net/socket.h"
