@@ -41,6 +41,9 @@ GROUPS = {
     "multicast": ["multicast.c"],
     "descriptors": [
         "descriptors_async.c",
+        "descriptors_async.h",
+        "descriptors_async_events.c",
+        "descriptors_async_shared.c",
         "descriptors_events.c",
         "descriptors_kinds.c",
         "descriptors_pipes.c",
