@@ -25,6 +25,7 @@ static uint32_t loopback_transmit_space(struct netif *netif)
 static void loopback_run(struct loop *loop, struct loop_watcher *watcher, uint32_t events)
 {
 	struct loopback *loopback = container_of(watcher, struct loopback, watcher);
+	bool was_full = loopback->queued >= LOOPBACK_QUEUE_MAX;
 	(void)events;
 	for (int budget = LOOPBACK_BUDGET; budget && loopback->queued; budget--) {
 		struct list_node *node = list_pop_front(&loopback->queue);
@@ -37,6 +38,8 @@ static void loopback_run(struct loop *loop, struct loop_watcher *watcher, uint32
 	}
 	if (loopback->queued)
 		loop_post(loop, watcher, 1);
+	if (was_full)
+		netif_transmit_ready(&loopback->netif);
 }
 
 /* The receiver trims what it gets, the sender still counts on what it kept (to retransmit): every
