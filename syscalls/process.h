@@ -65,6 +65,7 @@ struct process {
 	int exit_status;              /* as wait4 reports it */
 	bool exiting, zombie, stopped, execed, dumpable;
 	bool stop_reported, continued; /* what waitid has yet to hear */
+	bool unkillable; /* the first process: see signal_spares */
 	int stop_signal;
 	bool no_new_privileges;      /* PR_SET_NO_NEW_PRIVS: for good, and inherited */
 	int parent_death_signal;     /* PR_SET_PDEATHSIG */

@@ -581,3 +581,16 @@ CASE(alternate_stack_disarmed)
 	must("sigaltstack", sigaltstack(NULL, &now));
 	observe("size-after", (long)now.ss_size);
 }
+
+/* The first process handles none of these: whoever sends them is told that all went well. */
+CASE(first_process_spared)
+{
+	const int sent[] = { SIGHUP,  SIGKILL, SIGUSR1, SIGTERM,
+		             SIGALRM, SIGSTOP, SIGTSTP, SIGRTMIN + 1 };
+	for (size_t i = 0; i < sizeof(sent) / sizeof(sent[0]); i++) {
+		observe("kill", kill(1, sent[i]));
+		observe("tgkill", syscall(SYS_tgkill, 1, 1, sent[i]));
+	}
+	wait_for_state(1, 'S');
+	observe("still-there", kill(1, 0));
+}

@@ -99,7 +99,9 @@ static void echo(void *context, const char *bytes, size_t length)
 static void signal_foreground(void *context, int number)
 {
 	(void)context;
-	struct signal_information information = { .number = number, .code = 0x80 /* SI_KERNEL */ };
+	struct signal_information information = { .number = number,
+		                                  .code = 0x80 /* SI_KERNEL */,
+		                                  .own = true };
 	list_for_each_safe(link, &all_processes)
 	{
 		struct process *process = list_entry(link, struct process, all_link);

@@ -88,7 +88,7 @@ static bool deliver(struct thread *thread, struct signal_information *informatio
 	struct process *process = thread->process;
 	int number = information->number;
 	struct signal_action *action = &process->actions->action[number - 1];
-	if (number != SIGKILL && signal_is_ignored(process, number))
+	if (number != SIGKILL && signal_spares(process, information))
 		return true;
 	if (number == SIGKILL) {
 		die(thread, information);

@@ -154,6 +154,10 @@ void signal_queue_free(struct process *process, struct signal_queue **queue);
 void signal_discard(struct process *process, signal_set which);
 void signal_recompute(struct thread *thread); /* blocked changed: return_work as needed */
 bool signal_is_ignored(const struct process *process, int number);
+/* Ignored, or its default action spares the first process (Linux's SIGNAL_UNKILLABLE): nobody ends
+ * or stops that one by a signal for which it has no handler, SIGKILL and SIGSTOP included, but by a
+ * fault. Here it may end itself, too: by abort, kill of its own pid, an alarm, or Ctrl-C. */
+bool signal_spares(const struct process *process, const struct signal_information *information);
 void signal_information_to_user(const struct signal_information *from,
                                 uint8_t out[SIGNAL_FRAME_INFO_BYTES]);
 /* personality.before_user */

@@ -27,6 +27,16 @@ bool signal_is_ignored(const struct process *process, int number)
 	return handler == SIGNAL_IGNORE;
 }
 
+bool signal_spares(const struct process *process, const struct signal_information *information)
+{
+	int number = information->number;
+	if (signal_is_ignored(process, number))
+		return true;
+	bool stops = (SIGNALS_STOPPING & SIGNAL_BIT(number)) != 0;
+	return process->unkillable && handler_of(process, number) == SIGNAL_DEFAULT &&
+	       (stops || !information->own);
+}
+
 /* Ends the process when it arrives. */
 static bool is_fatal(const struct process *process, int number)
 {
@@ -192,7 +202,7 @@ int signal_send_thread(struct thread *thread, const struct signal_information *i
 		return 0;
 	prepare(process, number);
 	signal_set listening = ~thread->blocked | thread->wanted;
-	if (signal_is_ignored(process, number) && (~thread->blocked & SIGNAL_BIT(number)) &&
+	if (signal_spares(process, information) && (~thread->blocked & SIGNAL_BIT(number)) &&
 	    !(thread->wanted & SIGNAL_BIT(number)))
 		return 0;
 	int result = enqueue(process, &thread->signal_information, &thread->pending, information);
@@ -226,7 +236,7 @@ int signal_send_process(struct process *process, const struct signal_information
 		return 0;
 	prepare(process, number);
 	struct thread *thread = choose(process, number);
-	if (thread && signal_is_ignored(process, number) && !(thread->wanted & SIGNAL_BIT(number)))
+	if (thread && signal_spares(process, information) && !(thread->wanted & SIGNAL_BIT(number)))
 		return 0;
 	int result = enqueue(process, &process->signal_information, &process->pending, information);
 	if (!result && thread)
@@ -241,6 +251,8 @@ void signal_force(struct thread *thread, int number, int code, uint64_t address)
 		action->handler = SIGNAL_DEFAULT;
 		thread->blocked &= ~SIGNAL_BIT(number);
 	}
+	if (action->handler == SIGNAL_DEFAULT)
+		thread->process->unkillable = false;
 	struct signal_information information = { .number = number,
 		                                  .code = code,
 		                                  .address = address };

@@ -152,25 +152,37 @@ static bool may_signal(struct thread *thread, const struct process *target, int 
 	return number == SIGCONT && thread->process->session_id == target->session_id;
 }
 
-static int send_process(struct thread *thread, struct process *target, int number, int code,
-                        uint64_t value)
+static struct signal_information sent_by(const struct thread *thread, int number, int code,
+                                         uint64_t value)
 {
-	if (!may_signal(thread, target, number))
+	return (struct signal_information){ .number = number,
+		                            .code = code,
+		                            .pid = thread->process->pid,
+		                            .uid = thread->process->credentials.uid,
+		                            .value = value };
+}
+
+static int send_process(struct thread *thread, struct process *target,
+                        const struct signal_information *information)
+{
+	if (!may_signal(thread, target, information->number))
 		return -EPERM;
-	if (!number)
-		return 0;
-	struct signal_information information = { .number = number,
-		                                  .code = code,
-		                                  .pid = thread->process->pid,
-		                                  .uid = thread->process->credentials.uid,
-		                                  .value = value };
-	return signal_send_process(target, &information);
+	return information->number ? signal_send_process(target, information) : 0;
+}
+
+/* To the process `pid` by its name. */
+static int send_one(struct thread *thread, int32_t pid, struct signal_information information)
+{
+	struct process *target = process_find(pid);
+	information.own = target == thread->process;
+	return target ? send_process(thread, target, &information) : -ESRCH;
 }
 
 /* Process group `group`, or with group 0 everybody but init and the caller. */
 static long send_many(struct thread *thread, int32_t group, int number)
 {
 	long result = -ESRCH;
+	const struct signal_information information = sent_by(thread, number, SI_USER, 0);
 	list_for_each_safe(node, &all_processes)
 	{
 		struct process *target = list_entry(node, struct process, all_link);
@@ -178,7 +190,7 @@ static long send_many(struct thread *thread, int32_t group, int number)
 		                    : target != thread->process && target != first_process;
 		if (!chosen)
 			continue;
-		int error = send_process(thread, target, number, SI_USER, 0);
+		int error = send_process(thread, target, &information);
 		if (!error || result == -ESRCH)
 			result = error;
 	}
@@ -191,10 +203,8 @@ long sys_kill(struct thread *thread, const uint64_t *argument)
 	int number = (int)argument[1];
 	if (number < 0 || number > SIGNALS)
 		return -EINVAL;
-	if (pid > 0) {
-		struct process *target = process_find(pid);
-		return target ? send_process(thread, target, number, SI_USER, 0) : -ESRCH;
-	}
+	if (pid > 0)
+		return send_one(thread, pid, sent_by(thread, number, SI_USER, 0));
 	if (pid == INT32_MIN)
 		return -ESRCH;
 	return send_many(thread,
@@ -216,11 +226,8 @@ static long send_thread(struct thread *thread, int32_t group, int32_t tid, int n
 		return -EPERM;
 	if (!number)
 		return 0;
-	struct signal_information information = { .number = number,
-		                                  .code = code,
-		                                  .pid = thread->process->pid,
-		                                  .uid = thread->process->credentials.uid,
-		                                  .value = value };
+	struct signal_information information = sent_by(thread, number, code, value);
+	information.own = target->process == thread->process;
 	return signal_send_thread(target, &information);
 }
 
@@ -263,8 +270,7 @@ long sys_rt_sigqueueinfo(struct thread *thread, const uint64_t *argument)
 		return error;
 	if (number < 0 || number > SIGNALS)
 		return -EINVAL;
-	struct process *target = process_find(pid);
-	return target ? send_process(thread, target, number, code, value) : -ESRCH;
+	return send_one(thread, pid, sent_by(thread, number, code, value));
 }
 
 long sys_rt_tgsigqueueinfo(struct thread *thread, const uint64_t *argument)

@@ -125,6 +125,7 @@ static struct thread *make_first_process(struct hart *hart)
 	process_link(process);
 	thread_link(thread);
 	first_process = process;
+	process->unkillable = true;
 	return thread;
 }
 

@@ -82,6 +82,7 @@ static bool timer_notify(struct signal_timer *timer, uint64_t expiries)
 		.code = timer->code,
 		.pid = timer->identifier,
 		.value = timer->value,
+		.own = true,
 	};
 	struct thread *thread =
 	        timer->notify == SIGEV_THREAD_ID ? thread_find(timer->target_tid) : NULL;
