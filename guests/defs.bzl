@@ -190,6 +190,7 @@ def _guest_test_impl(ctx):
         "aia": ctx.attr.aia,
         "vhost": ctx.attr.vhost,
         "cpu": ctx.attr.cpu,
+        "counted_clock": ctx.attr.counted_clock,
         "append": ctx.attr.append,
         "host_script": "",
         "device_tree": ctx.file.device_tree.short_path if ctx.file.device_tree else "",
@@ -251,6 +252,7 @@ _guest_test = rule(
         "vhost": attr.bool(default = True),
         "nested_host": attr.label(allow_files = True),
         "cpu": attr.string(),
+        "counted_clock": attr.bool(),
         "device_tree": attr.label(allow_single_file = True),
         "append": attr.string(),
         "host_script": attr.label(allow_single_file = [".py"]),
@@ -284,6 +286,7 @@ def guest_test(
         aia = "plic",
         vhost = True,
         cpu = "",
+        counted_clock = False,
         device_tree = None,
         flat_kernel = False,
         append = "",
@@ -319,6 +322,9 @@ def guest_test(
         runs every test so.
       cpu: a CPU model of QEMU's, such as rva22s64, instead of its default. With KVM the model
         is the host's, and only the switches behind it count.
+      counted_clock: the guest's clock counts its instructions, and jumps to the next timer when it
+        idles: how busy the host is makes no difference, and waiting takes no time. For programs
+        that wait for nobody outside. Not under KVM.
       flat_kernel: the kernel as a flat image, which QEMU puts where the memory begins, or behind
         the firmware, instead of the ELF file, which says where it belongs.
       device_tree: a file that the machine gets instead of QEMU's own device tree.
@@ -372,6 +378,7 @@ def guest_test(
             "//conditions:default": None,
         }),
         cpu = cpu,
+        counted_clock = counted_clock,
         device_tree = device_tree,
         flat_kernel = flat_kernel,
         append = append,

@@ -83,7 +83,8 @@ def make_options(spec, directory, wires, host):
         kernel=spec["kernel"], image=spec["image"], program=program, environment=manifest["env"] + spec["env"],
         harts=spec["harts"], memory=spec["memory"], net=wires.kind(spec["net"]), forwards=wires.forwards(guest_ports(spec)), ip=spec["ip"],
         accel=spec["accel"], aia=spec["aia"], vhost=spec["vhost"], host=host, device_tree=spec["device_tree"],
-        transport=spec["transport"], cpu=spec["cpu"], append=f"{spec['append']} {os.environ.get('HL_TEST_APPEND', '')}".strip(),
+        transport=spec["transport"], cpu=spec["cpu"], counted_clock=spec["counted_clock"],
+        append=f"{spec['append']} {os.environ.get('HL_TEST_APPEND', '')}".strip(),
         gdb=f"unix:{GDB_SOCKET},server=on,wait=off" if spec["gdb"] else "",
         log=os.path.join(directory, "console.log"), quiet=True)
 

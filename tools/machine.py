@@ -38,6 +38,9 @@ LARGE_PAGE = 2 * MIB
 RAM_BASE = 0x80000000  # of QEMU's virt machine
 KERNEL_OFFSET = 2 * MIB  # where QEMU loads a kernel behind OpenSBI
 DEVICE_TREE_BYTES = 64 << 10  # more than QEMU's for this machine
+# The guest's clock goes on by 4 ns with each instruction, and from one timer to the next when the guest idles: how busy the host
+# is can't be seen in the guest, nor do its pauses take the host's time. What is outside keeps the host's time.
+COUNTED_CLOCK = ["-icount", "shift=2,sleep=off"]
 ANSWER_SECONDS = 20  # of the monitor; it takes more than one in a nested host on a busy machine
 
 STATUS_USAGE = 2
@@ -73,6 +76,7 @@ class Options:
     device_tree: str = ""  # a file instead of QEMU's own tree
     cpu: str = ""  # a CPU model of QEMU's instead of the machine's own
     append: str = ""
+    counted_clock: bool = False  # under TCG: COUNTED_CLOCK
     gdb: str = ""  # where QEMU listens for gdb, the machine stopped until then
     log: str = ""
     timeout: float = 0
@@ -203,6 +207,8 @@ def qemu_arguments(options, place):
         arguments += ["-accel", "tcg", "-bios", "default"]
         if options.cpu:
             arguments += ["-cpu", options.cpu]
+        if options.counted_clock:
+            arguments += COUNTED_CLOCK
     if options.stopped or options.accel == "kvm":  # which could end before anyone asked for QEMU's events
         arguments += ["-S"]
     suffix = "device" if options.transport == "mmio" else "pci,disable-legacy=on"

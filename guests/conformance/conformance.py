@@ -84,16 +84,16 @@ def run(system, group, words, seconds, directory):
     """Boots a system with a group's program: the lines of the cases, as compare.parse returns them."""
     wires = compare.table("WIRES")
     if group not in wires:
-        return run_on(system, group, words, seconds, directory)
+        return run_on(system, group, words, seconds, directory, counted_clock=True)
     with Wire() as wire:
         return run_on(system, group, words, seconds, directory, net=wire.kind, ip=wires[group])
 
 
-def run_on(system, group, words, seconds, directory, **net):
-    """The same; net: options of the machine for its network."""
+def run_on(system, group, words, seconds, directory, **more):
+    """The same; more: other options of the machine."""
     options = machine.Options(
         kernel=built("hartloop.elf"), image=built(f"guests/conformance/{group}_image.cpio"), program=["/bin/" + group, *words],
-        environment=["GATEWAY=" + network.GATEWAY], memory=MEMORY, quiet=True, **net,
+        environment=["GATEWAY=" + network.GATEWAY], memory=MEMORY, quiet=True, **more,
         log=os.path.join(directory, f"{group}-{system}.log"))
     if system == "linux":
         options = linux_guest.same_machine(options, directory)
