@@ -158,6 +158,7 @@ struct stack_statistics {
 	uint64_t igmp_in, igmp_out, igmp_bad;
 	uint64_t udp_in, udp_out, udp_no_port, udp_bad, udp_buffer_dropped;
 	uint64_t tcp_in, tcp_out, tcp_bad, tcp_retransmits, tcp_fast_retransmits, tcp_timeouts;
+	uint64_t tcp_undone; /* losses that were none */
 	uint64_t tcp_fast_path, tcp_slow_path, tcp_out_of_order, tcp_resets_in, tcp_resets_out;
 	uint64_t tcp_active_opens, tcp_passive_opens, tcp_listen_overflows, tcp_syn_dropped;
 	uint64_t tcp_challenge_acks, tcp_paws_dropped, tcp_delayed_acks, tcp_probes, tcp_keepalives;

@@ -115,20 +115,20 @@ void tcp_ack_advance(struct tcp_connection *c, struct tcp_seq ack, uint32_t time
 		c->small_sequence = ack;
 	if (seq_le(c->send_urgent, ack))
 		c->odd &= (uint8_t)~TCP_ODD_URGENT_SENT;
-	if (c->scoreboard) {
-		tcp_interval_trim(c->scoreboard, ack);
-		if (!c->scoreboard->count && !tcp_in_recovery(c)) {
+	if (tcp_scoreboard(c)) {
+		tcp_interval_trim(tcp_scoreboard(c), ack);
+		if (!tcp_scoreboard(c)->count && !tcp_in_recovery(c)) {
 			tcp_scoreboard_clear(c);
 			c->congestion_state = TCP_CA_OPEN;
 			c->odd &= (uint8_t)~TCP_ODD_RECOVERY;
 		}
 	}
-	if (tcp_in_recovery(c)) {
+	if (tcp_in_recovery(c) && !tcp_undo_by_timestamp(c, timestamp_echo)) {
 		tcp_recovery_acked(c, bytes);
 	} else {
 		c->duplicate_acks = 0;
 		c->recover = c->high_retransmitted = c->lost_edge = ack;
-		if (!c->scoreboard) {
+		if (!tcp_scoreboard(c)) {
 			c->congestion_state = TCP_CA_OPEN;
 			c->odd &= (uint8_t)~TCP_ODD_RECOVERY;
 		}
@@ -194,7 +194,7 @@ static void loss_check(struct tcp_connection *c)
 		return;
 	}
 	/* RFC 6675 §5 (4.1) also lets three duplicate ACKs start it when SACK alone does not. */
-	if (c->sack && c->scoreboard && c->duplicate_acks >= TCP_DUPACK_THRESHOLD &&
+	if (c->sack && tcp_scoreboard(c) && c->duplicate_acks >= TCP_DUPACK_THRESHOLD &&
 	    !seq_lt(c->snd_una, c->lost_edge))
 		c->lost_edge = seq_add(c->snd_una, min_u32(c->snd_mss, tcp_flight(c)));
 	/* RFC 6582 §3.2 (1): not again for a window that was repaired already. */
@@ -234,7 +234,7 @@ void tcp_ack_process(struct tcp_connection *c, struct tcp_segment *segment)
 	                 !segment->length && !(segment->flags & TCP_FIN);
 	if (c->sack ? new_sack : duplicate)
 		duplicate_ack(c);
-	if (new_sack || c->duplicate_acks || c->scoreboard || tcp_in_recovery(c))
+	if (new_sack || c->duplicate_acks || tcp_scoreboard(c) || tcp_in_recovery(c))
 		loss_check(c);
 	if (window_changed)
 		window_opened(c);

@@ -43,6 +43,7 @@ const struct tcp_congestion_ops tcp_newreno = {
  * (4)). */
 void tcp_recovery_enter(struct tcp_connection *c)
 {
+	tcp_undo_save(c);
 	c->congestion_state = TCP_CA_RECOVERY;
 	c->tail_probing = false;
 	c->odd |= TCP_ODD_RECOVERY;
@@ -64,11 +65,14 @@ void tcp_recovery_enter(struct tcp_connection *c)
 void tcp_loss_enter(struct tcp_connection *c)
 {
 	/* Not again while the same window is being repaired: the threshold would collapse. */
-	if (c->congestion_state != TCP_CA_LOSS || seq_lt(c->recover, c->snd_una))
+	if (c->congestion_state != TCP_CA_LOSS || seq_lt(c->recover, c->snd_una)) {
+		if (!tcp_in_recovery(c) || seq_lt(c->recover, c->snd_una))
+			tcp_undo_save(c);
 		c->ssthresh = c->congestion->threshold(c);
+	}
 	/* The peer withdrew what it had SACKed (RFC 2018 §8). */
-	if (c->scoreboard && c->scoreboard->count &&
-	    seq_le(c->scoreboard->interval[0].start, c->snd_una))
+	const struct tcp_interval_set *set = tcp_scoreboard(c);
+	if (set && set->count && seq_le(set->interval[0].start, c->snd_una))
 		tcp_scoreboard_clear(c);
 	c->congestion_state = TCP_CA_LOSS;
 	c->tail_probing = false;
@@ -93,10 +97,17 @@ static void recovery_leave(struct tcp_connection *c)
 	c->duplicate_acks = 0;
 	c->high_retransmitted = c->lost_edge = c->snd_una;
 	c->recovery_entered = c->head_again = false;
-	if (c->scoreboard && !c->scoreboard->count)
+	if (tcp_scoreboard(c) && !tcp_scoreboard(c)->count)
 		tcp_scoreboard_clear(c);
-	if (!c->scoreboard)
+	if (!tcp_scoreboard(c))
 		c->odd &= (uint8_t)~TCP_ODD_RECOVERY;
+}
+
+void tcp_recovery_undo(struct tcp_connection *c)
+{
+	c->cwnd = max_u32(c->cwnd, c->loss->prior_cwnd);
+	c->ssthresh = max_u32(c->ssthresh, c->loss->prior_ssthresh);
+	c->cwnd_count = 0;
 }
 
 /* snd_una moved by `bytes` during recovery. */

@@ -231,9 +231,27 @@ void tcp_reassembly_purge(struct tcp_connection *c)
 
 void tcp_scoreboard_clear(struct tcp_connection *c)
 {
-	if (c->scoreboard)
-		tcp_free(c->tcp, c->scoreboard, sizeof(*c->scoreboard));
-	c->scoreboard = NULL;
+	struct tcp_interval_set *scoreboard = tcp_scoreboard(c);
+	if (!scoreboard)
+		return;
+	tcp_free(c->tcp, scoreboard, sizeof(*scoreboard));
+	c->loss->scoreboard = NULL;
+}
+
+struct tcp_loss *tcp_loss_get(struct tcp_connection *c)
+{
+	if (!c->loss)
+		c->loss = tcp_alloc(c->tcp, sizeof(*c->loss));
+	return c->loss;
+}
+
+void tcp_loss_purge(struct tcp_connection *c)
+{
+	if (!c->loss)
+		return;
+	tcp_scoreboard_clear(c);
+	tcp_free(c->tcp, c->loss, sizeof(*c->loss));
+	c->loss = NULL;
 }
 
 void tcp_connection_finish(struct tcp_connection *c, int error)
@@ -248,7 +266,7 @@ void tcp_connection_finish(struct tcp_connection *c, int error)
 	loop_timer_cancel(c->tcp->loop, &c->timer);
 	tcp_send_purge(c);
 	tcp_reassembly_purge(c);
-	tcp_scoreboard_clear(c);
+	tcp_loss_purge(c);
 	tcp_connection_unhash(c);
 	list_remove(&c->output_link);
 	c->ack_held = false;

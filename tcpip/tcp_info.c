@@ -138,12 +138,12 @@ static void sender_information(const struct tcp_connection *c, struct tcp_inform
 	uint32_t mss = c->snd_mss;
 	out->snd_mss = mss;
 	out->unacked = segments(tcp_flight(c), mss);
-	out->sacked = c->scoreboard ? segments(c->scoreboard->bytes, mss) : 0;
+	out->sacked = tcp_scoreboard(c) ? segments(tcp_scoreboard(c)->bytes, mss) : 0;
 	if (tcp_in_recovery(c) && seq_lt(c->snd_una, c->lost_edge)) {
 		uint32_t range = c->lost_edge.value - c->snd_una.value;
-		uint32_t held = c->scoreboard ? tcp_interval_bytes_in(c->scoreboard, c->snd_una,
-		                                                      c->lost_edge)
-		                              : 0;
+		uint32_t held = tcp_scoreboard(c) ? tcp_interval_bytes_in(tcp_scoreboard(c),
+		                                                          c->snd_una, c->lost_edge)
+		                                  : 0;
 		out->lost = segments(range - held, mss);
 		out->retrans = segments(c->high_retransmitted.value - c->snd_una.value, mss);
 	}

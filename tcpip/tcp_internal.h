@@ -194,6 +194,17 @@ struct tcp_reassembly {
 	struct tcp_interval block[4];
 };
 
+/* What a connection knows of losses, and of what looked like one. Made with the first, freed with
+ * the connection. */
+struct tcp_loss {
+	struct tcp_interval_set *scoreboard; /* NULL: nothing is SACKed */
+	/* Before the window was reduced for the loss that is being repaired, or was last; while
+	 * may_undo. */
+	uint32_t prior_cwnd, prior_ssthresh;
+	uint32_t first_stamp; /* of the first retransmission's timestamp; while has_stamp */
+	bool may_undo, has_stamp;
+};
+
 struct tcp_congestion_ops {
 	const char *name;
 	void (*start)(struct tcp_connection *connection);
@@ -251,7 +262,7 @@ struct tcp_connection {
 	tcp_event *event;
 	void *event_context;
 	struct tcp_reassembly *reassembly;
-	struct tcp_interval_set *scoreboard;
+	struct tcp_loss *loss;                   /* NULL: there was none */
 	uint64_t last_received_ns, last_sent_ns; /* any segment; data */
 	uint64_t rtt_started_ns;
 	struct tcp_seq rtt_sequence; /* acknowledged: a round trip is over */
@@ -496,6 +507,11 @@ static inline bool tcp_is_synchronized(const struct tcp_connection *c)
 {
 	return c->flow.state >= TCP_ESTABLISHED;
 }
+/* The ranges that the peer SACKed; TCP_ODD_RECOVERY is set while there are any. */
+static inline struct tcp_interval_set *tcp_scoreboard(const struct tcp_connection *c)
+{
+	return c->loss ? c->loss->scoreboard : NULL;
+}
 static inline bool tcp_in_recovery(const struct tcp_connection *c)
 {
 	return c->congestion_state >= TCP_CA_RECOVERY;
@@ -584,6 +600,9 @@ void tcp_receive_purge(struct tcp_connection *c);
 void tcp_send_purge(struct tcp_connection *c);
 void tcp_reassembly_purge(struct tcp_connection *c);
 void tcp_scoreboard_clear(struct tcp_connection *c);
+/* NULL: no memory. */
+struct tcp_loss *tcp_loss_get(struct tcp_connection *c);
+void tcp_loss_purge(struct tcp_connection *c);
 /* ESTABLISHED: buffers, windows, RTT from the handshake. */
 void tcp_connection_established(struct tcp_connection *c);
 void tcp_update_mss(struct tcp_connection *c);
@@ -688,7 +707,17 @@ bool tcp_next_lost(const struct tcp_connection *c, struct tcp_seq *start, uint32
 void tcp_recovery_enter(struct tcp_connection *c);
 void tcp_loss_enter(struct tcp_connection *c);
 void tcp_recovery_acked(struct tcp_connection *c, uint32_t bytes);
+/* The loss was none: the window is what it was before. */
+void tcp_recovery_undo(struct tcp_connection *c);
 void tcp_congestion_idle(struct tcp_connection *c);
+
+/* tcp_undo.c */
+/* Before the window is reduced for a loss: what it was is remembered. */
+void tcp_undo_save(struct tcp_connection *c);
+void tcp_undo_note_retransmission(struct tcp_connection *c);
+/* SND.UNA moves by an ACK that echoes this timestamp: the original had arrived, and the loss was
+ * none (RFC 3522)? */
+bool tcp_undo_by_timestamp(struct tcp_connection *c, uint32_t timestamp_echo);
 
 /* tcp_input.c, tcp_states.c */
 /* The slow path: every state but LISTEN. The options are parsed, the header is pulled (packet NULL:

@@ -229,6 +229,7 @@ static enum stop resend(struct tcp_connection *c, struct tcp_seq start, uint32_t
 	c->recovery_entered = c->head_again = false;
 	c->rtt_timing = false;
 	c->last_sent_ns = tcp_now(c->tcp);
+	tcp_undo_note_retransmission(c);
 	c->total_retransmits++;
 	c->bytes_retransmitted += (uint32_t)sent;
 	c->tcp->counters->tcp_retransmits++;

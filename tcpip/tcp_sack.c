@@ -68,23 +68,26 @@ bool tcp_sack_update(struct tcp_connection *c, const struct tcp_segment *segment
 {
 	if (!c->sack || !segment->options.sack_count)
 		return false;
-	if (!c->scoreboard) {
-		c->scoreboard = tcp_alloc(c->tcp, sizeof(*c->scoreboard));
-		if (!c->scoreboard)
+	struct tcp_loss *loss = tcp_loss_get(c);
+	if (!loss)
+		return false;
+	if (!loss->scoreboard) {
+		loss->scoreboard = tcp_alloc(c->tcp, sizeof(*loss->scoreboard));
+		if (!loss->scoreboard)
 			return false;
 	}
-	uint32_t before = c->scoreboard->bytes;
+	uint32_t before = loss->scoreboard->bytes;
 	for (uint32_t i = 0; i < segment->options.sack_count; i++) {
 		struct tcp_interval block = segment->options.sack[i];
 		/* Below the ACK: a duplicate was received (RFC 2883). Beyond what was sent:
 		 * nonsense. */
 		if (seq_le(block.start, c->snd_una) || seq_lt(c->snd_nxt, block.end))
 			continue;
-		tcp_interval_insert(c->scoreboard, block.start, block.end);
+		tcp_interval_insert(loss->scoreboard, block.start, block.end);
 	}
-	if (!c->scoreboard->count)
+	if (!loss->scoreboard->count)
 		tcp_scoreboard_clear(c);
-	return c->scoreboard && c->scoreboard->bytes != before;
+	return loss->scoreboard && loss->scoreboard->bytes != before;
 }
 
 /* RFC 6675 §4 IsLost: whatever lies below three SACKed ranges, or below more than two segments'
@@ -99,7 +102,7 @@ void tcp_sack_mark_lost(struct tcp_connection *c)
 			                seq_add(c->snd_una, min_u32(c->snd_mss, tcp_flight(c))));
 		return;
 	}
-	const struct tcp_interval_set *set = c->scoreboard;
+	const struct tcp_interval_set *set = tcp_scoreboard(c);
 	uint32_t bytes = 0;
 	/* What lies below was sent before the last round trips (RFC 8985 §7.4). */
 	if (probed && set && set->count) {
@@ -121,7 +124,7 @@ void tcp_sack_mark_lost(struct tcp_connection *c)
 
 bool tcp_head_repair_is_lost(const struct tcp_connection *c)
 {
-	const struct tcp_interval_set *set = c->scoreboard;
+	const struct tcp_interval_set *set = tcp_scoreboard(c);
 	if (!set || !set->count || !seq_lt(c->snd_una, c->high_retransmitted))
 		return false;
 	return seq_lt(seq_add(c->head_mark, (TCP_DUPACK_THRESHOLD - 1) * c->snd_mss),
@@ -134,7 +137,8 @@ static uint32_t outstanding(const struct tcp_connection *c, struct tcp_seq start
 	if (!seq_lt(start, end))
 		return 0;
 	uint32_t bytes = end.value - start.value;
-	return c->scoreboard ? bytes - tcp_interval_bytes_in(c->scoreboard, start, end) : bytes;
+	const struct tcp_interval_set *set = tcp_scoreboard(c);
+	return set ? bytes - tcp_interval_bytes_in(set, start, end) : bytes;
 }
 
 /* RFC 6675 §4 SetPipe: what is believed to be on the wire. */
@@ -163,7 +167,7 @@ bool tcp_next_lost(const struct tcp_connection *c, struct tcp_seq *start, uint32
 {
 	struct tcp_seq from =
 	        c->head_again ? c->snd_una : seq_max(c->high_retransmitted, c->snd_una);
-	const struct tcp_interval_set *set = c->scoreboard;
+	const struct tcp_interval_set *set = tcp_scoreboard(c);
 	for (uint32_t i = 0; set && i < set->count; i++) {
 		if (seq_le(set->interval[i].end, from))
 			continue;

@@ -25,7 +25,7 @@ bool tcp_tail_is_probed(const struct tcp_connection *c)
 static bool may_probe(const struct tcp_connection *c)
 {
 	return tcp_is_synchronized(c) && c->srtt_us8 && !c->backoff && !c->persist && c->snd_wnd &&
-	       tcp_unacked(c) > c->snd_mss && !c->scoreboard && !tcp_in_recovery(c) &&
+	       tcp_unacked(c) > c->snd_mss && !tcp_scoreboard(c) && !tcp_in_recovery(c) &&
 	       !tcp_tail_is_probed(c);
 }
 

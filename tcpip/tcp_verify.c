@@ -43,11 +43,13 @@ static const char *verify_sender(const struct tcp_connection *c)
 	MUST(!tcp_tail_is_probed(c) || seq_le(c->tail_edge, c->snd_nxt),
 	     "a tail probe beyond SND.NXT");
 	MUST(!c->tail_probing || !tcp_in_recovery(c), "a tail probe outlives into recovery");
-	if (c->scoreboard) {
+	const struct tcp_interval_set *scoreboard = tcp_scoreboard(c);
+	if (scoreboard) {
+		MUST(c->odd & TCP_ODD_RECOVERY, "SACKed ranges on the fast path");
 		uint32_t bytes = 0;
 		struct tcp_seq previous = c->snd_una;
-		for (uint32_t i = 0; i < c->scoreboard->count; i++) {
-			const struct tcp_interval *v = &c->scoreboard->interval[i];
+		for (uint32_t i = 0; i < scoreboard->count; i++) {
+			const struct tcp_interval *v = &scoreboard->interval[i];
 			MUST(seq_lt(v->start, v->end), "an empty SACKed range");
 			MUST(i ? seq_lt(previous, v->start) : seq_le(previous, v->start),
 			     "SACKed ranges overlap, or lie below SND.UNA");
@@ -55,7 +57,7 @@ static const char *verify_sender(const struct tcp_connection *c)
 			bytes += v->end.value - v->start.value;
 		}
 		MUST(seq_le(previous, c->snd_nxt), "SACKed beyond SND.NXT");
-		MUST(bytes == c->scoreboard->bytes, "the count of SACKed bytes is wrong");
+		MUST(bytes == scoreboard->bytes, "the count of SACKed bytes is wrong");
 		MUST(c->odd & TCP_ODD_RECOVERY, "SACKed ranges on the fast path");
 	}
 	if (!tcp_in_recovery(c) && tcp_is_synchronized(c))

@@ -138,15 +138,15 @@ static void scoreboard(void)
 		       (struct sending){
 		               .flags = A, .seq = 1, .ack = 1, .sack = &range, .sack_count = 1 });
 	}
-	CHECK(s.c->scoreboard);
-	CHECK_EQ(s.c->scoreboard->count, TCP_MAX_INTERVALS);
-	CHECK_EQ(s.c->scoreboard->bytes, TCP_MAX_INTERVALS);
+	CHECK(tcp_scoreboard(s.c));
+	CHECK_EQ(tcp_scoreboard(s.c)->count, TCP_MAX_INTERVALS);
+	CHECK_EQ(tcp_scoreboard(s.c)->bytes, TCP_MAX_INTERVALS);
 	struct tcp_interval wide = { seq(2001),
 		                     seq(10 * 1448 + 1) }; /* joins those that are known */
 	inject(&s,
 	       (struct sending){ .flags = A, .seq = 1, .ack = 1, .sack = &wide, .sack_count = 1 });
-	CHECK_EQ(s.c->scoreboard->count, 1);
-	CHECK_EQ(s.c->scoreboard->bytes, 10 * 1448 - 2000);
+	CHECK_EQ(tcp_scoreboard(s.c)->count, 1);
+	CHECK_EQ(tcp_scoreboard(s.c)->bytes, 10 * 1448 - 2000);
 	wait_ns(&s, 1 * SECOND);
 	uint32_t head = 0; /* what was missing is sent again, and no more than that */
 	for (uint32_t i = s.next; i < s.count; i++) {
@@ -155,7 +155,7 @@ static void scoreboard(void)
 	}
 	CHECK(head);
 	send_segment(&s, A, 1, 10 * 1448 + 1, 0);
-	CHECK(!s.c->scoreboard);
+	CHECK(!tcp_scoreboard(s.c));
 	s.next = s.count;
 	user_write(&s, 100);
 	expect(&s, A, 10 * 1448 + 1, 1, 100);

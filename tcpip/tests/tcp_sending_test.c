@@ -196,7 +196,7 @@ static void sack_sending(void)
 	expect_silence(&s);
 	send_segment(&s, A, 1, 14481, 0);
 	CHECK_EQ(s.c->congestion_state, TCP_CA_OPEN);
-	CHECK(!s.c->scoreboard); /* gvisor #14092 */
+	CHECK(!tcp_scoreboard(s.c)); /* gvisor #14092 */
 	script_end(&s);
 
 	begin_modern("SACK of nonsense is ignored");
@@ -205,7 +205,7 @@ static void sack_sending(void)
 	send_sack(1, 100000, 200000);
 	send_sack(1, 4000, 3000);
 	send_sack(1, 4000, 4000);
-	CHECK(!s.c->scoreboard);
+	CHECK(!tcp_scoreboard(s.c));
 	CHECK_EQ(s.c->duplicate_acks, 0);
 	script_end(&s);
 
@@ -236,6 +236,57 @@ static void sack_sending(void)
 	expect(&s, A, 1449, 1, 1448);
 	while (s.next < s.count)
 		CHECK_EQ(s.seen[s.next++].seq, 4345);
+	script_end(&s);
+}
+
+static void undo_by_timestamp(void)
+{
+	begin_modern("RFC 3522: the timer was too early, which the echoed timestamp tells");
+	wait_ns(&s, 10 * MS);
+	user_write(&s, 14480);
+	expect_data(1, 1, 14480, 1448);
+	uint32_t cwnd = s.c->cwnd, original = s.echo;
+	wait_ns(&s, 300 * MS);
+	expect(&s, A, 13033, 1, 1448); /* the tail probe */
+	expect(&s, A, 1, 1, 1448);
+	CHECK_EQ(s.c->cwnd, 1448);
+	s.echo = original;
+	send_segment(&s, A, 1, 1449, 0);
+	CHECK(s.c->cwnd >= cwnd);
+	CHECK_EQ(s.c->congestion_state, TCP_CA_OPEN);
+	expect_silence(&s);
+	send_segment(&s, A, 1, 14481, 0);
+	expect_silence(&s);
+	CHECK_EQ(stack_counters(s.wire.host[0].stack)->tcp_undone, 1);
+	script_end(&s);
+
+	begin_modern("the timer was right: the retransmission's timestamp is echoed");
+	wait_ns(&s, 10 * MS);
+	user_write(&s, 2896);
+	expect_data(1, 1, 2896, 1448);
+	wait_ns(&s, 300 * MS);
+	expect(&s, A, 1449, 1, 1448);
+	expect(&s, A, 1, 1, 1448);
+	send_segment(&s, A, 1, 1449, 0);
+	expect(&s, A, 1449, 1, 1448);
+	CHECK_EQ(s.c->congestion_state, TCP_CA_LOSS);
+	CHECK_EQ(stack_counters(s.wire.host[0].stack)->tcp_undone, 0);
+	script_end(&s);
+
+	begin_modern("a fast retransmission of what was only reordered");
+	wait_ns(&s, 10 * MS);
+	user_write(&s, 14480);
+	expect_data(1, 1, 14480, 1448);
+	cwnd = s.c->cwnd, original = s.echo;
+	wait_ns(&s, 3 * MS / 2);
+	send_sack(1, 1449, 8689);
+	expect(&s, A, 1, 1, 1448);
+	CHECK_EQ(s.c->congestion_state, TCP_CA_RECOVERY);
+	CHECK(s.c->cwnd < cwnd);
+	s.echo = original;
+	send_segment(&s, A, 1, 8689, 0);
+	CHECK(s.c->cwnd >= cwnd);
+	CHECK_EQ(s.c->congestion_state, TCP_CA_OPEN);
 	script_end(&s);
 }
 
@@ -439,6 +490,7 @@ int main(void)
 	retransmission();
 	fast_retransmit();
 	sack_sending();
+	undo_by_timestamp();
 	nagle();
 	zero_window();
 	urgent();
