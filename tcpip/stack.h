@@ -163,6 +163,7 @@ struct stack_statistics {
 	uint64_t tcp_active_opens, tcp_passive_opens, tcp_listen_overflows, tcp_syn_dropped;
 	uint64_t tcp_challenge_acks, tcp_paws_dropped, tcp_delayed_acks, tcp_probes, tcp_keepalives;
 	uint64_t tcp_tail_probes, tcp_too_far;
+	uint64_t tcp_cookies_sent, tcp_cookies_received, tcp_cookies_failed;
 	uint64_t tcp_predicted, tcp_answers; /* on the straight paths; counted there alone, added to
 	                                        the others when read */
 	uint64_t tcp_live, tcp_time_wait, tcp_listeners, tcp_memory_bytes;

@@ -53,7 +53,7 @@ enum tcp_flags {
 #define TCP_RETRIES                 15u                                 /* tcp_retries2 */
 #define TCP_ORPHAN_RETRIES          8u           /* tcp_orphan_retries' default */
 #define TCP_SYNACK_RETRIES          5u           /* tcp_synack_retries */
-#define TCP_MAX_REQUESTS            8192u        /* half-open: beyond, the oldest is dropped */
+#define TCP_MAX_REQUESTS            8192u        /* half-open: beyond, SYN cookies */
 #define TCP_MAX_BACKLOG             4096u        /* somaxconn */
 #define TCP_MAX_ORPHANS             8192u        /* tcp_max_orphans */
 #define TCP_CHALLENGE_PER_SECOND    1000u        /* tcp_challenge_ack_limit, RFC 5961 §7 */
@@ -134,6 +134,7 @@ struct tcp_port {
 	uint32_t children;     /* users that did not bind it: accepted, connected, TIME_WAIT */
 	uint32_t reuse_address_children; /* those of them with SO_REUSEADDR */
 	uint32_t reuse_port_children;    /* and with SO_REUSEPORT */
+	uint64_t cookie_sent_ns;         /* when its listeners last sent a SYN cookie; 0: never */
 	uint16_t number;
 };
 
@@ -468,6 +469,16 @@ static inline struct tcp_connection *tcp_flow_connection(struct tcp_flow *flow)
 {
 	return container_of(flow, struct tcp_connection, flow);
 }
+/* The 4-tuple of a segment, as it has no flow yet. */
+static inline struct tcp_flow tcp_segment_flow(const struct tcp_segment *s)
+{
+	return (struct tcp_flow){
+		.local_address = s->ip->destination,
+		.remote_address = s->ip->source,
+		.local_port = s->local_port,
+		.remote_port = s->remote_port,
+	};
+}
 static inline uint32_t tcp_flight(const struct tcp_connection *c)
 {
 	return c->snd_nxt.value - c->snd_una.value;
@@ -780,6 +791,14 @@ void tcp_listen_segment(struct tcp_connection *listener, struct tcp_segment *seg
                         struct tcp_seq least_iss, bool has_least_iss);
 void tcp_request_segment(struct tcp_request *request, struct tcp_segment *segment);
 void tcp_request_free(struct tcp_stack *tcp, struct tcp_request *request);
+/* What a SYN says and what is answered: all but the links, the deadline and the counts. */
+void tcp_request_fill(struct tcp_request *request, struct tcp_connection *listener,
+                      const struct tcp_segment *syn, uint32_t mtu);
+/* `now_ms`: the time that its timestamp tells. */
+void tcp_send_syn_ack(const struct tcp_request *request, uint32_t now_ms);
+/* A full connection in SYN_RECEIVED on the accept queue, but not yet in the table of flows. NULL:
+ * no memory, or too many connections. */
+struct tcp_connection *tcp_child_create(const struct tcp_request *request);
 void tcp_request_timer_fired(struct loop *loop, struct loop_watcher *watcher, uint32_t events);
 /* Requests are forgotten; what waits to be accepted is reset, or (`silently`) only let go. */
 void tcp_listener_close(struct tcp_connection *listener, bool silently);
@@ -787,6 +806,12 @@ void tcp_listener_close(struct tcp_connection *listener, bool silently);
 void tcp_inherit_options(struct tcp_connection *child, const struct tcp_connection *listener);
 void tcp_choose_window(struct tcp_stack *tcp, uint32_t receive_buffer, uint32_t window_clamp,
                        uint32_t mss, bool scaling, uint32_t *window, uint8_t *wscale);
+
+/* tcp_cookie.c */
+/* Answers a SYN and keeps nothing of it. Its options may be changed. */
+void tcp_cookie_send(struct tcp_connection *listener, struct tcp_segment *syn, uint32_t mtu);
+/* False: an ACK of nothing that was sent. Otherwise the segment is dealt with. */
+bool tcp_cookie_answered(struct tcp_connection *listener, struct tcp_segment *segment);
 
 /* tcp_time_wait.c */
 /* The connection's last state: a TIME_WAIT takes its place in the tables; then it is finished. May

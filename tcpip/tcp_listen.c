@@ -65,8 +65,9 @@ void tcp_request_free(struct tcp_stack *tcp, struct tcp_request *request)
 	request_discard(tcp, request);
 }
 
-static void send_syn_ack(struct tcp_stack *tcp, struct tcp_request *request)
+void tcp_send_syn_ack(const struct tcp_request *request, uint32_t now_ms)
 {
+	struct tcp_stack *tcp = request->listener->tcp;
 	struct tcp_bare_segment reply = {
 		.flow = &request->flow,
 		.sequence = request->iss,
@@ -82,7 +83,7 @@ static void send_syn_ack(struct tcp_stack *tcp, struct tcp_request *request)
 		.sack = request->sack,
 		.timestamps = request->timestamps,
 		.window_scaling = request->window_scaling,
-		.timestamp_value = tcp_now_ms(tcp) + request->timestamp_offset,
+		.timestamp_value = now_ms + request->timestamp_offset,
 		.timestamp_echo = request->timestamp_recent,
 	};
 	reply.option_bytes = (uint8_t)tcp_build_syn_options(reply.options, &options);
@@ -117,7 +118,7 @@ static void request_expired(struct tcp_stack *tcp, struct tcp_request *request)
 	}
 	/* The peer has answered already and only its data is awaited: no need to ask again. */
 	if (!deferring) {
-		send_syn_ack(tcp, request);
+		tcp_send_syn_ack(request, tcp_now_ms(tcp));
 		tcp->counters->tcp_retransmits++;
 	}
 	list_remove(&request->timer_link);
@@ -143,7 +144,15 @@ void tcp_request_timer_fired(struct loop *loop, struct loop_watcher *watcher, ui
 	request_timer_arm(tcp);
 }
 
-/* Memory for half-open connections is bounded: the oldest gives way. */
+/* No more of them are kept. */
+static bool requests_are_full(const struct tcp_connection *listener)
+{
+	return listener->listening->request_count > listener->listening->backlog ||
+	       listener->tcp->request_count >= TCP_MAX_REQUESTS;
+}
+
+/* Memory for half-open connections is bounded: for the successor of a TIME_WAIT, whose number a
+ * cookie cannot follow and whose peer is real, the oldest gives way. */
 static struct tcp_request *request_alloc(struct tcp_stack *tcp)
 {
 	if (tcp->request_count >= TCP_MAX_REQUESTS) {
@@ -159,19 +168,14 @@ static struct tcp_request *request_alloc(struct tcp_stack *tcp)
 	return tcp_alloc(tcp, sizeof(struct tcp_request));
 }
 
-static void request_fill(struct tcp_request *request, struct tcp_connection *listener,
-                         const struct tcp_segment *s, uint32_t mtu)
+void tcp_request_fill(struct tcp_request *request, struct tcp_connection *listener,
+                      const struct tcp_segment *s, uint32_t mtu)
 {
 	struct tcp_stack *tcp = listener->tcp;
 	const struct tcp_options *o = &s->options;
-	request->flow = (struct tcp_flow){
-		.local_address = s->ip->destination,
-		.remote_address = s->ip->source,
-		.local_port = s->local_port,
-		.remote_port = s->remote_port,
-		.kind = TCP_FLOW_REQUEST,
-		.state = TCP_SYN_RECEIVED,
-	};
+	request->flow = tcp_segment_flow(s);
+	request->flow.kind = TCP_FLOW_REQUEST;
+	request->flow.state = TCP_SYN_RECEIVED;
 	request->listener = listener;
 	request->created_ns = tcp_now(tcp);
 	request->irs = s->sequence;
@@ -199,7 +203,8 @@ void tcp_listen_segment(struct tcp_connection *listener, struct tcp_segment *s,
 	if (s->flags & TCP_RST || s->ip->ttl < listener->min_ttl)
 		return;
 	if (s->flags & TCP_ACK) {
-		tcp_reply_reset(tcp, s);
+		if (s->flags & TCP_SYN || !tcp_cookie_answered(listener, s))
+			tcp_reply_reset(tcp, s);
 		return;
 	}
 	if ((s->flags & (TCP_SYN | TCP_FIN)) != TCP_SYN)
@@ -213,12 +218,16 @@ void tcp_listen_segment(struct tcp_connection *listener, struct tcp_segment *s,
 	struct route_cache route;
 	if (route_lookup_by(tcp->stack, s->ip->source, listener->bound_interface, &route))
 		return;
+	if (requests_are_full(listener) && !has_least_iss) {
+		tcp_cookie_send(listener, s, route.mtu);
+		return;
+	}
 	struct tcp_request *request = request_alloc(tcp);
 	if (!request) {
 		tcp->counters->tcp_syn_dropped++;
 		return;
 	}
-	request_fill(request, listener, s, route.mtu);
+	tcp_request_fill(request, listener, s, route.mtu);
 	if (has_least_iss && seq_lt(request->iss, least_iss))
 		request->iss = least_iss;
 	tcp_flow_insert(tcp, &request->flow);
@@ -226,7 +235,7 @@ void tcp_listen_segment(struct tcp_connection *listener, struct tcp_segment *s,
 	listener->listening->request_count++;
 	tcp->request_count++;
 	request_queue(tcp, request);
-	send_syn_ack(tcp, request);
+	tcp_send_syn_ack(request, tcp_now_ms(tcp));
 }
 
 /* ---- from request to connection ---- */
@@ -292,12 +301,10 @@ static void child_fill(struct tcp_connection *child, const struct tcp_request *r
 	tcp_connection_set_state(child, TCP_SYN_RECEIVED);
 }
 
-/* The request's place in the table goes to a full connection on the accept queue. NULL: no room or
- * no memory. */
-static struct tcp_connection *child_create(struct tcp_stack *tcp, struct tcp_request *request)
+struct tcp_connection *tcp_child_create(const struct tcp_request *request)
 {
 	struct tcp_connection *listener = request->listener;
-	struct tcp_connection *child = tcp_connection_create(tcp);
+	struct tcp_connection *child = tcp_connection_create(listener->tcp);
 	if (!child)
 		return NULL;
 	tcp_inherit_options(child, listener);
@@ -306,14 +313,20 @@ static struct tcp_connection *child_create(struct tcp_stack *tcp, struct tcp_req
 	child->port->users++;
 	tcp_port_add_child(child->port, child->reuse_address, child->reuse_port);
 	child->parent = listener;
+	list_push_back(&listener->listening->accept_queue, &child->bind_link);
+	listener->listening->accept_count++;
+	listener->tcp->counters->tcp_passive_opens++;
+	tcp_update_route(child);
+	return child;
+}
+
+/* The request's place in the table goes to the connection. */
+static void request_become(struct tcp_stack *tcp, struct tcp_request *request,
+                           struct tcp_connection *child)
+{
 	tcp_table_replace(&tcp->flows, &request->flow.node, &child->flow.node);
 	child->hashed = true;
 	request_discard(tcp, request);
-	list_push_back(&listener->listening->accept_queue, &child->bind_link);
-	listener->listening->accept_count++;
-	tcp->counters->tcp_passive_opens++;
-	tcp_update_route(child);
-	return child;
 }
 
 /* Sequence number, RST and SYN of a segment for a half-open connection. True: go on with the ACK.
@@ -329,7 +342,7 @@ static bool request_checks(struct tcp_stack *tcp, struct tcp_request *request,
 		if (!request->ack_sent_ns ||
 		    now - request->ack_sent_ns >= TCP_INVALID_ACK_INTERVAL_NS) {
 			request->ack_sent_ns = now;
-			send_syn_ack(tcp, request);
+			tcp_send_syn_ack(request, tcp_now_ms(tcp));
 		}
 		return false;
 	}
@@ -377,11 +390,12 @@ void tcp_request_segment(struct tcp_request *request, struct tcp_segment *s)
 		tcp->counters->tcp_listen_overflows++;
 		return;
 	}
-	struct tcp_connection *child = child_create(tcp, request);
+	struct tcp_connection *child = tcp_child_create(request);
 	if (!child) {
 		tcp->counters->tcp_listen_overflows++;
 		return;
 	}
+	request_become(tcp, request, child);
 	tcp_segment_arrives(child, s);
 	tcp_notify(listener, NET_READABLE);
 }

@@ -407,12 +407,7 @@ void tcp_send_bare(struct tcp_stack *tcp, const struct tcp_bare_segment *segment
 /* RFC 9293 §3.10.7.1: a segment for which there is no connection. Never in answer to a RST. */
 void tcp_reply_reset(struct tcp_stack *tcp, const struct tcp_segment *segment)
 {
-	struct tcp_flow flow = {
-		.local_address = segment->ip->destination,
-		.remote_address = segment->ip->source,
-		.local_port = segment->local_port,
-		.remote_port = segment->remote_port,
-	};
+	const struct tcp_flow flow = tcp_segment_flow(segment);
 	if (segment->flags & TCP_RST)
 		return;
 	struct tcp_bare_segment reset = { .flow = &flow };

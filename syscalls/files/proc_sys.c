@@ -108,6 +108,7 @@ static const struct synthetic_item ipv4_items[] = {
 	TUNABLE("tcp_rmem", "4096\t131072\t6291456"),
 	TUNABLE("tcp_wmem", "4096\t16384\t4194304"),
 	TUNABLE("tcp_max_syn_backlog", "4096"),
+	TUNABLE("tcp_syncookies", "1"),
 	TUNABLE("tcp_fin_timeout", "60"),
 	TUNABLE("tcp_tw_reuse", "1"),
 	FIXED("ip_forward", "0"),

@@ -33,6 +33,7 @@ struct script {
 	uint32_t echo;      /* the stack's last timestamp */
 	uint8_t wscale;     /* the peer's */
 	uint16_t window;    /* the peer's, as on the wire */
+	uint16_t mss;       /* the peer's */
 	uint32_t events;
 	uint16_t peer_port, our_port;
 	const char *name;
@@ -89,14 +90,15 @@ struct sending {
 	uint16_t urgent;
 	uint8_t fill; /* payload byte; 0: the low byte of its offset */
 	bool no_timestamp;
-	uint16_t gso_size; /* of the segments that a device merged into it */
+	struct ipv4_address from; /* any: the peer */
+	uint16_t gso_size;        /* of the segments that a device merged into it */
 };
 
 static inline uint32_t put_options(struct script *s, const struct sending *segment, uint8_t *at)
 {
 	uint32_t bytes = 0;
 	if (segment->flags & TCP_SYN) {
-		const struct tcp_syn_options o = { .mss = 1460,
+		const struct tcp_syn_options o = { .mss = s->mss,
 			                           .sack = s->sack,
 			                           .timestamps = s->timestamps,
 			                           .window_scaling = s->scaling,
@@ -134,6 +136,8 @@ static inline void flush_hosts(struct script *s)
 static inline void inject_unverified(struct script *s, struct sending segment)
 {
 	struct host *host = &s->wire.host[0];
+	struct ipv4_address from =
+	        ipv4_is_any(segment.from) ? s->wire.host[1].address : segment.from;
 	struct pbuf *p = pbuf_alloc(host->receive_pool, PBUF_PAGE, 18);
 	CHECK(p);
 	uint8_t *tcp = p->data + 34, options[40] = { 0 };
@@ -149,7 +153,7 @@ static inline void inject_unverified(struct script *s, struct sending segment)
 	store_be16(ip + 2, (uint16_t)(20 + total));
 	ip[8] = segment.ttl ? segment.ttl : 64;
 	ip[9] = IP_PROTOCOL_TCP;
-	store_be32(ip + 12, s->wire.host[1].address.value);
+	store_be32(ip + 12, from.value);
 	store_be32(ip + 16, host->address.value);
 	uint16_t sum = checksum_fold(checksum_add(0, ip, 20));
 	memcpy(ip + 10, &sum, 2);
@@ -166,10 +170,8 @@ static inline void inject_unverified(struct script *s, struct sending segment)
 	for (uint32_t i = 0; i < segment.length; i++)
 		tcp[20 + option_bytes + i] =
 		        segment.fill ? segment.fill : (uint8_t)(segment.seq + i);
-	sum = checksum_fold(
-	        checksum_add(checksum_pseudo_ipv4(s->wire.host[1].address, host->address,
-	                                          IP_PROTOCOL_TCP, total),
-	                     tcp, total));
+	sum = checksum_fold(checksum_add(
+	        checksum_pseudo_ipv4(from, host->address, IP_PROTOCOL_TCP, total), tcp, total));
 	memcpy(tcp + 16, &sum, 2);
 	p->gso_size = segment.gso_size;
 	netif_input(&host->netif, p);
@@ -237,6 +239,7 @@ static inline void script_begin(struct script *s, const char *name)
 	s->peer_port = PEER_PORT;
 	s->our_port = OUR_PORT;
 	s->window = 65535;
+	s->mss = 1460;
 	s->timestamp = 5000;
 	wire_run_for(&s->wire, 10 * MS);
 	s->wire.cut = true;
