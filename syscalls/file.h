@@ -132,7 +132,12 @@ struct file {
 	uint32_t flags : 30;        /* O_ACCMODE | O_APPEND | O_NONBLOCK ... */
 	uint32_t seekable : 1;      /* has an offset: read/write/lseek/pread work */
 	uint32_t pipe_is_quiet : 1; /* EPIPE comes without SIGPIPE: sockets of whole messages */
-	uint64_t offset;
+	union {
+		uint64_t offset; /* seekable */
+		struct {
+			uint32_t uid, gid;
+		} maker; /* sockets: who made it */
+	};
 	struct wait_queue waiters;
 	struct list epoll_items; /* items of epoll instances that watch this file */
 	void *object;

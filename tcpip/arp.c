@@ -313,7 +313,7 @@ static void packet_unreachable(const struct netif *netif, struct pbuf *packet)
 		return;
 	struct icmp_error error = { .type = 3, .code = 1, .error = EHOSTUNREACH, .packet = packet };
 	error.netif = netif;
-	error.payload_offset = IP_HEADER_BYTES + UDP_HEADER_BYTES;
+	error.quoted_offset = IP_HEADER_BYTES;
 	error.local.address.value = load_be32(h + 12);
 	error.offender = error.local.address;
 	error.remote.address.value = load_be32(h + 16);

@@ -163,7 +163,7 @@ static void error_input(struct stack *stack, const struct pbuf *message, const s
 	error.local = (struct endpoint){ quote.source, load_be16(quote.transport) };
 	error.remote = (struct endpoint){ quote.destination, load_be16(quote.transport + 2) };
 	error.sequence = seq(load_be32(quote.transport + 4));
-	error.payload_offset = ICMP_HEADER_BYTES + quote.header_bytes + UDP_HEADER_BYTES;
+	error.quoted_offset = ICMP_HEADER_BYTES + quote.header_bytes;
 	bool too_large =
 	        error.type == ICMP_UNREACHABLE && error.code == UNREACHABLE_FRAGMENTATION_NEEDED;
 	if (too_large)

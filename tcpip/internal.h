@@ -155,7 +155,7 @@ struct icmp_error {
 	struct ipv4_address offender;  /* who says so */
 	const struct netif *netif;     /* where that came in */
 	const struct pbuf *packet;     /* holds what was sent, as far as it was quoted, */
-	uint32_t payload_offset;       /* with the bytes behind UDP's header here; only lent */
+	uint32_t quoted_offset;        /* with the transport's header here; only lent */
 };
 void tcp_icmp_error(struct stack *stack, const struct icmp_error *error);
 void udp_icmp_error(struct stack *stack, const struct icmp_error *error);

@@ -44,6 +44,9 @@ struct stack_config {
 	 * Called at most once between two flushes. May be NULL. */
 	void (*output_pending)(void *context);
 	void *output_context;
+	/* The user whose the connection or listener with this context of its event is: with SO_REUSEPORT a port is shared by those of
+	 * one user. NULL: all are of one. */
+	uint32_t (*tcp_owner)(void *event_context);
 	/* Limits; 0 takes the default in brackets. */
 	uint32_t max_connections; /* TCP connections of all states but TIME_WAIT [131072] */
 	uint32_t max_time_wait;   /* [32768] */

@@ -10,6 +10,7 @@
  */
 #pragma once
 
+#include "tcpip/error_queue.h"
 #include "tcpip/stack.h"
 
 struct tcp_connection;
@@ -44,6 +45,10 @@ int tcp_listen(struct tcp_connection *connection, int backlog);
 /* The next established connection, whose owner the caller becomes (set its event); NULL: none. Its buffer sizes and options are
  * inherited from the listener. */
 struct tcp_connection *tcp_accept(struct tcp_connection *listener);
+/* Of an accepted connection: the headers of the SYN that opened it, if its listener kept them
+ * (TCP_OPTION_SAVE_SYN); NULL: none. They are valid until they are forgotten. */
+const uint8_t *tcp_saved_syn(const struct tcp_connection *connection, uint32_t *bytes);
+void tcp_forget_saved_syn(struct tcp_connection *connection);
 /* Starts the handshake: 0 means it is under way (NET_WRITABLE, or NET_ERROR with the reason, will follow). -EISCONN,
  * -EALREADY, -ENETUNREACH, -EADDRNOTAVAIL (no port left), -EINVAL (a loopback address towards the outside), -ECONNREFUSED never
  * (that comes later). */
@@ -103,6 +108,10 @@ int tcp_take_error(struct tcp_connection *connection);           /* positive err
 /* As Linux's SO_ERROR: if there is none, what an ICMP message said that did not end the connection,
  * which is then not what a timeout will tell. */
 int tcp_take_error_or_hint(struct tcp_connection *connection);
+bool tcp_error_is_pending(const struct tcp_connection *connection);
+/* The oldest of what ICMP said while it connected; the payload, from TCP's header on, becomes the
+ * caller's. False: none. While there are any, readiness has NET_ERROR. */
+bool tcp_take_kept_error(struct tcp_connection *connection, struct queued_error *out);
 void tcp_set_error(struct tcp_connection *connection, int error);
 enum tcp_state tcp_get_state(const struct tcp_connection *connection);
 struct endpoint tcp_local(const struct tcp_connection *connection);
@@ -138,6 +147,7 @@ enum tcp_option {            /* unit of the value */
 	TCP_OPTION_MIN_TTL,            /* 0..255; segments with less are dropped (IP_MINTTL, RFC 5082) */
 	TCP_OPTION_PORT_RANGE,         /* last << 16 | first; ephemeral ports for bind and connect */
 	TCP_OPTION_OOB_INLINE,
+	TCP_OPTION_SAVE_SYN,           /* 0..2: SYNs' headers are kept, from IP's or Ethernet's on */
 };
 /* What the next segment's timestamp would be (RFC 7323). */
 uint32_t tcp_timestamp(const struct tcp_connection *connection);

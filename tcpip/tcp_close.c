@@ -88,6 +88,7 @@ int tcp_disconnect(struct tcp_connection **connection)
 	fresh->defer_accept_s = c->defer_accept_s;
 	tcp_set_event(fresh, c->event, c->event_context);
 	fresh->error = (uint16_t)disconnect_error(c);
+	tcp_extra_move(fresh, c);
 	c->event = NULL;
 	if (c->flow.state != TCP_CLOSED) {
 		tcp_output_now(c);

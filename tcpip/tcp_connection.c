@@ -87,9 +87,9 @@ void tcp_fini(struct stack *stack)
 		c->event = NULL;
 		if (c->flow.state == TCP_LISTEN) {
 			tcp_listener_close(c, true);
-		} else if (c->parent) {
+		} else if (tcp_parent(c)) {
 			list_remove(&c->bind_link);
-			c->parent->listening->accept_count--;
+			tcp_parent(c)->listening->accept_count--;
 		}
 		c->owned = false;
 		tcp_connection_set_state(c, TCP_CLOSED);
@@ -291,6 +291,7 @@ void tcp_connection_release(struct tcp_connection *c)
 	struct tcp_stack *tcp = c->tcp;
 	if (c->orphan)
 		tcp->orphan_count--;
+	tcp_extra_free(c);
 	tcp_receive_purge(c);
 	tcp_port_release(c);
 	loop_timer_destroy(tcp->loop, &c->timer);

@@ -175,6 +175,7 @@ bool tcp_cookie_answered(struct tcp_connection *listener, struct tcp_segment *s)
 	/* When the SYN-ACK left is not known, and its timestamp was no clock's. */
 	child->rtt_timing = false;
 	s->options.timestamp_echo = 0;
+	s->packet = pbuf_trim_front(s->packet, s->header_bytes);
 	tcp_segment_arrives(child, s);
 	tcp_notify(listener, NET_READABLE);
 	return true;

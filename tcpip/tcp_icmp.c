@@ -44,9 +44,10 @@ void tcp_icmp_error(struct stack *stack, const struct icmp_error *error)
 	}
 	if (!error->error)
 		return;
-	if (c->flow.state == TCP_SYN_SENT || c->flow.state == TCP_SYN_RECEIVED)
+	if (c->flow.state == TCP_SYN_SENT || c->flow.state == TCP_SYN_RECEIVED) {
+		tcp_keep_error(c, error);
 		tcp_connection_finish(c, error->error);
-	else if (c->tells_errors)
+	} else if (c->tells_errors)
 		tcp_set_error(c, error->error);
 	else
 		c->soft_error = (uint16_t)error->error;

@@ -37,7 +37,7 @@ static __attribute__((noinline)) uint32_t readiness_of_any(const struct tcp_conn
 		if (c->urgent_valid)
 			ready |= NET_URGENT;
 	}
-	if (c->error)
+	if (c->error || c->errors_kept)
 		ready |= NET_ERROR;
 	return ready;
 }
@@ -78,6 +78,11 @@ int tcp_take_error_or_hint(struct tcp_connection *c)
 	error = c->soft_error;
 	c->soft_error = 0;
 	return error;
+}
+
+bool tcp_error_is_pending(const struct tcp_connection *c)
+{
+	return c->error != 0;
 }
 
 void tcp_set_error(struct tcp_connection *c, int error)

@@ -187,17 +187,23 @@ static void slow_input(struct tcp_stack *tcp, struct tcp_flow *flow, struct tcp_
 		tcp->counters->tcp_resets_in++;
 	tcp_parse_options(header + TCP_HEADER_BYTES, s->header_bytes - TCP_HEADER_BYTES,
 	                  &s->options);
-	s->packet = pbuf_trim_front(s->packet, s->header_bytes);
-	if (!flow || !comes_in_rightly(flow, s))
+	if (!flow || !comes_in_rightly(flow, s)) {
 		no_flow(tcp, s);
-	else if (flow->kind == TCP_FLOW_CONNECTION && is_too_far(tcp_flow_connection(flow), s))
+		pbuf_free(s->packet);
+		return;
+	}
+	if (flow->kind == TCP_FLOW_TIME_WAIT) {
+		tcp_time_wait_segment(tcp, container_of(flow, struct tcp_time_wait, flow), s);
+		pbuf_free(s->packet);
+		return;
+	}
+	s->packet = pbuf_trim_front(s->packet, s->header_bytes);
+	if (flow->kind == TCP_FLOW_CONNECTION && is_too_far(tcp_flow_connection(flow), s))
 		tcp->counters->tcp_too_far++;
 	else if (flow->kind == TCP_FLOW_CONNECTION)
 		tcp_segment_arrives(tcp_flow_connection(flow), s);
-	else if (flow->kind == TCP_FLOW_REQUEST)
-		tcp_request_segment(container_of(flow, struct tcp_request, flow), s);
 	else
-		tcp_time_wait_segment(tcp, container_of(flow, struct tcp_time_wait, flow), s);
+		tcp_request_segment(container_of(flow, struct tcp_request, flow), s);
 	pbuf_free(s->packet);
 }
 

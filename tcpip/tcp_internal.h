@@ -135,6 +135,8 @@ struct tcp_port {
 	uint32_t reuse_address_children; /* those of them with SO_REUSEADDR */
 	uint32_t reuse_port_children;    /* and with SO_REUSEPORT */
 	uint64_t cookie_sent_ns;         /* when its listeners last sent a SYN cookie; 0: never */
+	uint32_t time_waits;             /* of the children: they are no user's */
+	uint32_t owner;                  /* who bound it last with SO_REUSEPORT */
 	uint16_t number;
 };
 
@@ -159,8 +161,8 @@ struct tcp_options {
 
 /* A received segment, parsed. Lives during the input call. */
 struct tcp_segment {
-	struct pbuf
-	        *packet; /* the payload once headers are pulled; NULL when it was taken or freed */
+	struct pbuf *packet; /* the payload once headers are pulled (for a listener: they are not);
+	                        NULL when it was taken or freed */
 	const struct ip_packet *ip;
 	struct tcp_seq sequence, acknowledgment;
 	uint32_t length; /* payload bytes (FIN and SYN not counted) */
@@ -229,6 +231,7 @@ struct tcp_listener {
 	struct list requests;     /* by listener_link */
 	uint32_t accept_count, request_count;
 	uint32_t backlog;
+	struct tcp_extra *extra; /* of the connection that listens; or NULL */
 };
 
 struct tcp_connection {
@@ -283,6 +286,7 @@ struct tcp_connection {
 	union {
 		struct {
 			bool fin_received, receive_shut, urgent_valid, urgent_noted, starved;
+			bool errors_kept; /* for MSG_ERRQUEUE */
 			uint16_t error;
 		};
 		uint64_t readiness_odd;
@@ -313,6 +317,8 @@ struct tcp_connection {
 	};
 	uint16_t peer_mss, user_mss, advertised_mss, path_mtu;
 	uint16_t soft_error;
+	uint8_t save_syn : 2; /* TCP_SAVE_SYN, of a listener */
+	bool has_extra : 1;
 
 	/* Loss recovery (RFC 6675). */
 	struct tcp_seq recover, high_retransmitted, lost_edge;
@@ -340,9 +346,10 @@ struct tcp_connection {
 	struct tcp_port *port;
 	struct list_node bind_link; /* port's bound or listeners; in an accept queue: that queue */
 	struct list_node all_link;
-	union {
+	union {                                 /* tcp_extra.c: which one it is */
 		struct tcp_listener *listening; /* state LISTEN; or NULL */
 		struct tcp_connection *parent;  /* while in an accept queue; or NULL */
+		struct tcp_extra *extra;        /* has_extra, not in LISTEN */
 	};
 	uint64_t first_retransmit_ns; /* when the oldest unacknowledged byte was first retransmitted
 	                                 or probed; of a SYN: when it was first sent */
@@ -363,6 +370,14 @@ struct tcp_connection {
 	uint32_t duplicate_acks;          /* of RFC 6675 */
 	uint64_t bytes_acked, bytes_received, bytes_sent, bytes_retransmitted;
 	uint64_t last_data_received_ns;
+};
+
+/* What few connections have. Made when the first of it comes, and dies with its connection. */
+struct tcp_extra {
+	struct tcp_connection *parent; /* the connection's, whose place this takes */
+	uint8_t *saved_syn;            /* its headers; NULL: none */
+	uint32_t saved_syn_bytes;
+	struct error_queue errors; /* of ICMP, while it connected */
 };
 
 /* Why `odd` is not 0. */
@@ -390,7 +405,9 @@ struct tcp_request {
 	uint16_t peer_mss, advertised_mss;
 	uint8_t retries, snd_wscale, rcv_wscale;
 	bool timestamps, sack, window_scaling, acked;
+	uint8_t saved_bytes; /* of the SYN's headers, which follow the structure */
 };
+#define TCP_SAVED_SYN_MAX 134 /* Ethernet's header, and the longest ones of IP and TCP */
 
 struct tcp_time_wait {
 	struct tcp_flow flow;
@@ -582,6 +599,8 @@ struct tcp_port *tcp_port_find(struct tcp_stack *tcp, uint16_t number);
 /* Finds or makes it and adds a user; NULL: no memory. */
 struct tcp_port *tcp_port_get(struct tcp_stack *tcp, uint16_t number);
 void tcp_port_put(struct tcp_stack *tcp, struct tcp_port *port);
+/* SO_REUSEPORT of both, which are of one user. */
+bool tcp_port_is_shared(const struct tcp_connection *a, const struct tcp_connection *b);
 /* An ephemeral port at the address that the connection has, if any. */
 int tcp_port_bind_any(struct tcp_connection *c);
 /* The connection's port is its no more (tcp_connection.c). */
@@ -618,6 +637,28 @@ void tcp_loss_purge(struct tcp_connection *c);
 void tcp_connection_established(struct tcp_connection *c);
 void tcp_update_mss(struct tcp_connection *c);
 bool tcp_update_route(struct tcp_connection *c);
+
+/* tcp_extra.c */
+struct tcp_extra *tcp_extra(const struct tcp_connection *c); /* NULL: it has none */
+/* It has one from now on; NULL: no memory. */
+struct tcp_extra *tcp_extra_make(struct tcp_connection *c);
+void tcp_extra_free(struct tcp_connection *c);
+/* What outlives a connection (tcp_disconnect) goes over to `to`, which has none. */
+void tcp_extra_move(struct tcp_connection *to, struct tcp_connection *from);
+/* ICMP says so while it connects. */
+void tcp_keep_error(struct tcp_connection *c, const struct icmp_error *error);
+void tcp_forget_errors(struct tcp_connection *c);
+/* TCP_SAVE_SYN: the bytes of a SYN's headers that the listener keeps, 0: none. */
+uint8_t tcp_syn_headers_bytes(const struct tcp_connection *listener,
+                              const struct tcp_segment *segment);
+void tcp_syn_headers_copy(uint8_t *to, uint32_t bytes, const struct tcp_segment *segment);
+/* Without memory for them they are not kept, as on Linux. */
+void tcp_keep_saved_syn(struct tcp_connection *child, const uint8_t *headers, uint32_t bytes);
+/* The listener whose accept queue it is in, or NULL. */
+struct tcp_connection *tcp_parent(const struct tcp_connection *c);
+void tcp_set_parent(struct tcp_connection *c, struct tcp_connection *parent);
+/* The connection listens from now on, or no more. */
+void tcp_set_listening(struct tcp_connection *c, struct tcp_listener *listening);
 
 /* tcp_options.c */
 bool tcp_parse_options(const uint8_t *options, uint32_t length, struct tcp_options *out);

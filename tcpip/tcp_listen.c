@@ -56,7 +56,7 @@ static void request_discard(struct tcp_stack *tcp, struct tcp_request *request)
 	list_remove(&request->listener_link);
 	request->listener->listening->request_count--;
 	tcp->request_count--;
-	tcp_free(tcp, request, sizeof(*request));
+	tcp_free(tcp, request, sizeof(*request) + request->saved_bytes);
 }
 
 void tcp_request_free(struct tcp_stack *tcp, struct tcp_request *request)
@@ -153,7 +153,7 @@ static bool requests_are_full(const struct tcp_connection *listener)
 
 /* Memory for half-open connections is bounded: for the successor of a TIME_WAIT, whose number a
  * cookie cannot follow and whose peer is real, the oldest gives way. */
-static struct tcp_request *request_alloc(struct tcp_stack *tcp)
+static struct tcp_request *request_alloc(struct tcp_stack *tcp, uint8_t saved_bytes)
 {
 	if (tcp->request_count >= TCP_MAX_REQUESTS) {
 		for (uint32_t i = TCP_SYNACK_RETRIES + 1; i-- > 0;) {
@@ -165,7 +165,10 @@ static struct tcp_request *request_alloc(struct tcp_stack *tcp)
 		}
 		tcp->counters->tcp_syn_dropped++;
 	}
-	return tcp_alloc(tcp, sizeof(struct tcp_request));
+	struct tcp_request *request = tcp_alloc(tcp, sizeof(struct tcp_request) + saved_bytes);
+	if (request)
+		request->saved_bytes = saved_bytes;
+	return request;
 }
 
 void tcp_request_fill(struct tcp_request *request, struct tcp_connection *listener,
@@ -222,12 +225,14 @@ void tcp_listen_segment(struct tcp_connection *listener, struct tcp_segment *s,
 		tcp_cookie_send(listener, s, route.mtu);
 		return;
 	}
-	struct tcp_request *request = request_alloc(tcp);
+	struct tcp_request *request = request_alloc(tcp, tcp_syn_headers_bytes(listener, s));
 	if (!request) {
 		tcp->counters->tcp_syn_dropped++;
 		return;
 	}
 	tcp_request_fill(request, listener, s, route.mtu);
+	if (request->saved_bytes)
+		tcp_syn_headers_copy((uint8_t *)(request + 1), request->saved_bytes, s);
 	if (has_least_iss && seq_lt(request->iss, least_iss))
 		request->iss = least_iss;
 	tcp_flow_insert(tcp, &request->flow);
@@ -270,6 +275,7 @@ void tcp_inherit_options(struct tcp_connection *child, const struct tcp_connecti
 	child->ttl = listener->ttl;
 	child->min_ttl = listener->min_ttl;
 	child->bound_interface = listener->bound_interface;
+	child->save_syn = listener->save_syn;
 	child->odd |= listener->odd & TCP_ODD_GUARDED;
 	child->congestion = listener->congestion;
 }
@@ -312,7 +318,9 @@ struct tcp_connection *tcp_child_create(const struct tcp_request *request)
 	child->port = listener->port;
 	child->port->users++;
 	tcp_port_add_child(child->port, child->reuse_address, child->reuse_port);
-	child->parent = listener;
+	tcp_set_parent(child, listener);
+	if (request->saved_bytes)
+		tcp_keep_saved_syn(child, (const uint8_t *)(request + 1), request->saved_bytes);
 	list_push_back(&listener->listening->accept_queue, &child->bind_link);
 	listener->listening->accept_count++;
 	listener->tcp->counters->tcp_passive_opens++;
@@ -427,7 +435,7 @@ int tcp_listen(struct tcp_connection *c, int backlog)
 		               ipv4_is_any(c->flow.local_address) ||
 		               ipv4_equal(other->flow.local_address, c->flow.local_address);
 		if (overlap && interfaces_overlap(other->bound_interface, c->bound_interface) &&
-		    !(other->reuse_port && c->reuse_port))
+		    !tcp_port_is_shared(other, c))
 			return -EADDRINUSE;
 	}
 	struct tcp_listener *listening = tcp_alloc(c->tcp, sizeof(*listening));
@@ -436,7 +444,7 @@ int tcp_listen(struct tcp_connection *c, int backlog)
 	list_init(&listening->accept_queue);
 	list_init(&listening->requests);
 	listening->backlog = limit;
-	c->listening = listening;
+	tcp_set_listening(c, listening);
 	list_remove(&c->bind_link);
 	list_push_back(&c->port->listeners, &c->bind_link);
 	tcp_connection_set_state(c, TCP_LISTEN);
@@ -453,7 +461,7 @@ struct tcp_connection *tcp_accept(struct tcp_connection *listener)
 		return NULL;
 	struct tcp_connection *child = list_entry(first, struct tcp_connection, bind_link);
 	listener->listening->accept_count--;
-	child->parent = NULL;
+	tcp_set_parent(child, NULL);
 	return child;
 }
 
@@ -471,7 +479,8 @@ void tcp_listener_close(struct tcp_connection *listener, bool silently)
 		else if (!silently)
 			tcp_connection_release(child);
 	}
-	tcp_free(tcp, listener->listening, sizeof(*listener->listening));
-	listener->listening = NULL;
+	struct tcp_listener *listening = listener->listening;
+	tcp_set_listening(listener, NULL);
+	tcp_free(tcp, listening, sizeof(*listening));
 	tcp->counters->tcp_listeners--;
 }

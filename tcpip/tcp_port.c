@@ -71,6 +71,18 @@ static bool addresses_overlap(struct ipv4_address a, struct ipv4_address b)
 	return ipv4_is_any(a) || ipv4_is_any(b) || ipv4_equal(a, b);
 }
 
+/* What nobody holds (yet, or any more) is root's, as on Linux. */
+static uint32_t owner_of(const struct tcp_connection *c)
+{
+	const struct stack_config *config = stack_get_config(c->tcp->stack);
+	return config->tcp_owner && c->event ? config->tcp_owner(c->event_context) : 0;
+}
+
+bool tcp_port_is_shared(const struct tcp_connection *a, const struct tcp_connection *b)
+{
+	return a->reuse_port && b->reuse_port && owner_of(a) == owner_of(b);
+}
+
 static bool owner_conflicts(const struct list *owners, const struct tcp_connection *c,
                             struct ipv4_address address, bool listening)
 {
@@ -81,7 +93,7 @@ static bool owner_conflicts(const struct list *owners, const struct tcp_connecti
 		if (other == c || !addresses_overlap(other->flow.local_address, address) ||
 		    !interfaces_overlap(other->bound_interface, c->bound_interface))
 			continue;
-		if (other->reuse_port && c->reuse_port)
+		if (tcp_port_is_shared(other, c))
 			continue;
 		if (other->reuse_address && c->reuse_address && !listening &&
 		    other->flow.state != TCP_LISTEN)
@@ -91,21 +103,28 @@ static bool owner_conflicts(const struct list *owners, const struct tcp_connecti
 	return false;
 }
 
+/* The port's children keep it from nobody who shares it with all of them. */
+static bool children_conflict(const struct tcp_port *port, const struct tcp_connection *c)
+{
+	if (!port->children || (c->reuse_address && port->children == port->reuse_address_children))
+		return false;
+	bool shared = port->children == port->time_waits || port->owner == owner_of(c);
+	return !(shared && c->reuse_port && port->children == port->reuse_port_children);
+}
+
 static bool port_conflicts(const struct tcp_port *port, const struct tcp_connection *c,
                            struct ipv4_address address)
 {
-	if (owner_conflicts(&port->bound, c, address, false) ||
-	    owner_conflicts(&port->listeners, c, address, false))
-		return true;
-	return port->children &&
-	       !(c->reuse_address && port->children == port->reuse_address_children) &&
-	       !(c->reuse_port && port->children == port->reuse_port_children);
+	return owner_conflicts(&port->bound, c, address, false) ||
+	       owner_conflicts(&port->listeners, c, address, false) || children_conflict(port, c);
 }
 
 static void port_bind(struct tcp_connection *c, struct tcp_port *port, struct ipv4_address address)
 {
 	c->port = port;
 	c->port_bound = true;
+	if (c->reuse_port)
+		port->owner = owner_of(c);
 	c->flow.local_address = address;
 	c->flow.local_port = port->number;
 	list_push_back(&port->bound, &c->bind_link);

@@ -35,6 +35,7 @@ static const struct range {
 	[TCP_OPTION_MIN_TTL] = { 0, 255 },
 	[TCP_OPTION_PORT_RANGE] = { 0, UINT32_MAX },
 	[TCP_OPTION_OOB_INLINE] = { 0, 1 },
+	[TCP_OPTION_SAVE_SYN] = { 0, 2 },
 };
 
 static void apply_flag(struct tcp_connection *c, enum tcp_option option, bool on)
@@ -74,6 +75,8 @@ static void apply_flag(struct tcp_connection *c, enum tcp_option option, bool on
 		break;
 	case TCP_OPTION_TELL_ERRORS:
 		c->tells_errors = on;
+		if (!on)
+			tcp_forget_errors(c);
 		break;
 	default:
 		c->oob_inline = on;
@@ -183,6 +186,9 @@ static void apply_number(struct tcp_connection *c, enum tcp_option option, int64
 			c->port_range =
 			        (struct port_range){ (uint16_t)value, (uint16_t)(value >> 16) };
 		break;
+	case TCP_OPTION_SAVE_SYN:
+		c->save_syn = value & 3;
+		break;
 	case TCP_OPTION_TOS:
 		c->tos = (uint8_t)(value & ~3); /* the ECN bits are not the user's */
 		tcp_recent_drop(c);
@@ -285,6 +291,8 @@ int64_t tcp_get_option(const struct tcp_connection *c, enum tcp_option option)
 		return c->ever_connected ? 0 : c->port_range.first | c->port_range.last << 16;
 	case TCP_OPTION_OOB_INLINE:
 		return c->oob_inline;
+	case TCP_OPTION_SAVE_SYN:
+		return c->save_syn;
 	}
 	return -EINVAL;
 }

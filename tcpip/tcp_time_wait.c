@@ -23,6 +23,7 @@ void tcp_time_wait_free(struct tcp_stack *tcp, struct tcp_time_wait *tw)
 	list_remove(&tw->link);
 	tcp_table_remove(&tcp->flows, &tw->flow.node);
 	tcp_port_remove_child(tw->port, tw->reuse_address, tw->reuse_port);
+	tw->port->time_waits--;
 	tcp_port_put(tcp, tw->port);
 	tcp->time_wait_count--;
 	tcp->counters->tcp_time_wait--;
@@ -102,6 +103,7 @@ void tcp_time_wait_enter(struct tcp_connection *c)
 	tw->bound_interface = c->bound_interface;
 	tw->port = c->port;
 	tw->port->users++;
+	tw->port->time_waits++;
 	tcp_port_add_child(tw->port, tw->reuse_address, tw->reuse_port);
 	list_node_init(&tw->link);
 	tcp->time_wait_count++;

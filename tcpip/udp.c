@@ -38,7 +38,7 @@ int udp_create(struct stack *stack, struct udp_socket **out, udp_event *event, v
 	list_node_init(&socket->demux_link);
 	list_node_init(&socket->blocked_link);
 	list_init(&socket->queue);
-	list_init(&socket->errors);
+	error_queue_init(&socket->errors);
 	group_set_init(&socket->groups);
 	socket->group_sending = (struct udp_group_sending){ .ttl = 1, .loops = true };
 	udp_set_receive_buffer(socket, UDP_DEFAULT_RECEIVE_BUFFER);
@@ -58,6 +58,11 @@ void udp_close(struct udp_socket *socket)
 	list_remove(&socket->blocked_link);
 	socket->stack->udp->sockets--;
 	stack_free(socket->stack, socket, sizeof(*socket));
+}
+
+void udp_set_owner(struct udp_socket *socket, uint32_t owner)
+{
+	socket->owner = owner;
 }
 
 static bool is_group(struct stack *stack, struct ipv4_address address)
@@ -191,7 +196,7 @@ uint32_t udp_readiness(const struct udp_socket *socket)
 		readiness |= NET_READABLE;
 	if (!list_node_is_linked(&socket->blocked_link))
 		readiness |= NET_WRITABLE;
-	if (socket->error || !list_is_empty(&socket->errors))
+	if (socket->error || socket->errors.count)
 		readiness |= NET_ERROR;
 	return readiness;
 }

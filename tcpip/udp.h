@@ -4,6 +4,7 @@
  */
 #pragma once
 
+#include "tcpip/error_queue.h"
 #include "tcpip/group.h"
 #include "tcpip/stack.h"
 
@@ -33,6 +34,8 @@ struct udp_send_options {
 
 int udp_create(struct stack *stack, struct udp_socket **out, udp_event *event, void *context);
 void udp_close(struct udp_socket *socket);
+/* The user whose it is, at first 0: with SO_REUSEPORT a port is shared by the sockets of one. */
+void udp_set_owner(struct udp_socket *socket, uint32_t owner);
 /* Port 0 takes an ephemeral one (RFC 6056). reuse: SO_REUSEADDR/SO_REUSEPORT as Linux treats them for UDP.
  * -EADDRINUSE, -EADDRNOTAVAIL, -EINVAL (already bound). */
 int udp_bind(struct udp_socket *socket, struct endpoint local, bool reuse_address, bool reuse_port);
@@ -91,20 +94,10 @@ void udp_set_receive_buffer(struct udp_socket *socket, uint32_t bytes); /* count
 
 /* ---- the queue of errors (ip(7), IP_RECVERR) ---- */
 
-enum udp_error_origin { UDP_ERROR_LOCAL = 1, UDP_ERROR_ICMP = 2 };
-struct udp_error {
-	int error; /* positive errno */
-	uint8_t origin, type, code;
-	uint32_t information;         /* the MTU of EMSGSIZE */
-	uint32_t data;                /* of origins that are not the stack's */
-	struct ipv4_address offender; /* of ICMP */
-	struct endpoint remote;       /* where the datagram was sent to */
-	struct pbuf *payload;         /* its bytes as far as they are known; NULL: none are */
-};
 /* From now on errors are kept, those of an unconnected socket as well; or no more, and those kept go. */
 void udp_keep_errors(struct udp_socket *socket, bool keep);
 /* The oldest; the payload becomes the caller's. False: none. */
-bool udp_take_kept_error(struct udp_socket *socket, struct udp_error *out);
+bool udp_take_kept_error(struct udp_socket *socket, struct queued_error *out);
 /* The sender refused a datagram as too long for the path; kept if errors are. */
 void udp_note_too_long(struct udp_socket *socket, struct endpoint remote, uint32_t mtu);
 void udp_set_send_buffer(struct udp_socket *socket, uint32_t bytes);

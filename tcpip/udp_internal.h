@@ -8,8 +8,6 @@
 #define UDP_HASH_BUCKETS           512
 #define UDP_DEFAULT_RECEIVE_BUFFER 212992 /* Linux's rmem_default */
 
-#define UDP_ERRORS_MAX             64 /* kept per socket */
-
 struct udp_socket {
 	struct list_node port_link;    /* udp_stack.ports, while bound */
 	struct list_node demux_link;   /* udp_stack.connected or .unconnected, while bound */
@@ -20,6 +18,7 @@ struct udp_socket {
 	struct endpoint local;  /* port 0: not bound */
 	struct endpoint remote; /* address 0: not connected; port 0: any (connect(2) to port 0) */
 	struct ipv4_address bound_address; /* what udp_bind asked for */
+	uint32_t owner;                    /* udp_set_owner */
 	bool bound_explicitly;
 	bool bound_to_group; /* bound_address is no source to send from */
 	bool reuse_address, reuse_port;
@@ -35,9 +34,8 @@ struct udp_socket {
 	struct group_set groups;
 	int error;
 	bool keep_errors;
-	uint8_t error_count;
-	struct list errors;       /* struct kept_error, udp_error.c */
-	struct route_cache route; /* to route_destination */
+	struct error_queue errors; /* udp_error.c */
+	struct route_cache route;  /* to route_destination */
 	struct ipv4_address route_destination;
 	struct list queue; /* received payloads; cookies: see datagram_note */
 	uint32_t queue_bytes;

@@ -48,8 +48,9 @@ static bool port_conflicts(struct udp_stack *udp, const struct udp_socket *socke
 			continue;
 		if (other->reuse_address && socket->reuse_address)
 			continue;
-		if (!any_will_do && other->reuse_port && socket->reuse_port)
-			continue;
+		if (!any_will_do && other->reuse_port && socket->reuse_port &&
+		    other->owner == socket->owner)
+			return false; /* as Linux: the youngest of them decides */
 		return true;
 	}
 	return false;

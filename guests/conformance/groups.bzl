@@ -8,6 +8,7 @@ GROUPS = {
     "addresses": [
         "addresses.c",
         "addresses_errors.c",
+        "addresses_owners.c",
         "addresses_states.c",
     ],
     "connect": ["connect.c", "connect_places.c", "connect_udp.c"],

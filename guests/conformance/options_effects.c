@@ -122,6 +122,68 @@ CASE(tcp_saved_syn_kept)
 	observe("length", length);
 }
 
+static void observe_saved_syn(const char *label, int fd)
+{
+	unsigned char bytes[200] = { 0 };
+	socklen_t length = sizeof(bytes);
+	observe(label, getsockopt(fd, IPPROTO_TCP, TCP_SAVED_SYN, bytes, &length));
+	observe("length", length);
+	if (!length)
+		return;
+	unsigned char *ip = bytes[0] == 0x45 ? bytes : bytes + 14, *tcp = ip + 20;
+	for (unsigned char *at = bytes; at < ip; at++)
+		observe_text("ethernet", "%02x", *at);
+	observe_text("ip", "%d,%d,%02x,%d,%d.%d.%d.%d>%d.%d.%d.%d", ip[1], ip[2] << 8 | ip[3],
+	             ip[6], ip[8], ip[12], ip[13], ip[14], ip[15], ip[16], ip[17], ip[18], ip[19]);
+	for (unsigned char *at = tcp + 20; at < bytes + length && *at; at += *at == 1 ? 1 : at[1])
+		observe("option", *at);
+}
+
+CASE(tcp_saved_syn_from_ethernet)
+{
+	struct sockaddr_in address;
+	int listener = tcp_listener(4, &address), client = tcp_socket();
+	observe_set("set", listener, IPPROTO_TCP, TCP_SAVE_SYN, 2);
+	must("connect", connect_to(client, address));
+	int server = (int)must("accept", accept(listener, NULL, NULL));
+	observe_saved_syn("saved", server);
+	observe_saved_syn("again", server);
+	observe_saved_syn("listener", listener);
+}
+
+/* It counts when the SYN comes, and for each connection by itself. */
+CASE(tcp_saved_syn_of_each)
+{
+	struct sockaddr_in address;
+	int listener = tcp_listener(4, &address), clients[3], servers[3];
+	for (int i = 0; i < 3; i++) {
+		observe_set("set", listener, IPPROTO_TCP, TCP_SAVE_SYN, i == 1);
+		clients[i] = tcp_socket();
+		if (i == 2)
+			must("maxseg", set_int(clients[i], IPPROTO_TCP, TCP_MAXSEG, 500));
+		must("connect", connect_to(clients[i], address));
+		pause_ms(20);
+	}
+	observe_set("set", listener, IPPROTO_TCP, TCP_SAVE_SYN, 1);
+	for (int i = 0; i < 3; i++) {
+		servers[i] = (int)must("accept", accept(listener, NULL, NULL));
+		observe_saved_syn("saved", servers[i]);
+		observe_option("inherited", servers[i], IPPROTO_TCP, TCP_SAVE_SYN);
+	}
+}
+
+CASE(tcp_saved_syn_ends_with_connection)
+{
+	struct sockaddr_in address, nobody = { .sin_family = AF_UNSPEC };
+	int listener = tcp_listener(4, &address), client = tcp_socket();
+	observe_set("set", listener, IPPROTO_TCP, TCP_SAVE_SYN, 1);
+	must("connect", connect_to(client, address));
+	int server = (int)must("accept", accept(listener, NULL, NULL));
+	observe_set("set", server, IPPROTO_TCP, TCP_SAVE_SYN, 0);
+	observe("disconnect", connect_to(server, nobody));
+	observe_saved_syn("saved", server);
+}
+
 CASE(tcp_fastopen_falls_back)
 {
 	struct sockaddr_in address;

@@ -122,6 +122,19 @@ CASE_SECONDS(nobody_connect_nonblocking, 20)
 	observe_so_error("error", second);
 }
 
+/* Of a datagram its text; TCP's begins with the header, of which the ports stay the same. */
+static void observe_quoted(const char *label, int fd, ssize_t got, const char *bytes)
+{
+	int type = 0;
+	socklen_t length = sizeof(type);
+	if (got < 4 || getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &length) || type != SOCK_STREAM) {
+		observe_bytes(label, got, bytes);
+		return;
+	}
+	const unsigned char *port = (const unsigned char *)bytes + 2;
+	observe_text(label, "%zd/to-port-%d", got, port[0] << 8 | port[1]);
+}
+
 void observe_error_queue(const char *label, int fd)
 {
 	char bytes[100], control[512];
@@ -134,7 +147,7 @@ void observe_error_queue(const char *label, int fd)
 		                  .msg_control = control,
 		                  .msg_controllen = sizeof(control) };
 	ssize_t got = recvmsg(fd, &message, MSG_ERRQUEUE | MSG_DONTWAIT);
-	observe_bytes(label, got, bytes);
+	observe_quoted(label, fd, got, bytes);
 	if (got < 0)
 		return;
 	observe_address("to", 0, &name, message.msg_namelen);
@@ -259,6 +272,46 @@ CASE(icmp_to_connecting_error_queue)
 	observe_so_error("error", fd);
 	observe_state("poll", fd);
 	observe("queue", recv(fd, (char[100]){ 0 }, 100, MSG_ERRQUEUE));
+	observe_state("poll", fd);
+}
+
+/* It lives as long as the socket, whatever becomes of it; IP_RECVERR that goes off empties it. */
+CASE(icmp_to_connecting_error_queue_says)
+{
+	int fd = tcp_socket();
+	observe("host", connect_to(fd, unreachable(1, 80)));
+	observe("admin", connect_to(fd, unreachable(13, 81)));
+	observe_error_queue("first", fd);
+	observe_so_error("error", fd);
+	observe_error_queue("second", fd);
+	observe_so_error("error", fd);
+	observe_error_queue("third", fd);
+	observe("net", connect_to(fd, unreachable(0, 80)));
+	observe("connect", connect_to(fd, inet_address(HOST, 80)));
+	observe_state("connected", fd);
+	observe("send", send(fd, "abc", 3, MSG_NOSIGNAL));
+	observe_error_queue("queue", fd);
+	observe_state("poll", fd);
+}
+
+CASE(icmp_to_connecting_error_queue_ends)
+{
+	struct sockaddr_in nobody = { .sin_family = AF_UNSPEC };
+	int fd = tcp_socket();
+	observe("host", connect_to(fd, unreachable(1, 80)));
+	observe("connect", connect_to(fd, inet_address(HOST, 80)));
+	observe("unspec", connect_to(fd, nobody));
+	observe_state("poll", fd);
+	must("IP_RECVERR", set_int(fd, IPPROTO_IP, IP_RECVERR, 1));
+	observe_state("on", fd);
+	must("IP_RECVERR", set_int(fd, IPPROTO_IP, IP_RECVERR, 0));
+	observe_state("off", fd);
+	observe_error_queue("queue", fd);
+	observe("host", connect_to(fd, unreachable(1, 80)));
+	observe("bind", bind_to(fd, inet_address("0.0.0.0", 5301)));
+	observe("listen", listen(fd, 1));
+	observe_state("listening", fd);
+	observe_error_queue("queue", fd);
 	observe_state("poll", fd);
 }
 

@@ -95,7 +95,7 @@ void datagram_put_control(const struct socket_options *options, struct control_w
 	}
 }
 
-void datagram_put_error(struct control_writer *writer, const struct udp_error *error)
+void datagram_put_error(struct control_writer *writer, const struct queued_error *error)
 {
 	struct {
 		uint32_t error;
@@ -111,10 +111,28 @@ void datagram_put_error(struct control_writer *writer, const struct udp_error *e
 	extended.code = error->code;
 	extended.information = error->information;
 	extended.data = error->data;
-	if (error->origin == UDP_ERROR_ICMP) {
+	if (error->origin == ERROR_ORIGIN_ICMP) {
 		struct socket_name offender;
 		inet_name_make(&offender, (struct endpoint){ error->offender, 0 });
 		extended.offender = offender.inet;
 	}
 	control_put(writer, IPPROTO_IP, IP_RECVERR, &extended, sizeof(extended));
+}
+
+long datagram_receive_error(struct message *message, const struct queued_error *error)
+{
+	long result = 0;
+	if (error->payload) {
+		const struct udp_datagram datagram = { .payload = error->payload };
+		result = datagram_copy(&datagram, 0, message->uio);
+		if (result >= 0 && (uint32_t)result < error->payload->packet_length)
+			message->out_flags |= MSG_TRUNC;
+		pbuf_free(error->payload);
+	}
+	if (message->control)
+		datagram_put_error(message->control, error);
+	if (message->name)
+		inet_name_make(message->name, error->remote);
+	message->out_flags |= MSG_ERRQUEUE;
+	return result;
 }

@@ -11,6 +11,7 @@
 #include "syscalls/net/netdev.h"
 #include "syscalls/net/packet_memory.h"
 #include "syscalls/net/resolver.h"
+#include "syscalls/net/socket_tcp.h"
 #include "virtio/probe.h"
 #include "virtio/rng.h"
 
@@ -96,6 +97,7 @@ static int create_stack(struct hart *hart, const char *command_line)
 		.wall_ns = stack_wall_ns,
 		.output_pending = stack_output_pending,
 		.output_context = hart,
+		.tcp_owner = tcp_socket_owner,
 		.tcp_receive_buffer_max =
 		        buffer_max < linux_receive_max ? (uint32_t)buffer_max : linux_receive_max,
 		.tcp_send_buffer_max =

@@ -121,6 +121,8 @@ static int library_option(int name)
 		return TCP_OPTION_WINDOW_CLAMP;
 	case TCP_NOTSENT_LOWAT:
 		return TCP_OPTION_NOTSENT_LOWAT;
+	case TCP_SAVE_SYN:
+		return TCP_OPTION_SAVE_SYN;
 	default:
 		return -1;
 	}
@@ -285,6 +287,22 @@ int tcp_socket_set_option(struct socket *socket, int level, int name, const void
 	}
 }
 
+/* Read once. What has no room stays, and its size is told. */
+static int get_saved_syn(struct tcp_connection *connection, void *value, uint32_t *length)
+{
+	uint32_t room = *length;
+	const uint8_t *headers = tcp_saved_syn(connection, length);
+	if (!headers) {
+		*length = 0;
+		return 0;
+	}
+	if (room < *length)
+		return -EINVAL;
+	memcpy(value, headers, *length);
+	tcp_forget_saved_syn(connection);
+	return 0;
+}
+
 static int get_tcp_level(struct tcp_socket *tcp, int name, void *value, uint32_t *length)
 {
 	switch (name) {
@@ -308,9 +326,8 @@ static int get_tcp_level(struct tcp_socket *tcp, int name, void *value, uint32_t
 		return 0;
 	case TCP_FASTOPEN:
 		return option_put_int(value, length, tcp->fastopen_queue);
-	case TCP_SAVED_SYN: /* none is saved */
-		*length = 0;
-		return 0;
+	case TCP_SAVED_SYN:
+		return get_saved_syn(tcp->connection, value, length);
 	case TCP_THIN_DUPACK:
 	case TCP_REPAIR:
 	case TCP_TX_DELAY:

@@ -70,7 +70,10 @@ void socket_init(struct socket *socket, const struct file_operations *file_opera
                  const struct socket_operations *operations, int domain, int type,
                  uint32_t protocol)
 {
+	const struct credentials *maker = &current_thread()->process->credentials;
 	file_init(&socket->file, file_operations, socket, O_RDWR);
+	socket->file.maker.uid = maker->fsuid;
+	socket->file.maker.gid = maker->fsgid;
 	socket->operations = operations;
 	socket->domain = (uint16_t)domain;
 	socket->type = (uint8_t)type;
@@ -114,6 +117,8 @@ int socket_status(struct file *file, struct file_status *out)
 	out->inode = socket_of(file)->inode;
 	out->mode = 0140000 | socket_of(file)->mode;
 	out->links = 1;
+	out->uid = file->maker.uid;
+	out->gid = file->maker.gid;
 	out->block_bytes = PAGE_SIZE;
 	return 0;
 }

@@ -110,7 +110,6 @@ enum kept_option {
 	KEPT_THIN_LINEAR_TIMEOUTS,
 	KEPT_FASTOPEN_CONNECT,
 	KEPT_FASTOPEN_NO_COOKIE,
-	KEPT_SAVE_SYN,
 	KEPT_NO_CHECK6_TX,
 	KEPT_NO_CHECK6_RX,
 	KEPT_GRO,
@@ -136,7 +135,7 @@ struct socket_options {
 	int32_t ttl;                           /* IP_TTL; -1: default */
 	int32_t unicast_interface;             /* IP_UNICAST_IF, network order */
 	uint32_t device;                       /* SO_BINDTODEVICE: an interface's index, 0 none */
-	uint32_t port_range;        /* IP_LOCAL_PORT_RANGE */
+	uint32_t port_range;                   /* IP_LOCAL_PORT_RANGE */
 	uint32_t multicast_interface;          /* IP_MULTICAST_IF: an index, 0 none */
 	struct ipv4_address multicast_address; /* as it reads back */
 	int32_t linger_kept_s;                 /* as it reads back */

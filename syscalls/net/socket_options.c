@@ -556,7 +556,7 @@ long sys_getsockopt(struct thread *thread, const uint64_t *argument)
 		                            : option_put_int(value, &length, room);
 	else
 		error = socket->operations->get_option(socket, level, name, value, &length);
-	if (error == -ERANGE) /* SO_PEERGROUPS says how much it would have been */
+	if (error && length > (uint32_t)room) /* it says how much room it would have wanted */
 		return copy_to_user(user(argument[4]), &length, sizeof(length)) ? -EFAULT : error;
 	if (error)
 		return error;

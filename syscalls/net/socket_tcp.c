@@ -20,6 +20,11 @@ static void tcp_socket_event(void *context, uint32_t readiness)
 	file_notify(&tcp->socket.file, socket_poll_bits(readiness));
 }
 
+uint32_t tcp_socket_owner(void *context)
+{
+	return ((struct tcp_socket *)context)->socket.file.maker.uid;
+}
+
 static struct tcp_socket *tcp_socket_alloc(void)
 {
 	struct tcp_socket *tcp = heap_alloc(sizeof(*tcp));
@@ -501,6 +506,16 @@ static void put_control(struct tcp_socket *tcp, struct control_writer *control)
 	control_put(control, IPPROTO_TCP, TCP_INQ, &left, sizeof(left));
 }
 
+static long receive_error(struct tcp_socket *tcp, struct message *message)
+{
+	struct queued_error error;
+	if (zerocopy_pending(&tcp->socket))
+		return zerocopy_receive(&tcp->socket, message);
+	if (!tcp_take_kept_error(tcp->connection, &error))
+		return -EAGAIN;
+	return datagram_receive_error(message, &error);
+}
+
 static long tcp_socket_receive(struct thread *thread, struct socket *socket,
                                struct message *message)
 {
@@ -508,7 +523,7 @@ static long tcp_socket_receive(struct thread *thread, struct socket *socket,
 	struct tcp_socket *tcp = tcp_socket_of(socket);
 	struct uio *uio = message->uio;
 	if (message->flags & MSG_ERRQUEUE)
-		return zerocopy_pending(socket) ? zerocopy_receive(socket, message) : -EAGAIN;
+		return receive_error(tcp, message);
 	if (message->flags & MSG_OOB)
 		return receive_urgent(tcp, message);
 	uint64_t available = tcp_receive_available(tcp->connection);
@@ -535,7 +550,7 @@ static uint32_t tcp_poll(struct file *file)
 
 static bool tcp_has_error(struct file *file)
 {
-	return tcp_readiness(tcp_socket_of(socket_of(file))->connection) & NET_ERROR;
+	return tcp_error_is_pending(tcp_socket_of(socket_of(file))->connection);
 }
 
 static void tcp_socket_memory(struct socket *socket, struct socket_memory *out)

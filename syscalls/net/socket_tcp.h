@@ -20,6 +20,8 @@ static inline struct tcp_socket *tcp_socket_of(struct socket *socket)
 	return (struct tcp_socket *)socket;
 }
 
+/* stack_config.tcp_owner */
+uint32_t tcp_socket_owner(void *context);
 uint8_t tcp_linux_state(enum tcp_state state);
 int tcp_socket_set_option(struct socket *socket, int level, int name, const void *value,
                           uint32_t length);

@@ -37,6 +37,7 @@ int udp_socket_create(struct socket **out)
 	}
 	socket_init(&udp->socket, &udp_file_operations, &udp_socket_operations, AF_INET, SOCK_DGRAM,
 	            IPPROTO_UDP);
+	udp_set_owner(udp->udp, udp->socket.file.maker.uid);
 	udp_set_receive_buffer(udp->udp, udp->socket.options->receive_buffer);
 	udp_set_send_buffer(udp->udp, udp->socket.options->send_buffer);
 	*out = &udp->socket;
@@ -123,25 +124,12 @@ static long udp_socket_send(struct thread *thread, struct socket *socket, struct
 /* IP_RECVERR: the oldest error, with the bytes that it is about (ip(7)). */
 static long receive_error(struct udp_file_socket *udp, struct message *message)
 {
-	struct udp_error error;
+	struct queued_error error;
 	if (zerocopy_pending(&udp->socket))
 		return zerocopy_receive(&udp->socket, message);
 	if (!udp_take_kept_error(udp->udp, &error))
 		return -EAGAIN;
-	long result = 0;
-	if (error.payload) {
-		const struct udp_datagram datagram = { .payload = error.payload };
-		result = datagram_copy(&datagram, 0, message->uio);
-		if (result >= 0 && (uint32_t)result < error.payload->packet_length)
-			message->out_flags |= MSG_TRUNC;
-		pbuf_free(error.payload);
-	}
-	if (message->control)
-		datagram_put_error(message->control, &error);
-	if (message->name)
-		inet_name_make(message->name, error.remote);
-	message->out_flags |= MSG_ERRQUEUE;
-	return result;
+	return datagram_receive_error(message, &error);
 }
 
 /* As Linux: what is told by SO_TIMESTAMP is not told by SIOCGSTAMP, too. */

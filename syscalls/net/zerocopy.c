@@ -30,7 +30,7 @@ long zerocopy_receive(struct socket *socket, struct message *message)
 	struct socket_options *options = socket_options_change(socket);
 	if (!options)
 		return -ENOBUFS;
-	const struct udp_error note = {
+	const struct queued_error note = {
 		.origin = SO_EE_ORIGIN_ZEROCOPY,
 		.code = SO_EE_CODE_ZEROCOPY_COPIED,
 		.information = options->zerocopy_first,

@@ -426,13 +426,13 @@ static void test_kept_errors(void)
 	struct udp_socket *client = open_on(a);
 	struct endpoint to = at(b->netif.address, 7);
 	struct udp_send_options options = { .dont_fragment = true };
-	struct udp_error error;
+	struct queued_error error;
 	udp_keep_errors(client, true);
-	for (int i = 0; i < UDP_ERRORS_MAX + 10; i++)
+	for (int i = 0; i < ERROR_QUEUE_MAX + 10; i++)
 		CHECK_EQ(udp_send(client, &to, udp_payload_alloc(client, 3000), &options),
 		         -EMSGSIZE);
 	CHECK(udp_readiness(client) & NET_ERROR);
-	for (int i = 0; i < UDP_ERRORS_MAX; i++) {
+	for (int i = 0; i < ERROR_QUEUE_MAX; i++) {
 		CHECK(udp_take_kept_error(client, &error));
 		CHECK_EQ(error.error, EMSGSIZE);
 		CHECK_EQ(error.information, 1500);
@@ -443,7 +443,7 @@ static void test_kept_errors(void)
 	pass();
 	CHECK(udp_take_kept_error(client, &error));
 	CHECK_EQ(error.error, ECONNREFUSED);
-	CHECK_EQ(error.origin, UDP_ERROR_ICMP);
+	CHECK_EQ(error.origin, ERROR_ORIGIN_ICMP);
 	CHECK(ipv4_equal(error.offender, b->netif.address));
 	CHECK_EQ(error.remote.port, 7);
 	CHECK_EQ(error.payload->length, 5);
@@ -459,7 +459,8 @@ static void test_kept_errors(void)
 static void test_groups(void)
 {
 	struct sim_host_config config = SIM_HOST_DEFAULTS;
-	config.gateway = ipv4(10, 0, 0, 254); /* limited broadcasts go where the default route goes */
+	config.gateway =
+	        ipv4(10, 0, 0, 254); /* limited broadcasts go where the default route goes */
 	begin_with("groups", &config);
 	struct udp_socket *client = open_on(a), *x = open_on(b), *y = open_on(b), *z = open_on(b);
 	CHECK_EQ(udp_bind(x, at(ANY, 7), true, false), 0);
