@@ -318,6 +318,10 @@ static SLOW_PATH int ip_output_slowly(struct stack *stack, struct route_cache *r
 			return error;
 		}
 	}
+	if (!route_suits_source(route, source)) {
+		pbuf_free(packet);
+		return -EINVAL;
+	}
 	if (route_is_dead_end(route)) {
 		stack->statistics.ip_no_route++;
 		pbuf_free(packet);

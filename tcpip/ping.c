@@ -136,6 +136,8 @@ static int output(struct ping_socket *socket, struct ipv4_address destination, s
 		error = route_lookup(stack, destination, &socket->route);
 		socket->route_destination = destination;
 	}
+	if (!error && !route_suits_source(&socket->route, socket->local))
+		error = -EINVAL;
 	if (error) {
 		pbuf_free(message);
 		return error;

@@ -219,7 +219,8 @@ void tcp_listen_segment(struct tcp_connection *listener, struct tcp_segment *s,
 		return;
 	}
 	struct route_cache route;
-	if (route_lookup_by(tcp->stack, s->ip->source, listener->bound_interface, &route))
+	if (route_lookup_by(tcp->stack, s->ip->source, listener->bound_interface, &route) ||
+	    !route_suits_source(&route, s->ip->destination))
 		return;
 	if (requests_are_full(listener) && !has_least_iss) {
 		tcp_cookie_send(listener, s, route.mtu);

@@ -382,7 +382,9 @@ void tcp_send_reset(struct tcp_connection *c)
 void tcp_send_bare(struct tcp_stack *tcp, const struct tcp_bare_segment *segment)
 {
 	struct route_cache route;
-	if (route_lookup_by(tcp->stack, segment->flow->remote_address, segment->interface, &route))
+	if (route_lookup_by(tcp->stack, segment->flow->remote_address, segment->interface,
+	                    &route) ||
+	    !route_suits_source(&route, segment->flow->local_address))
 		return;
 	uint32_t header_bytes = TCP_HEADER_BYTES + segment->option_bytes;
 	struct pbuf *packet = control_packet(tcp, header_bytes);

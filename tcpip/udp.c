@@ -82,7 +82,7 @@ int udp_bind(struct udp_socket *socket, struct endpoint local, bool reuse_addres
 	if (socket->local.port)
 		return -EINVAL;
 	bool group = is_group(socket->stack, local.address);
-	if (!socket->free_bind && !group && !ipv4_is_any(local.address) &&
+	if (!socket->foreign && !group && !ipv4_is_any(local.address) &&
 	    !stack_is_local_address(socket->stack, local.address))
 		return -EADDRNOTAVAIL;
 	socket->bound_to_group = group;
@@ -111,9 +111,9 @@ void udp_drop_esp(struct udp_socket *socket, bool drop)
 	socket->drops_esp = drop;
 }
 
-void udp_set_binding(struct udp_socket *socket, bool free_bind, bool without_port)
+void udp_set_binding(struct udp_socket *socket, enum udp_foreign_address foreign, bool without_port)
 {
-	socket->free_bind = free_bind;
+	socket->foreign = (uint8_t)foreign;
 	socket->bind_no_port = without_port;
 }
 

@@ -43,9 +43,11 @@ int udp_bind(struct udp_socket *socket, struct endpoint local, bool reuse_addres
 void udp_set_reuse(struct udp_socket *socket, bool reuse_address, bool reuse_port);
 /* UDP_ENCAP: what would be ESP in UDP, and keepalives of it, is dropped (RFC 3948; there are no security associations). */
 void udp_drop_esp(struct udp_socket *socket, bool drop);
-/* What udp_bind does from now on. free_bind: addresses that are not ours will do, too. without_port: port 0 fixes the
- * address only. */
-void udp_set_binding(struct udp_socket *socket, bool free_bind, bool without_port);
+/* What to do with addresses that are not ours: -EADDRNOTAVAIL of bind; bind to them but send nothing from them, which is
+ * -ENETUNREACH (IP_FREEBIND); or both (IP_TRANSPARENT). */
+enum udp_foreign_address { UDP_FOREIGN_REFUSED, UDP_FOREIGN_BOUND, UDP_FOREIGN_SENT };
+/* From now on. without_port: of udp_bind port 0 fixes the address only. */
+void udp_set_binding(struct udp_socket *socket, enum udp_foreign_address foreign, bool without_port);
 /* Interfaces by index, 0: any. Bound to one it hears and sends by that alone (SO_BINDTODEVICE); otherwise what goes to one host
  * leaves by the other (IP_UNICAST_IF). */
 void udp_set_interfaces(struct udp_socket *socket, uint8_t bound, uint8_t unicast);

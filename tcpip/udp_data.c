@@ -265,7 +265,11 @@ int udp_route(struct udp_socket *socket, struct ipv4_address destination,
 		socket->route_destination = destination;
 		socket->to_broadcast = netif_is_broadcast(route->netif, destination);
 	}
-	if (!ipv4_is_any(options->source) && !stack_is_local_address(stack, options->source))
+	if (!ipv4_is_any(options->source) && socket->foreign != UDP_FOREIGN_SENT &&
+	    !stack_is_local_address(stack, options->source))
+		return -ENETUNREACH;
+	if (unlikely(socket->foreign == UDP_FOREIGN_BOUND) && !ipv4_is_any(wanted) &&
+	    !stack_is_local_address(stack, wanted))
 		return -ENETUNREACH;
 	if (!route_suits_source(route, wanted))
 		return -EINVAL;

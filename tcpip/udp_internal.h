@@ -23,7 +23,8 @@ struct udp_socket {
 	bool bound_to_group; /* bound_address is no source to send from */
 	bool reuse_address, reuse_port;
 	bool drops_esp;               /* udp_drop_esp */
-	bool free_bind, bind_no_port; /* udp_set_binding */
+	uint8_t foreign;              /* enum udp_foreign_address */
+	bool bind_no_port;            /* udp_set_binding */
 	bool on_link_only;            /* SO_DONTROUTE */
 	bool to_broadcast;            /* route_destination is a broadcast address */
 	struct port_range port_range; /* IP_LOCAL_PORT_RANGE */

@@ -124,6 +124,48 @@ CASE(ip_freebind_effect)
 	observe_name("name", fd);
 }
 
+/* Addresses that are nobody's here: what may be sent from them, and who answers. */
+CASE(ip_freebind_and_transparent_send)
+{
+	static const struct {
+		const char *name;
+		int option;
+	} ways[] = { { "freebind", IP_FREEBIND }, { "transparent", IP_TRANSPARENT } };
+	struct sockaddr_in tcp_address, udp_address;
+	char bytes[8];
+	int listener = tcp_listener(1, &tcp_address), server = udp_socket();
+	must("bind", bind_to(server, inet_address("127.0.0.1", 0)));
+	udp_address = name_of(server);
+	for (int i = 0; i < 2; i++) {
+		observe_text("way", "%s", ways[i].name);
+		int fd = tcp_socket();
+		observe_set("set", fd, IPPROTO_IP, ways[i].option, 1);
+		observe("bind", bind_to(fd, inet_address("192.0.2.1", 5303)));
+		set_nonblocking(fd);
+		observe("connect", connect_to(fd, tcp_address));
+		observe_poll("listener", listener, POLLIN, 200);
+		observe_poll("client", fd, POLLOUT, 0);
+		close(fd);
+		fd = udp_socket();
+		observe_set("set", fd, IPPROTO_IP, ways[i].option, 1);
+		observe("bind", bind_to(fd, inet_address("192.0.2.1", 5303)));
+		observe("send", sendto(fd, "abc", 3, 0, (struct sockaddr *)&udp_address,
+		                       sizeof(udp_address)));
+		if (poll(&(struct pollfd){ server, POLLIN, 0 }, 1, 200) == 1) {
+			struct sockaddr_in from = { 0 };
+			socklen_t length = sizeof(from);
+			ssize_t got = recvfrom(server, bytes, sizeof(bytes), 0,
+			                       (struct sockaddr *)&from, &length);
+			observe_bytes("received", got, bytes);
+			observe_address("from", 0, &from, length);
+			observe("answer",
+			        sendto(server, "x", 1, 0, (struct sockaddr *)&from, length));
+		}
+		observe("connect", connect_to(fd, udp_address));
+		close(fd);
+	}
+}
+
 CASE(ip_bind_address_no_port_effect)
 {
 	struct sockaddr_in address;

@@ -88,7 +88,11 @@ static void tell_binding(struct socket *socket)
 		tcp_set_option(connection, TCP_OPTION_FREE_BIND, free_bind);
 		tcp_set_option(connection, TCP_OPTION_BIND_NO_PORT, options->bind_no_port);
 	} else if (socket->protocol == IPPROTO_UDP) {
-		udp_set_binding(udp_socket_of(socket)->udp, free_bind, options->bind_no_port);
+		udp_set_binding(udp_socket_of(socket)->udp,
+		                options->transparent ? UDP_FOREIGN_SENT
+		                : free_bind          ? UDP_FOREIGN_BOUND
+		                                     : UDP_FOREIGN_REFUSED,
+		                options->bind_no_port);
 	}
 }
 

@@ -159,6 +159,17 @@ static int tcp_socket_connect_result(struct socket *socket)
 	}
 }
 
+/* Bound to an address that is not ours. IP_FREEBIND allows that, and only IP_TRANSPARENT to send
+ * from there. */
+static bool source_is_foreign(const struct socket *socket)
+{
+	const struct tcp_socket *tcp = (const struct tcp_socket *)socket;
+	if (!socket->options->free_bind || socket->options->transparent)
+		return false;
+	struct ipv4_address source = tcp_local(tcp->connection).address;
+	return !ipv4_is_any(source) && !stack_is_local_address(net_stack(this_hart()), source);
+}
+
 static int tcp_socket_connect(struct thread *thread, struct socket *socket,
                               const struct socket_name *name)
 {
@@ -176,6 +187,8 @@ static int tcp_socket_connect(struct thread *thread, struct socket *socket,
 	int error = inet_name_parse(name, &remote);
 	if (error)
 		return error;
+	if (source_is_foreign(socket))
+		return -ENETUNREACH;
 	error = tcp_connect(tcp->connection, remote);
 	if (error)
 		return error;

@@ -153,6 +153,38 @@ static void both_windows_shut(void)
 	pair_destroy(&p);
 }
 
+/* What came over loopback from another's address would be answered on the wire: 127.0.0.1 must not
+ * leave the machine (RFC 1122 §3.2.1.3), neither with a SYN-ACK nor with a RST. */
+static void no_answer_leaves(void)
+{
+	static struct wire wire;
+	const struct impairments none = { .offloads = 0 };
+	wire_create(&wire, &none, 5);
+	struct host *host = &wire.host[0];
+	struct tcp_connection *listener, *client[2];
+	CHECK_EQ(tcp_open(host->stack, &listener, NULL, NULL), 0);
+	CHECK_EQ(tcp_bind(listener, (struct endpoint){ { 0 }, 80 }, true, false), 0);
+	CHECK_EQ(tcp_listen(listener, 10), 0);
+	wire_run_for(&wire, 1000000); /* announcements */
+	uint64_t before = wire.frames_sent;
+	for (uint16_t i = 0; i < 2; i++) {
+		struct endpoint to = { ipv4(127, 0, 0, 1), (uint16_t)(80 + i) };
+		CHECK_EQ(tcp_open(host->stack, &client[i], NULL, NULL), 0);
+		CHECK_EQ(tcp_set_option(client[i], TCP_OPTION_FREE_BIND, 1), 0);
+		CHECK_EQ(tcp_bind(client[i], (struct endpoint){ ipv4(10, 0, 0, 2), 99 }, true,
+		                  false),
+		         0);
+		CHECK_EQ(tcp_connect(client[i], to), 0);
+	}
+	wire_run_for(&wire, 1000000);
+	CHECK_EQ(wire.frames_sent, before);
+	CHECK(!tcp_accept(listener));
+	for (int i = 0; i < 2; i++)
+		tcp_close(client[i]);
+	tcp_close(listener);
+	wire_destroy(&wire);
+}
+
 int main(void)
 {
 	const struct ipv4_address localhost = ipv4(127, 0, 0, 1), own = ipv4(10, 0, 0, 1);
@@ -165,5 +197,6 @@ int main(void)
 	         4096); /* gvisor #1398, #6113 */
 	transfer("buffers of 20000", localhost, 4 << 20, 4 << 20, 5000, 20000);
 	both_windows_shut();
+	no_answer_leaves();
 	return 0;
 }
