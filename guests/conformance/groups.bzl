@@ -79,6 +79,7 @@ GROUPS = {
     "wire": [
         "wire.c",
         "wire.h",
+        "wire_flood.c",
         "wire_resets.c",
     ],
     "unix": [

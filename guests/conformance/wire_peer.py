@@ -31,6 +31,9 @@ ROUTER = "10.0.2.2"
 HOSTS = [f"10.0.2.{last}" for last in range(20, 30)]
 COMMAND_PORT = 99
 FIN, SYN, RST, PSH, ACK, URG = 1, 2, 4, 8, 16, 32
+NOP, TIMESTAMPS = 1, 8
+# What a SYN may offer besides its segment size, by the letters of the command `knock`.
+OFFERS = {"s": (4, b""), "t": (TIMESTAMPS, struct.pack(">II", 1000, 0)), "w": (3, b"\7")}
 UNREACHABLE, EXCEEDED = 3, 11
 WINDOW = 65535
 ROUTER_SECONDS = 0.02
@@ -64,6 +67,16 @@ def packet(source, destination, protocol, payload):
     return with_checksum(header, 10) + payload
 
 
+def options_of(segment):
+    """The options of a TCP segment: their bodies by kind."""
+    found, at, end = {}, 20, (segment[12] >> 4) * 4
+    while at < end and segment[at]:
+        length = 1 if segment[at] == NOP else segment[at + 1]
+        found[segment[at]] = segment[at + 2:at + length]
+        at += length
+    return found
+
+
 class Connection:
     """A TCP connection between the guest's port and one of ours, as simple as can be."""
 
@@ -71,6 +84,10 @@ class Connection:
         self.peer, self.host, self.port, self.guest_port = peer, host, port, guest_port
         self.next, self.expected = 0x10000000, 0
         self.mute = False
+        self.offers = ""  # of OFFERS
+        self.answer = {}  # the options of the guest's SYN-ACK
+        self.echo = None  # the guest's last timestamp, if both have them
+        self.first = b""  # data in the last segment of the handshake
         self.synchronized = threading.Event()
         self.last = b""  # the guest's last packet
         self.got = []  # the flags of what came, a letter each
@@ -81,13 +98,22 @@ class Connection:
             sequence = self.next
             self.next += len(payload) + bool(flags & SYN) + bool(flags & FIN)
         acknowledgment = self.expected if flags & ACK else 0
-        options = struct.pack(">BBH", 2, 4, 1460) if flags & SYN else b""
+        options = b""
+        if flags & SYN:
+            options = struct.pack(">BBH", 2, 4, 1460)
+            for kind, body in map(OFFERS.get, self.offers):
+                options += struct.pack("BB", kind, 2 + len(body)) + body
+        elif self.echo:
+            options = struct.pack(">BBI", TIMESTAMPS, 10, 1001) + self.echo
+        options += b"\1" * (-len(options) % 4)
         header = struct.pack(">HHIIBBHHH", self.port, self.guest_port, sequence & 0xFFFFFFFF, acknowledgment & 0xFFFFFFFF,
                              (20 + len(options)) << 2, flags, WINDOW, 0, 0)
         self.peer.send_packet(packet(self.host, self.peer.guest, TCP, header + options + payload))
 
-    def receive(self, sequence, flags, payload):
+    def receive(self, sequence, flags, payload, options):
         """A segment of the guest's."""
+        if TIMESTAMPS in options and "t" in self.offers:
+            self.echo = options[TIMESTAMPS][:4]
         self.got += [letter for bit, letter in zip((SYN, FIN, RST), "SFR") if flags & bit]
         if flags & RST:
             return
@@ -95,7 +121,8 @@ class Connection:
             self.expected = sequence + 1
             if not flags & ACK:
                 return self.opened()
-            self.send(ACK)
+            self.answer = options
+            self.send(ACK, self.first)
             return self.synchronized.set()
         if sequence != self.expected & 0xFFFFFFFF:
             return
@@ -125,6 +152,7 @@ class Peer:
         self.link.settimeout(0.1)
         self.guest, self.guest_mac = "10.0.2.15", BROADCAST
         self.connections = {}  # (host, its port, the guest's port)
+        self.flooding, self.flooded = set(), set()  # (host, its port) of SYNs that nobody sent, and of those answered
         self.stop = False
 
     # ---- frames ----
@@ -197,6 +225,9 @@ class Peer:
     def tcp(self, host, data, segment):
         """A segment."""
         guest_port, port, sequence, _, offset, flags = struct.unpack(">HHIIBB", segment[:14])
+        if (host, port) in self.flooding:
+            self.flooded.add((host, port))
+            return
         if flags & SYN and not flags & ACK:
             known = self.connection(host, port, guest_port)
             if known and known.expected not in (0, sequence + 1):
@@ -204,7 +235,7 @@ class Peer:
         link = self.connection(host, port, guest_port, make=bool(flags & SYN))
         if link:
             link.last = data
-            link.receive(sequence, flags, segment[(offset >> 4) * 4:])
+            link.receive(sequence, flags, segment[(offset >> 4) * 4:], options_of(segment))
 
     def udp(self, host, data, datagram):
         """A datagram."""
@@ -278,6 +309,35 @@ class Peer:
             answered += link.synchronized.wait(0.3)
         return answered
 
+    def knock(self, port, own, offers, text=""):
+        """knock PORT OWN OFFERS [TEXT]: connects from port OWN, and the letters of OFFERS that were taken up; TEXT comes
+        with the handshake's last segment."""
+        link = self.connection(HOSTS[0], int(own), int(port), make=True)
+        link.offers, link.first = offers, text.encode()
+        link.send(SYN)
+        if not link.synchronized.wait(0.3):
+            return "silence"
+        return "".join(letter for letter, (kind, _) in OFFERS.items() if kind in link.answer) or "-"
+
+    def flood(self, port, count, network):
+        """flood PORT COUNT NETWORK: SYNs from that many hosts 198.18.NETWORK that are not there; how many were answered."""
+        before = len(self.flooded)
+        for last in range(int(count)):
+            host = f"198.18.{network}.{last}"
+            self.flooding.add((host, 1024 + last))
+            header = struct.pack(">HHIIBBHHH", 1024 + last, int(port), 1000, 0, 20 << 2, SYN, WINDOW, 0, 0)
+            self.send_packet(packet(host, self.guest, TCP, header))
+            if last % 16 == 15:
+                time.sleep(ROUTER_SECONDS)
+        time.sleep(4 * ROUTER_SECONDS)
+        return len(self.flooded) - before
+
+    def stray(self, port, own):
+        """stray PORT OWN: an ACK of nothing, from port OWN, and which SYN, FIN and RST it is answered with."""
+        link = self.connection(HOSTS[0], int(own), int(port), make=True)
+        link.send(ACK)
+        time.sleep(4 * ROUTER_SECONDS)
+        return "".join(link.got) or "-"
 
     def sync(self):
         """sync: nothing; what was sent before has been answered by now."""
@@ -285,7 +345,7 @@ class Peer:
 
 COMMANDS = {"sync": Peer.sync, "reset": Peer.reset, "forge": Peer.forge, "finish": Peer.finish, "text": Peer.text,
             "finish_with": Peer.finish_with, "mute": Peer.silence, "icmp": Peer.error, "seen": Peer.seen,
-            "connect": Peer.connect}
+            "connect": Peer.connect, "knock": Peer.knock, "flood": Peer.flood, "stray": Peer.stray}
 
 
 def main():
