@@ -108,6 +108,21 @@ CASE(flood_defer_accept)
 	accepted(listener);
 }
 
+/* Nothing was kept of the SYN. */
+CASE(flood_saved_syn)
+{
+	int listener = listener_at(5328, 1);
+	must("save", set_int(listener, IPPROTO_TCP, TCP_SAVE_SYN, 1));
+	for (int i = 0; i < 2; i++) {
+		command("knock 5328 %d tsw", 7170 + i);
+		int fd = accepted(listener);
+		socklen_t size = sizeof(bytes);
+		observe("saved", getsockopt(fd, IPPROTO_TCP, TCP_SAVED_SYN, bytes, &size));
+		observe("size", (long)size);
+		command("flood 5328 10 %d", 8 + i);
+	}
+}
+
 /* The queue holds one, and what finds it full is dropped. */
 CASE(flood_queue_full)
 {

@@ -152,6 +152,7 @@ class Peer:
         self.link.settimeout(0.1)
         self.guest, self.guest_mac = "10.0.2.15", BROADCAST
         self.connections = {}  # (host, its port, the guest's port)
+        self.echoed = threading.Event()
         self.flooding, self.flooded = set(), set()  # (host, its port) of SYNs that nobody sent, and of those answered
         self.stop = False
 
@@ -210,6 +211,8 @@ class Peer:
             self.tcp(to, data, payload)
         elif protocol == UDP:
             self.udp(to, data, payload)
+        elif protocol == ICMP and to == ROUTER and payload[0] == 0:
+            self.echoed.set()
         elif protocol == ICMP and to == ROUTER and payload[0] == 8:
             self.send_packet(packet(ROUTER, self.guest, ICMP, with_checksum(b"\0\0\0\0" + payload[4:], 2)))
 
@@ -253,6 +256,12 @@ class Peer:
         """A UDP datagram to the guest."""
         header = struct.pack(">HHHH", port, guest_port, 8 + len(payload), 0)
         self.send_packet(packet(host, self.guest, UDP, header + payload))
+
+    def settle(self):
+        """Returns when the guest has answered what was sent to it before: it does so in order."""
+        self.echoed.clear()
+        self.send_packet(packet(ROUTER, self.guest, ICMP, with_checksum(struct.pack(">BBHHH", 8, 0, 0, 1, 1), 2)))
+        self.echoed.wait(5)
 
     # ---- commands ----
 
@@ -315,7 +324,8 @@ class Peer:
         link = self.connection(HOSTS[0], int(own), int(port), make=True)
         link.offers, link.first = offers, text.encode()
         link.send(SYN)
-        if not link.synchronized.wait(0.3):
+        self.settle()
+        if not link.synchronized.is_set():
             return "silence"
         return "".join(letter for letter, (kind, _) in OFFERS.items() if kind in link.answer) or "-"
 
@@ -328,15 +338,15 @@ class Peer:
             header = struct.pack(">HHIIBBHHH", 1024 + last, int(port), 1000, 0, 20 << 2, SYN, WINDOW, 0, 0)
             self.send_packet(packet(host, self.guest, TCP, header))
             if last % 16 == 15:
-                time.sleep(ROUTER_SECONDS)
-        time.sleep(4 * ROUTER_SECONDS)
+                self.settle()
+        self.settle()
         return len(self.flooded) - before
 
     def stray(self, port, own):
         """stray PORT OWN: an ACK of nothing, from port OWN, and which SYN, FIN and RST it is answered with."""
         link = self.connection(HOSTS[0], int(own), int(port), make=True)
         link.send(ACK)
-        time.sleep(4 * ROUTER_SECONDS)
+        self.settle()
         return "".join(link.got) or "-"
 
     def sync(self):
