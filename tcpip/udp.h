@@ -27,7 +27,9 @@ struct udp_send_options {
 	uint8_t ttl, tos;           /* ttl 0: default 64; to multicast groups: udp_set_group_sending's */
 	bool source_is_told; /* 0 means by route, whatever the socket is bound to */
 	bool ttl_is_told;           /* for this very datagram: ttl counts to groups, too (IP_TTL) */
-	bool broadcast_allowed, dont_fragment;
+	bool broadcast_allowed;
+	bool dont_fragment; /* -EMSGSIZE for what the path does not take whole */
+	bool may_fragment;  /* routers may cut it; otherwise only what is cut here already */
 	bool on_link_only; /* not through a gateway (MSG_DONTROUTE) */
 	bool segment; /* of several (UDP_SEGMENT): fits the path or is refused, and no error is kept */
 };

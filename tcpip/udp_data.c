@@ -395,7 +395,8 @@ int udp_send(struct udp_socket *socket, const struct endpoint *to, struct pbuf *
 		.tos = options->tos,
 		/* What fits the path is marked, so that we learn when the path shrinks (Linux's
 		   IP_PMTUDISC_WANT). */
-		.dont_fragment = length + IP_HEADER_BYTES <= socket->route.mtu,
+		.dont_fragment =
+		        length + IP_HEADER_BYTES <= socket->route.mtu && !options->may_fragment,
 	};
 	stack->statistics.udp_out++;
 	if (unlikely(socket->to_broadcast || ipv4_is_multicast(destination.address)))

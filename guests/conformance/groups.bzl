@@ -32,6 +32,7 @@ GROUPS = {
         "options_ioctl.c",
         "options_ip.c",
         "options_peek.c",
+        "options_rare.c",
         "options_shared.c",
         "options_socket.c",
         "options_tcp.c",

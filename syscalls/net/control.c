@@ -230,6 +230,8 @@ static int parse_one(struct thread *thread, const struct socket *socket,
 		return local ? parse_credentials(thread, data, bytes, out) : 0;
 	case SO_MARK:
 		return !local && bytes == sizeof(uint32_t) ? 0 : -EINVAL;
+	case SCM_TXTIME:
+		return !local && socket->options->txtime && bytes == sizeof(uint64_t) ? 0 : -EINVAL;
 	default:
 		return -EINVAL;
 	}

@@ -74,6 +74,10 @@ void datagram_put_control(const struct socket_options *options, struct control_w
 	if (options->kept[KEPT_RXQ_OVFL] && datagram->dropped)
 		control_put(writer, SOL_SOCKET, SO_RXQ_OVFL, &datagram->dropped,
 		            sizeof(datagram->dropped));
+	if (options->kept[KEPT_RCVMARK]) {
+		const uint32_t mark = 0; /* packets carry none */
+		control_put(writer, SOL_SOCKET, SO_MARK, &mark, sizeof(mark));
+	}
 	if (options->packet_information) {
 		uint8_t information[12];
 		uint32_t index = interface_index(datagram->netif);

@@ -4,6 +4,7 @@
 #include <errno.h>
 
 #include "syscalls/net/socket.h"
+#include "syscalls/process.h"
 
 #define FLAG         1, 0, 1 /* any number but 0 is 1 */
 #define SWITCH(most) 0, 0, (most)
@@ -28,12 +29,15 @@ static const struct kept {
 	[KEPT_PREFER_BUSY_POLL] = { SOL_SOCKET, SO_PREFER_BUSY_POLL, ALL, FLAG, 0, 0 },
 	[KEPT_BUF_LOCK] = { SOL_SOCKET, SO_BUF_LOCK, ALL, SWITCH(3), 0, 0 },
 	[KEPT_TXREHASH] = { SOL_SOCKET, SO_TXREHASH, ALL, SWITCH(1), 1, 0 },
+	[KEPT_RCVMARK] = { SOL_SOCKET, SO_RCVMARK, ALL, FLAG, 0, 0 },
 	[KEPT_RECVOPTS] = { IPPROTO_IP, IP_RECVOPTS, INET, FLAG, 0, 0 },
 	[KEPT_RETOPTS] = { IPPROTO_IP, IP_RETOPTS, INET, FLAG, 0, 0 },
 	[KEPT_IP_PASSSEC] = { IPPROTO_IP, IP_PASSSEC, INET, FLAG, 0, 0 },
 	[KEPT_RECVFRAGSIZE] = { IPPROTO_IP, IP_RECVFRAGSIZE, UDP, FLAG, 0, EINVAL },
 	[KEPT_RECVERR_RFC4884] = { IPPROTO_IP, IP_RECVERR_RFC4884, INET, SWITCH(1), 0, 0 },
 	[KEPT_CHECKSUM] = { IPPROTO_IP, IP_CHECKSUM, INET, FLAG, 0, 0 },
+	/* Linux: without effect but under the packet scheduler fq */
+	[KEPT_TX_DELAY] = { IPPROTO_TCP, TCP_TX_DELAY, TCP, 0, INT32_MIN, INT32_MAX, 0, 0 },
 	[KEPT_THIN_LINEAR_TIMEOUTS] = { IPPROTO_TCP, TCP_THIN_LINEAR_TIMEOUTS, TCP, SWITCH(1), 0,
 	                                0 },
 	[KEPT_FASTOPEN_CONNECT] = { IPPROTO_TCP, TCP_FASTOPEN_CONNECT, TCP, SWITCH(1), 0, 0 },
@@ -70,6 +74,8 @@ static int check_right(int32_t before, int name, int32_t number)
 	if (name == SO_LOCK_FILTER && before && !number)
 		return -EPERM;
 	if (name == SO_PREFER_BUSY_POLL && number && !socket_admin())
+		return -EPERM;
+	if (name == SO_RCVMARK && !socket_admin() && !has_capability(CAPABILITY_NET_RAW))
 		return -EPERM;
 	return 0;
 }

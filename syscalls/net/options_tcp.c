@@ -6,6 +6,7 @@
 #include "syscalls/net/socket_tcp.h"
 
 #define CONGESTION_NAME_BYTES 16
+#define REPAIR_WINDOW_BYTES   20 /* struct tcp_repair_window */
 #define WINDOW_CLAMP_MIN      (SOCKET_RECEIVE_BUFFER_MIN / 2)
 
 /* struct tcp_info as of Linux 6.12 (uapi/linux/tcp.h). */
@@ -73,7 +74,7 @@ static void fill_information(const struct tcp_connection *connection, struct use
 	out->rcv_rtt = in.rcv_rtt_us;
 	out->rcv_space = in.rcv_space;
 	out->total_retrans = in.total_retrans;
-	out->pacing_rate = out->max_pacing_rate = UINT64_MAX; /* not paced */
+	out->pacing_rate = UINT64_MAX; /* not paced */
 	out->bytes_acked = in.bytes_acked;
 	out->bytes_received = in.bytes_received;
 	out->segs_out = in.segs_out;
@@ -255,8 +256,13 @@ static int set_tcp_level(struct tcp_socket *tcp, int name, const void *value, ui
 		return number == 0 ? 0 : number == 1 ? -EPERM : -EINVAL;
 	case TCP_TIMESTAMP: /* in repair only */
 		return -EPERM;
-	case TCP_TX_DELAY:
-		return number ? -EOPNOTSUPP : 0;
+	case TCP_REPAIR_QUEUE: /* all of these in repair only, which is refused */
+	case TCP_REPAIR_WINDOW:
+		return -EPERM;
+	case TCP_QUEUE_SEQ:
+		return state == TCP_CLOSED ? -EINVAL : -EPERM;
+	case TCP_REPAIR_OPTIONS:
+		return -EINVAL;
 	case TCP_INQ:
 		if (number < 0 || number > 1)
 			return -EINVAL;
@@ -309,6 +315,7 @@ static int get_tcp_level(struct tcp_socket *tcp, int name, void *value, uint32_t
 	case TCP_INFO: {
 		struct user_tcp_info information;
 		fill_information(tcp->connection, &information);
+		information.max_pacing_rate = tcp->socket.options->pacing_rate;
 		if (*length > sizeof(information))
 			*length = sizeof(information);
 		memcpy(value, &information, *length);
@@ -330,8 +337,16 @@ static int get_tcp_level(struct tcp_socket *tcp, int name, void *value, uint32_t
 		return get_saved_syn(tcp->connection, value, length);
 	case TCP_THIN_DUPACK:
 	case TCP_REPAIR:
-	case TCP_TX_DELAY:
+	case TCP_IS_MPTCP:
 		return option_put_int(value, length, 0);
+	case TCP_CC_INFO: /* nothing to tell */
+		*length = 0;
+		return 0;
+	case TCP_REPAIR_QUEUE:
+	case TCP_QUEUE_SEQ:
+		return -EINVAL;
+	case TCP_REPAIR_WINDOW:
+		return *length == REPAIR_WINDOW_BYTES ? -EPERM : -EINVAL;
 	case TCP_TIMESTAMP:
 		return option_put_int(value, length, (int32_t)tcp_timestamp(tcp->connection));
 	case TCP_INQ:

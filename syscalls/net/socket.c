@@ -20,6 +20,7 @@ static const struct socket_options default_options = {
 	.linger_s = -1,
 	.incoming_cpu = -1,
 	.ttl = -1,
+	.pacing_rate = UINT64_MAX,
 	.mtu_discover = IP_PMTUDISC_WANT,
 	.multicast_ttl = 1,
 	.multicast_loop = true,

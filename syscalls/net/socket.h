@@ -101,6 +101,7 @@ enum kept_option {
 	KEPT_PREFER_BUSY_POLL,
 	KEPT_BUF_LOCK,
 	KEPT_TXREHASH,
+	KEPT_RCVMARK,
 	KEPT_RECVOPTS,
 	KEPT_RETOPTS,
 	KEPT_IP_PASSSEC,
@@ -108,6 +109,7 @@ enum kept_option {
 	KEPT_RECVERR_RFC4884,
 	KEPT_CHECKSUM,
 	KEPT_THIN_LINEAR_TIMEOUTS,
+	KEPT_TX_DELAY,
 	KEPT_FASTOPEN_CONNECT,
 	KEPT_FASTOPEN_NO_COOKIE,
 	KEPT_NO_CHECK6_TX,
@@ -141,6 +143,9 @@ struct socket_options {
 	int32_t linger_kept_s;                 /* as it reads back */
 	uint32_t timestamping;                 /* SOF_TIMESTAMPING_* */
 	int32_t kept[KEPT_OPTIONS];            /* less their defaults: options_kept.c */
+	uint64_t pacing_rate;                  /* SO_MAX_PACING_RATE */
+	uint8_t txtime_clock, txtime_flags;    /* SO_TXTIME */
+	bool txtime;                           /* which was set: SCM_TXTIME may be sent */
 	uint8_t tos, mtu_discover, multicast_ttl, min_ttl;
 	bool reuse_address, reuse_port, keepalive, broadcast, oob_inline, dont_route, debug,
 	        no_check;
@@ -242,6 +247,11 @@ void inet_name_make(struct socket_name *name, struct endpoint endpoint);
 /* Options that are kept only. -ENOPROTOOPT: not one of them. */
 int kept_option_set(struct socket *socket, int level, int name, const void *value, uint32_t length);
 int kept_option_get(const struct socket *socket, int level, int name, int32_t *out);
+/* SO_MAX_PACING_RATE, SO_TXTIME. -ENOPROTOOPT: not one of them. */
+int schedule_option_set(struct socket_options *options, int name, const void *value,
+                        uint32_t length);
+int schedule_option_get(const struct socket_options *options, int name, void *value,
+                        uint32_t *length);
 /* May the caller configure the network? */
 bool socket_admin(void);
 /* IPPROTO_IP options common to TCP and UDP; `socket->options` holds them. */

@@ -8,9 +8,11 @@
 #include "syscalls/process.h"
 #include "syscalls/syscall.h"
 
-#define OPTION_BYTES_MAX  4096u
-#define JIFFY_US          (1000000 / SOCKET_JIFFIES_PER_S)
-#define DEVICE_NAME_BYTES 16 /* IFNAMSIZ */
+#define OPTION_BYTES_MAX     4096u
+#define BPF_EXTENSIONS       64 /* SKF_AD_MAX */
+#define FILTER_PROGRAM_BYTES 16 /* struct sock_fprog */
+#define JIFFY_US             (1000000 / SOCKET_JIFFIES_PER_S)
+#define DEVICE_NAME_BYTES    16 /* IFNAMSIZ */
 
 bool has_capability(unsigned number)
 {
@@ -152,8 +154,11 @@ static int set_flag(const struct socket *socket, struct socket_options *options,
 	case SO_DETACH_FILTER: /* no filter can be attached */
 		return -ENOENT;
 	case SO_ATTACH_BPF: /* no descriptor is a program */
+	case SO_ATTACH_REUSEPORT_EBPF:
+	case SO_DETACH_REUSEPORT_BPF:
 		return -EINVAL;
 	case SO_CNX_ADVICE:
+	case SO_BSDCOMPAT:
 		return 0;
 	case SO_RESERVE_MEM:
 	case SO_PASSPIDFD:
@@ -234,9 +239,17 @@ static int socket_set_common(struct socket *socket, int name, const void *value,
 		return set_device(socket, options, value, length);
 	int32_t number;
 	int error = option_int(value, length, &number);
+	if (!error)
+		error = schedule_option_set(options, name, value, length);
+	if (error != -ENOPROTOOPT)
+		return error;
+	error = 0;
 	if (error)
 		return error;
 	switch (name) {
+	case SO_ATTACH_FILTER:
+	case SO_ATTACH_REUSEPORT_CBPF: /* none can be: */
+		return length == FILTER_PROGRAM_BYTES ? -ENOPROTOOPT : -EINVAL;
 	case SO_LINGER:
 		error = set_linger(options, value, length);
 		break;
@@ -395,7 +408,11 @@ static bool get_flag(const struct socket_options *options, int name, int32_t *ou
 		return true;
 	case SO_RESERVE_MEM:
 	case SO_PASSPIDFD:
+	case SO_BSDCOMPAT:
 		*out = 0;
+		return true;
+	case SO_BPF_EXTENSIONS:
+		*out = BPF_EXTENSIONS;
 		return true;
 	default:
 		return false;
@@ -473,6 +490,16 @@ static int get_number(struct socket *socket, int name, int32_t *out)
 	}
 }
 
+/* There is one, whose cookie is Linux's of the first. */
+static int get_namespace(void *value, uint32_t *length)
+{
+	const uint64_t first = 1;
+	if (*length != sizeof(first))
+		return -EINVAL;
+	memcpy(value, &first, sizeof(first));
+	return 0;
+}
+
 static int get_memory(struct socket *socket, void *value, uint32_t *length)
 {
 	struct socket_memory memory = { .receive_buffer = socket->options->receive_buffer,
@@ -508,9 +535,17 @@ static int socket_get_common(struct socket *socket, int name, void *value, uint3
 		*length = sizeof(socket->inode);
 		memcpy(value, &socket->inode, sizeof(socket->inode));
 		return 0;
+	case SO_NETNS_COOKIE:
+		return get_namespace(value, length);
+	case SO_ATTACH_FILTER: /* SO_GET_FILTER: none can be attached */
+		*length = 0;
+		return 0;
 	default:
 		break;
 	}
+	int kept = schedule_option_get(socket->options, name, value, length);
+	if (kept != -ENOPROTOOPT)
+		return kept;
 	if (socket->operations->get_option) {
 		int error = socket->operations->get_option(socket, SOL_SOCKET, name, value, length);
 		if (error != -ENOPROTOOPT)

@@ -162,7 +162,11 @@ static void choose_options(const struct socket_options *options, const struct se
 		.broadcast_allowed = options->broadcast,
 		.on_link_only = flags & MSG_DONTROUTE,
 		.dont_fragment = options->mtu_discover == IP_PMTUDISC_DO ||
-		                 options->mtu_discover == IP_PMTUDISC_PROBE,
+		                 options->mtu_discover == IP_PMTUDISC_PROBE ||
+		                 options->mtu_discover == IP_PMTUDISC_INTERFACE,
+		.may_fragment = options->mtu_discover == IP_PMTUDISC_DONT ||
+		                options->mtu_discover == IP_PMTUDISC_INTERFACE ||
+		                options->mtu_discover == IP_PMTUDISC_OMIT,
 	};
 	if (!control)
 		return;

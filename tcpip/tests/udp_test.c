@@ -456,6 +456,39 @@ static void test_kept_errors(void)
 	sim_destroy(sim);
 }
 
+/* Notes whether a datagram's IP header says that routers must not cut it. */
+static bool note_mark(struct sim_host *host, const uint8_t *frame, uint32_t length)
+{
+	const uint32_t type_at = 12, flags_at = 14 + 6, protocol_at = 14 + 9;
+	int *marked = host->tap_context;
+	if (length > protocol_at && frame[type_at] == 8 && frame[type_at + 1] == 0 &&
+	    frame[protocol_at] == 17)
+		*marked = frame[flags_at] >> 6 & 1;
+	return false;
+}
+
+static void test_mark_against_fragments(void)
+{
+	begin("don't fragment");
+	struct udp_socket *client = open_on(a);
+	struct endpoint to = at(b->netif.address, 7);
+	int marked;
+	a->tap = note_mark;
+	a->tap_context = &marked;
+	for (int may = 0; may < 2; may++) {
+		const struct udp_send_options options = { .may_fragment = may };
+		for (uint32_t bytes = 1472; bytes <= 1473; bytes++) {
+			marked = -1;
+			CHECK_EQ(udp_send(client, &to, udp_payload_alloc(client, bytes), &options),
+			         0);
+			pass();
+			CHECK_EQ(marked, !may && bytes == 1472);
+		}
+	}
+	udp_close(client);
+	sim_destroy(sim);
+}
+
 static void test_groups(void)
 {
 	struct sim_host_config config = SIM_HOST_DEFAULTS;
@@ -667,6 +700,7 @@ int main(int argc, char **argv)
 	test_receive_buffer();
 	test_refusal_from_afar();
 	test_kept_errors();
+	test_mark_against_fragments();
 	test_groups();
 	test_broadcast_without_route();
 	test_full_ring();
