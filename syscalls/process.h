@@ -8,10 +8,14 @@
 struct address_space;
 struct file_table;
 
+struct group_list { /* ascending; counted: processes share it, and nobody changes it */
+	uint32_t refs, count;
+	uint32_t gid[];
+};
+
 struct credentials {
 	uint32_t uid, euid, suid, fsuid, gid, egid, sgid, fsgid;
-	uint32_t group_count;
-	uint32_t groups[32];
+	struct group_list *groups; /* supplementary; NULL: none */
 	uint64_t capabilities; /* effective = permitted */
 };
 
@@ -70,7 +74,7 @@ struct process {
 	bool no_new_privileges;      /* PR_SET_NO_NEW_PRIVS: for good, and inherited */
 	int parent_death_signal;     /* PR_SET_PDEATHSIG */
 	struct thread *vfork_parent; /* parked until this process executes or ends */
-	uint32_t signals_queued;     /* against LIMIT_SIGPENDING */
+	uint32_t signals_queued;     /* and POSIX timers, against LIMIT_SIGPENDING */
 	char name[16];
 	char *command_line; /* for /proc/PID/cmdline: NUL-separated */
 	size_t command_line_bytes;
@@ -91,6 +95,7 @@ enum {
 	CAPABILITY_FOWNER = 3,
 	CAPABILITY_FSETID = 4,
 	CAPABILITY_KILL = 5,
+	CAPABILITY_SETGID = 6,
 	CAPABILITY_NET_ADMIN = 12,
 	CAPABILITY_NET_RAW = 13,
 	CAPABILITY_IPC_LOCK = 14,
@@ -104,6 +109,11 @@ static inline bool thread_capable(const struct thread *thread, unsigned capabili
 {
 	return thread->process->credentials.capabilities >> capability & 1;
 }
+
+/* Of no list (NULL), too. */
+struct group_list *group_list_get(struct group_list *list);
+void group_list_put(struct group_list *list);
+bool group_list_has(const struct group_list *list, uint32_t gid);
 
 /* The most threads, zombies included, of all processes together: by memory, set at boot. */
 extern uint32_t threads_max;

@@ -24,6 +24,7 @@ struct signal_information { /* the fields of siginfo_t that are filled, kernel f
 	};
 	uint64_t address;
 	bool own; /* the process sent it itself, or whoever sits at its terminal: see signal_spares */
+	bool reserved; /* of a timer, which holds its place in the queue as long as it exists */
 };
 
 /* Of the kind that files send: codes POLL_IN to POLL_HUP, or SI_SIGIO with a signal whose codes mean

@@ -219,6 +219,14 @@ static void test_probe(void)
 	CHECK(transport.notify_base == bar_memory + 0x400);
 	CHECK_EQ(transport.notify_multiplier, 4);
 
+	put(bar_memory + 0x12, 64, 2); /* queues, each of 256 entries */
+	put(bar_memory + 0x18, 256, 2);
+	make_virtio(&function, 0x1041);
+	CHECK_EQ(probe(&function, &transport), 0);
+	CHECK_EQ(transport.ops->queue_max(&transport, VIRTIO_PCI_QUEUES_MAX - 1), 256);
+	CHECK_EQ(transport.ops->queue_max(&transport, VIRTIO_PCI_QUEUES_MAX), 0); /* not used */
+	memset(bar_memory, 0, sizeof(bar_memory));
+
 	make_virtio(&function, 0x1000); /* transitional */
 	CHECK_EQ(probe(&function, &transport), 0);
 	CHECK_EQ(transport.device_type, VIRTIO_DEVICE_NET);

@@ -77,6 +77,7 @@ GROUPS = {
         "signals_sockets.c",
     ],
     "island": ["island.c"],
+    "limits": ["limits_files.c", "limits_memory.c", "limits_process.c"],
     "wire": [
         "wire.c",
         "wire.h",

@@ -4,24 +4,13 @@
 #include "syscalls/files/path.h"
 #include "syscalls/process.h"
 
-static bool in_group(const struct credentials *credentials, uint32_t own, uint32_t gid)
-{
-	if (own == gid)
-		return true;
-	for (uint32_t i = 0; i < credentials->group_count; i++) {
-		if (credentials->groups[i] == gid)
-			return true;
-	}
-	return false;
-}
-
 static int permission(const struct credentials *credentials, uint32_t uid, uint32_t gid,
                       bool override, bool read_search, const struct path_node *node, unsigned want)
 {
 	uint32_t bits = node->mode;
 	if (uid == node->uid)
 		bits >>= 6;
-	else if (in_group(credentials, gid, node->gid))
+	else if (gid == node->gid || group_list_has(credentials->groups, node->gid))
 		bits >>= 3;
 	if ((bits & want) == want)
 		return 0;

@@ -128,8 +128,8 @@ static void generate_status(struct text *text, const struct path_node *node)
 	text_printf(text, "Uid:\t%u\t%u\t%u\t%u\nGid:\t%u\t%u\t%u\t%u\nFDSize:\t%u\nGroups:\t",
 	            ids->uid, ids->euid, ids->suid, ids->fsuid, ids->gid, ids->egid, ids->sgid,
 	            ids->fsgid, process->files ? process->files->capacity : 0);
-	for (uint32_t i = 0; i < ids->group_count; i++)
-		text_printf(text, "%u ", ids->groups[i]);
+	for (uint32_t i = 0; ids->groups && i < ids->groups->count; i++)
+		text_printf(text, "%u ", ids->groups->gid[i]);
 	text_append(text, "\n", 1);
 	if (!process->zombie)
 		status_memory(text, process);

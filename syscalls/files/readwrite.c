@@ -63,11 +63,19 @@ static long stream_wait(struct thread *thread, struct file *file, struct uio *ui
 	return io_continue(thread, &request);
 }
 
+/* Linux: rw_verify_area. */
+static inline bool ends_beyond_all(uint64_t offset, const struct uio *uio)
+{
+	return offset + uio->remaining > INT64_MAX;
+}
+
 /* Files with a position complete at once: memory is their device. */
 static long read_at(struct file *file, struct uio *uio, const uint64_t *position)
 {
 	uint64_t offset = position ? *position : file->offset;
-	long result = file->operations->read(file, uio, offset);
+	long result = __builtin_expect(ends_beyond_all(offset, uio), 0)
+	                      ? -EINVAL
+	                      : file->operations->read(file, uio, offset);
 	if (result > 0 && !position)
 		file->offset = offset + (uint64_t)result;
 	uio_fini(uio);
@@ -78,11 +86,11 @@ static long write_at(struct thread *thread, struct file *file, struct uio *uio,
                      const uint64_t *position)
 {
 	uint64_t offset = position ? *position : file->offset;
+	long result = __builtin_expect(ends_beyond_all(offset, uio), 0) ? -EINVAL : 0;
 	if (file->flags & O_APPEND && file->node)
 		offset = node_bytes(file->node);
 	uint64_t limit = thread->process->limits[LIMIT_FSIZE].soft;
-	long result = 0;
-	bool limited = uio->remaining && file->node && node_is_regular(file->node);
+	bool limited = !result && uio->remaining && file->node && node_is_regular(file->node);
 	if (limited && offset + uio->remaining > limit) {
 		if (offset >= limit) {
 			struct signal_information information = { .number = 25 /* SIGXFSZ */ };

@@ -98,7 +98,7 @@ int walk_path(struct thread *thread, int directory, struct user_path *path, unsi
 	bool ordinary = (flags & ~(unsigned)WALK_FOLLOW) == 0 && path->length != 0 &&
 	                path->length < RECENT_WORDS * 8 &&
 	                (path->inline_text[0] == '/' || directory == AT_FDCWD) &&
-	                !process->credentials.group_count;
+	                !process->credentials.groups;
 	if (!ordinary)
 		return walk_at(thread, directory, path->text, flags, out);
 	uint32_t words = pad(path);

@@ -28,8 +28,7 @@ static long synthetic_read(struct file *file, struct uio *uio, uint64_t offset)
 	struct synthetic_file *own = synthetic_of(file);
 	const struct synthetic_item *item = synthetic_item_of(file->node);
 	if (offset == 0 || !own->generated) {
-		own->text.length = 0;
-		own->text.failed = false;
+		text_free(&own->text);
 		if (item->constant)
 			text_append(&own->text, item->constant, strlen(item->constant));
 		else if (item->generate)
@@ -38,12 +37,7 @@ static long synthetic_read(struct file *file, struct uio *uio, uint64_t offset)
 			return -ENOMEM;
 		own->generated = true;
 	}
-	if (offset >= own->text.length)
-		return 0;
-	size_t left = own->text.length - offset;
-	size_t wanted = left < uio->remaining ? left : uio->remaining;
-	size_t copied = uio_copy_out(uio, own->text.bytes + offset, wanted);
-	return copied || !wanted ? (long)copied : -EFAULT;
+	return text_copy_out(&own->text, uio, offset);
 }
 
 static long synthetic_write(struct file *file, struct uio *uio, uint64_t offset)

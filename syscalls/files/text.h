@@ -4,14 +4,20 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "syscalls/uio.h"
+
+/* In pieces: no text needs more contiguous memory than one of them. All zero: empty. */
 struct text {
-	char *bytes;
-	size_t length, capacity;
+	struct text_piece *first, *last;
+	size_t length;
 	bool failed; /* memory was short: the text is cut */
 };
 
 void text_append(struct text *text, const char *bytes, size_t length);
 void text_printf(struct text *text, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* Its bytes from `offset` on, as many as the uio takes. Returns their number; -EFAULT. */
+long text_copy_out(const struct text *text, struct uio *uio, size_t offset);
+/* Empty again. */
 void text_free(struct text *text);
 /* The emit function of describe functions elsewhere; `context` is a struct text. */
 void text_emit(void *context, const char *line);

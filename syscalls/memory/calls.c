@@ -259,6 +259,9 @@ long sys_mremap(struct thread *thread, const uint64_t *argument)
 	if (new_bytes > old_bytes &&
 	    space->mapped_bytes + new_bytes - old_bytes > limit(thread, LIMIT_AS))
 		return -ENOMEM;
+	if (new_bytes > old_bytes && !mapping->shared && (mapping->protection & PROT_WRITE) &&
+	    !mapping->no_reserve && obviously_too_much(new_bytes - old_bytes))
+		return -ENOMEM;
 	return grow_or_move(space, mapping, argument);
 }
 

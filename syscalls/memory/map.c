@@ -26,8 +26,8 @@ static bool can_join(const struct mapping *low, const struct mapping *high)
 	if (low->end != high->start || low->protection != high->protection ||
 	    low->shared != high->shared || low->locked != high->locked ||
 	    low->dont_fork != high->dont_fork || low->wipe_on_fork != high->wipe_on_fork ||
-	    low->name != high->name || low->file != high->file || low->kernel_pages ||
-	    high->kernel_pages)
+	    low->no_reserve != high->no_reserve || low->name != high->name ||
+	    low->file != high->file || low->kernel_pages || high->kernel_pages)
 		return false;
 	return !low->file || low->offset + (low->end - low->start) == high->offset;
 }
@@ -174,8 +174,7 @@ int64_t address_space_room(struct address_space *space, uint64_t bytes)
 	return pick_address(space, 0, page_round_up(bytes), false);
 }
 
-/* Linux's heuristic overcommit: only the obviously impossible is refused. */
-static bool obviously_too_much(uint64_t bytes)
+bool obviously_too_much(uint64_t bytes)
 {
 	struct memory_statistics statistics;
 	memory_read_statistics(&statistics);
@@ -243,10 +242,10 @@ int64_t address_space_map(struct address_space *space, struct user_addr hint, ui
 	if (bytes > USER_END)
 		return -ENOMEM;
 	bytes = page_round_up(bytes);
-	if (space->mappings.count >= MAPPINGS_MAX)
+	if (space->mappings.count > MAPPINGS_MAX) /* as Linux: one more than by splitting */
 		return -ENOMEM;
-	bool counted = !file && (protection & PROT_WRITE) && !(flags & MAP_NORESERVE);
-	if (counted && obviously_too_much(bytes))
+	bool no_reserve = flags & MAP_NORESERVE;
+	if (!file && (protection & PROT_WRITE) && !no_reserve && obviously_too_much(bytes))
 		return -ENOMEM;
 	bool shared = (flags & 3) != MAP_PRIVATE;
 	struct file *backing = file ? file_get(file) : shared ? shared_memory_create(bytes) : NULL;
@@ -259,6 +258,7 @@ int64_t address_space_map(struct address_space *space, struct user_addr hint, ui
 		                  .shared = shared,
 		                  .file = backing,
 		                  .offset = backing ? offset : 0,
+		                  .no_reserve = no_reserve,
 		                  .locked = space->lock_future };
 	if (!error && (backing || !extend_neighbour(space, &wanted)))
 		error = insert_copy(space, &wanted);
@@ -358,6 +358,11 @@ int address_space_protect(struct address_space *space, struct user_addr from, ui
 			return -EACCES;
 		if (mapping->kernel_pages && (protection & PROT_WRITE))
 			return -EACCES;
+		uint64_t low = mapping->start > start ? mapping->start : start,
+		         high = mapping->end < end ? mapping->end : end;
+		if ((protection & PROT_WRITE) && !(mapping->protection & PROT_WRITE) &&
+		    !mapping->shared && !mapping->no_reserve && obviously_too_much(high - low))
+			return -ENOMEM;
 		covered = mapping->end;
 	}
 	if (covered < end)

@@ -18,6 +18,7 @@ struct mapping {
 	bool shared;
 	bool locked;
 	bool dont_fork, wipe_on_fork;
+	bool no_reserve;   /* MAP_NORESERVE: may be larger than memory */
 	bool kernel_pages; /* vDSO: pages are given, never private */
 	struct file *file; /* NULL: anonymous; holds a reference */
 	uint64_t offset;   /* of start, in the file or the kernel pages */

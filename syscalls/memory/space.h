@@ -75,6 +75,8 @@ void mapping_free(struct mapping *mapping);
 struct mapping *
 mapping_copy(const struct mapping *from); /* a reference of the file is taken; NULL when short */
 /* map.c */
+/* Linux's heuristic overcommit: more than all memory at once is refused. */
+bool obviously_too_much(uint64_t bytes);
 /* Cuts mappings at both ends of the range. -ENOMEM. */
 int mappings_split(struct address_space *space, uint64_t from, uint64_t to);
 void mapping_insert_merged(struct address_space *space, struct mapping *mapping);

@@ -260,7 +260,7 @@ int control_parse(struct thread *thread, const struct socket *socket, struct use
 {
 	memset(out, 0, sizeof(*out));
 	out->ttl = out->tos = out->segment = -1;
-	if (length > CONTROL_MAX_BYTES)
+	if (length >= CONTROL_MAX_BYTES)
 		return -ENOBUFS;
 	uint8_t small[256];
 	uint8_t *buffer = length > sizeof(small) ? heap_alloc(length) : small;

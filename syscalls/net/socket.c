@@ -300,12 +300,7 @@ long sys_socketpair(struct thread *thread, const uint64_t *argument)
 		file_put(&pair[0]->file);
 		return error;
 	}
-	error = unix_socket_join(thread, pair[0], pair[1]);
-	if (error) {
-		file_put(&pair[0]->file);
-		file_put(&pair[1]->file);
-		return error;
-	}
+	unix_socket_join(thread, pair[0], pair[1]);
 	int32_t descriptors[2];
 	descriptors[0] = install(thread, pair[0], type);
 	if (descriptors[0] < 0) {

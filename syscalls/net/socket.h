@@ -12,6 +12,7 @@
 #include "syscalls/net/abi.h"
 #include "tcpip/stack.h"
 
+struct group_list;
 struct socket;
 struct control_writer;
 struct send_control;
@@ -214,8 +215,10 @@ int tcp_socket_create(struct socket **out);
 int udp_socket_create(struct socket **out);
 int ping_socket_create(int type, struct socket **out);
 int unix_socket_create(int type, struct socket **out);
-/* Connects two fresh sockets of one type to each other (socketpair). -ENOMEM. */
-int unix_socket_join(struct thread *thread, struct socket *a, struct socket *b);
+/* Connects two fresh sockets of one type to each other (socketpair). */
+void unix_socket_join(struct thread *thread, struct socket *a, struct socket *b);
+/* SO_PEERGROUPS: the list stays the socket's. -ENODATA: it has no peer yet. */
+int unix_peer_groups(struct socket *socket, const struct group_list **out);
 
 /* Common file operations. */
 long socket_ioctl(struct file *file, uint32_t command, uint64_t argument);

@@ -551,8 +551,6 @@ static int socket_get_common(struct socket *socket, int name, void *value, uint3
 		if (error != -ENOPROTOOPT)
 			return error;
 	}
-	if (name == SO_PEERGROUPS)
-		return -ENODATA;
 	if (name == SO_PEERCRED) {
 		static const struct user_credentials nobody = { 0, UINT32_MAX, UINT32_MAX };
 		if (*length > sizeof(nobody))
@@ -563,6 +561,22 @@ static int socket_get_common(struct socket *socket, int name, void *value, uint3
 	int32_t number;
 	int error = get_number(socket, name, &number);
 	return error ? error : option_put_int(value, length, number);
+}
+
+/* Any number of them. Where there is no room for all, it is said how much they take. */
+static long get_peer_groups(struct socket *socket, uint32_t room, struct user_addr value,
+                            struct user_addr length)
+{
+	const struct group_list *groups = NULL;
+	int error = socket->domain == AF_UNIX ? unix_peer_groups(socket, &groups) : -ENODATA;
+	if (error)
+		return error;
+	uint32_t bytes = groups ? groups->count * (uint32_t)sizeof(groups->gid[0]) : 0;
+	if (room >= bytes && bytes && copy_to_user(value, groups->gid, bytes))
+		return -EFAULT;
+	if (copy_to_user(length, &bytes, sizeof(bytes)))
+		return -EFAULT;
+	return room < bytes ? -ERANGE : 0;
 }
 
 long sys_getsockopt(struct thread *thread, const uint64_t *argument)
@@ -577,6 +591,9 @@ long sys_getsockopt(struct thread *thread, const uint64_t *argument)
 		return -EFAULT;
 	if (room < 0)
 		return -EINVAL;
+	if (level == SOL_SOCKET && name == SO_PEERGROUPS)
+		return get_peer_groups(socket, (uint32_t)room, user(argument[3]),
+		                       user(argument[4]));
 	uint8_t value[512];
 	uint32_t length = (uint32_t)room < sizeof(value) ? (uint32_t)room : (uint32_t)sizeof(value);
 	bool asks = level == IPPROTO_IP && name == IP_MSFILTER;

@@ -53,57 +53,26 @@ int unix_socket_create(int type, struct socket **out)
 
 /* ---- who the peer is (SO_PEERCRED, SO_PEERGROUPS) ---- */
 
-static struct unix_groups *groups_get(struct unix_groups *groups)
+/* The caller is the peer of `local`, with the groups that it has now. */
+static void note_peer(struct thread *thread, struct unix_socket *local)
 {
-	if (groups)
-		groups->refs++;
-	return groups;
-}
-
-static void groups_put(struct unix_groups *groups)
-{
-	if (groups && --groups->refs == 0)
-		heap_free(groups);
-}
-
-/* The caller is the peer of `local`, with the groups that it has now. -ENOMEM. */
-static int note_peer(struct thread *thread, struct unix_socket *local)
-{
-	const struct credentials *own = &thread->process->credentials;
-	struct unix_groups *groups = NULL;
-	size_t bytes = own->group_count * sizeof(own->groups[0]);
-	if (bytes) {
-		groups = heap_alloc(sizeof(*groups) + bytes);
-		if (!groups)
-			return -ENOMEM;
-		groups->refs = 1;
-		groups->count = own->group_count;
-		memcpy(groups->ids, own->groups, bytes);
-	}
 	unix_credentials_of(thread, &local->peer_credentials);
-	groups_put(local->peer_groups);
-	local->peer_groups = groups;
-	return 0;
+	group_list_put(local->peer_groups);
+	local->peer_groups = group_list_get(thread->process->credentials.groups);
 }
 
 static void copy_peer(struct unix_socket *to, const struct unix_socket *from)
 {
 	to->peer_credentials = from->peer_credentials;
-	groups_put(to->peer_groups);
-	to->peer_groups = groups_get(from->peer_groups);
+	group_list_put(to->peer_groups);
+	to->peer_groups = group_list_get(from->peer_groups);
 }
 
-static int get_peer_groups(const struct unix_socket *local, void *value, uint32_t *length)
+int unix_peer_groups(struct socket *socket, const struct group_list **out)
 {
-	const struct unix_groups *groups = local->peer_groups;
-	uint32_t bytes = groups ? groups->count * (uint32_t)sizeof(groups->ids[0]) : 0;
-	if (!local->peer_credentials.pid) /* nobody yet */
-		return -ENODATA;
-	int error = *length < bytes ? -ERANGE : 0;
-	*length = bytes;
-	if (!error && bytes)
-		memcpy(value, groups->ids, bytes);
-	return error;
+	const struct unix_socket *local = unix_socket_of(socket);
+	*out = local->peer_groups;
+	return local->peer_credentials.pid ? 0 : -ENODATA;
 }
 
 static void connect_pair(struct unix_socket *a, struct unix_socket *b)
@@ -117,15 +86,12 @@ static void connect_pair(struct unix_socket *a, struct unix_socket *b)
 	}
 }
 
-int unix_socket_join(struct thread *thread, struct socket *a, struct socket *b)
+void unix_socket_join(struct thread *thread, struct socket *a, struct socket *b)
 {
 	struct unix_socket *one = unix_socket_of(a), *other = unix_socket_of(b);
-	int error = note_peer(thread, one);
-	if (error)
-		return error;
+	note_peer(thread, one);
 	copy_peer(other, one);
 	connect_pair(one, other);
-	return 0;
 }
 
 /* POLLHUP reaches all. */
@@ -189,7 +155,7 @@ static void unix_release(struct file *file)
 	unix_account_put(local->account);
 	unix_name_put(local->name);
 	unix_name_put(local->peer_name);
-	groups_put(local->peer_groups);
+	group_list_put(local->peer_groups);
 	socket_fini(&local->socket);
 	heap_free(local);
 	unix_released();
@@ -209,9 +175,7 @@ static int unix_listen(struct socket *socket, int backlog)
 		return -EOPNOTSUPP;
 	if (!local->name || local->connected)
 		return -EINVAL;
-	int error = note_peer(current_thread(), local);
-	if (error)
-		return error;
+	note_peer(current_thread(), local);
 	local->listening = true;
 	local->backlog_max = (uint32_t)backlog;
 	unix_tell_waiting(local);
@@ -274,11 +238,7 @@ static int connect_stream(struct thread *thread, struct unix_socket *local,
 		}
 		options->pass_credentials = true;
 	}
-	error = note_peer(thread, server);
-	if (error) {
-		file_put(&server->socket.file);
-		return error;
-	}
+	note_peer(thread, server);
 	copy_peer(local, listener);
 	connect_pair(local, server);
 	server->embryo = true;
@@ -418,8 +378,6 @@ static int unix_get_option(struct socket *socket, int level, int name, void *val
                            uint32_t *length)
 {
 	const struct unix_socket *local = unix_socket_of(socket);
-	if (level == SOL_SOCKET && name == SO_PEERGROUPS)
-		return get_peer_groups(local, value, length);
 	if (level != SOL_SOCKET || name != SO_PEERCRED)
 		return -ENOPROTOOPT;
 	if (*length > sizeof(local->peer_credentials))

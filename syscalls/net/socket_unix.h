@@ -23,11 +23,6 @@ struct unix_name { /* counted: bound sockets, their children, and messages share
 	struct sockaddr_un address;
 };
 
-struct unix_groups { /* supplementary groups of a peer; counted: sockets share it */
-	uint32_t refs, count;
-	uint32_t ids[];
-};
-
 struct unix_message {
 	struct list_node link;
 	struct unix_account *account;
@@ -71,7 +66,7 @@ struct unix_socket {
 	struct list_node backlog_link;
 	uint32_t backlog_count, backlog_max;
 	struct user_credentials peer_credentials; /* listener: its own, which clients get */
-	struct unix_groups *peer_groups;          /* likewise; NULL: none */
+	struct group_list *peer_groups;           /* likewise; NULL: none */
 	struct unix_flight flight;
 	int error; /* SO_ERROR */
 	bool listening, connected, embryo, peer_died;

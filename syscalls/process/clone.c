@@ -79,6 +79,7 @@ static int fill_process(struct process *child, struct process *parent,
 	child->group_id = parent->group_id;
 	child->session_id = parent->session_id;
 	child->credentials = parent->credentials;
+	group_list_get(child->credentials.groups);
 	child->dumpable = parent->dumpable;
 	child->no_new_privileges = parent->no_new_privileges;
 	memcpy(child->limits, parent->limits, sizeof(child->limits));

@@ -110,13 +110,14 @@ static int parse(struct file *file, struct elf_image *elf, char *head, size_t he
 	return error == -E2BIG ? -ENOEXEC : error;
 }
 
-static int open_interpreter(struct thread *thread, struct exec_program *program, char *head)
+/* `path` has room for PATH_BYTES. */
+static int open_interpreter(struct thread *thread, struct exec_program *program, char *path,
+                            char *head)
 {
 	const struct elf_image *elf = &program->main.elf;
-	char path[256];
 	if (!elf->interpreter_bytes)
 		return 0;
-	if (elf->interpreter_bytes > sizeof(path))
+	if (elf->interpreter_bytes > PATH_BYTES)
 		return -ENOEXEC;
 	long got = file_read_kernel(program->main.file, path, elf->interpreter_bytes,
 	                            elf->interpreter_offset);
@@ -395,6 +396,8 @@ static int open_program(struct thread *thread, struct exec_program *program, str
 	for (int depth = 0;; depth++) {
 		int error = file ? program_check(thread, file) : program_open(thread, path, &file);
 		program->main.file = file;
+		if (!error && depth > SCRIPT_DEPTH) /* as Linux, when the one too many is found */
+			error = -ELOOP;
 		long got = error ? error : file_read_kernel(file, head, HEAD_BYTES, 0);
 		if (got < 0)
 			return (int)got;
@@ -402,7 +405,7 @@ static int open_program(struct thread *thread, struct exec_program *program, str
 		if (got < 2 || head[0] != '#' || head[1] != '!')
 			return parse(file, &program->main.elf, head, (size_t)got);
 		char *interpreter, *option;
-		error = depth >= SCRIPT_DEPTH ? -ELOOP : split_script(head, &interpreter, &option);
+		error = split_script(head, &interpreter, &option);
 		if (!error)
 			error = script_arguments(program->strings, interpreter, option, path);
 		if (error)
@@ -424,7 +427,7 @@ static int load(struct thread *thread, struct file *file, char *path, struct exe
 	program.path = name;
 	int error = head ? open_program(thread, &program, file, path, head) : -ENOMEM;
 	if (!error)
-		error = open_interpreter(thread, &program, head);
+		error = open_interpreter(thread, &program, path, head);
 	if (!error)
 		error = unshare(process);
 	if (!error)

@@ -196,34 +196,6 @@ long sys_setfsgid(struct thread *thread, const uint64_t *argument)
 	return set_fs(thread, groups(thread), (uint32_t)argument[0]);
 }
 
-long sys_getgroups(struct thread *thread, const uint64_t *argument)
-{
-	const struct credentials *c = &thread->process->credentials;
-	int32_t room = (int32_t)argument[0];
-	if (room < 0 || (room && (uint32_t)room < c->group_count))
-		return -EINVAL;
-	if (room &&
-	    copy_to_user(user(argument[1]), c->groups, c->group_count * sizeof c->groups[0]))
-		return -EFAULT;
-	return c->group_count;
-}
-
-/* At most 32 supplementary groups (Linux: 65536); see docs/FEATURES.md. */
-long sys_setgroups(struct thread *thread, const uint64_t *argument)
-{
-	struct credentials *c = &thread->process->credentials;
-	uint32_t list[sizeof c->groups / sizeof c->groups[0]], count = (uint32_t)argument[0];
-	if (!is_privileged(thread))
-		return -EPERM;
-	if (count > sizeof list / sizeof list[0])
-		return -EINVAL;
-	if (copy_from_user(list, user(argument[1]), count * sizeof list[0]))
-		return -EFAULT;
-	memcpy(c->groups, list, count * sizeof list[0]);
-	c->group_count = count;
-	return 0;
-}
-
 /* ---- process groups and sessions ---- */
 
 static struct process *self_or(struct thread *thread, uint64_t pid)

@@ -163,6 +163,7 @@ void process_free(struct process *process)
 	list_remove(&process->sibling_link);
 	list_remove(&process->all_link);
 	list_remove(&process->hash_link);
+	group_list_put(process->credentials.groups);
 	heap_free(process);
 }
 

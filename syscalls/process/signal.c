@@ -71,6 +71,14 @@ void signal_recompute(struct thread *thread)
 
 /* ---- queues ---- */
 
+/* Standard signals of the kernel and of kill queue beyond the limit, as in Linux. */
+static bool has_place(const struct process *process, const struct signal_information *information)
+{
+	return information->reserved ||
+	       (information->number < SIGRTMIN && information->code >= 0) ||
+	       process->signals_queued < process->limits[LIMIT_SIGPENDING].soft;
+}
+
 static int enqueue(struct process *process, struct signal_queue **queue, signal_set *pending,
                    const struct signal_information *information)
 {
@@ -78,7 +86,7 @@ static int enqueue(struct process *process, struct signal_queue **queue, signal_
 	if (number < SIGRTMIN && (*pending & SIGNAL_BIT(number)))
 		return 0; /* standard signals do not queue */
 	struct signal_queue *entry = NULL;
-	if (process->signals_queued < process->limits[LIMIT_SIGPENDING].soft || number < SIGRTMIN)
+	if (has_place(process, information))
 		entry = heap_alloc(sizeof(*entry));
 	if (!entry) {
 		if (number >= SIGRTMIN && information->code != SI_USER)
@@ -89,7 +97,7 @@ static int enqueue(struct process *process, struct signal_queue **queue, signal_
 		while (*queue)
 			queue = &(*queue)->next;
 		*queue = entry;
-		process->signals_queued++;
+		process->signals_queued += !information->reserved;
 	}
 	*pending |= SIGNAL_BIT(number);
 	wait_queue_notify(&signal_generated, POLLIN);
@@ -109,7 +117,7 @@ static void dequeue(struct process *process, struct signal_queue **queue, signal
 			*out = entry->information;
 			*link = entry->next;
 			heap_free(entry);
-			process->signals_queued--;
+			process->signals_queued -= !out->reserved;
 			continue;
 		}
 		more = entry->information.number == number;
@@ -124,8 +132,8 @@ void signal_queue_free(struct process *process, struct signal_queue **queue)
 	while (*queue) {
 		struct signal_queue *entry = *queue;
 		*queue = entry->next;
+		process->signals_queued -= !entry->information.reserved;
 		heap_free(entry);
-		process->signals_queued--;
 	}
 }
 

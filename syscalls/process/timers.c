@@ -10,7 +10,7 @@
 /* ITIMER_VIRTUAL's clock: user mode only. Not a clock id of the ABI. */
 #define CLOCK_USER_CPUTIME 64
 
-#define POSIX_TIMERS_MAX   1024 /* per process; see docs/FEATURES.md */
+#define POSIX_TIMERS_MAX   4096 /* per process, whatever RLIMIT_SIGPENDING allows */
 
 enum { ITIMER_REAL, ITIMER_VIRTUAL, ITIMER_PROF, ITIMERS };
 enum { SIGEV_SIGNAL = 0, SIGEV_NONE = 1, SIGEV_THREAD = 2, SIGEV_THREAD_ID = 4 };
@@ -83,6 +83,7 @@ static bool timer_notify(struct signal_timer *timer, uint64_t expiries)
 		.pid = timer->identifier,
 		.value = timer->value,
 		.own = true,
+		.reserved = timer->code == SI_TIMER,
 	};
 	struct thread *thread =
 	        timer->notify == SIGEV_THREAD_ID ? thread_find(timer->target_tid) : NULL;
@@ -170,6 +171,7 @@ static void posix_timer_free(struct process_timers *timers, struct signal_timer 
 {
 	list_remove(&timer->link);
 	timers->posix_count--;
+	timer->process->signals_queued--;
 	loop_timer_destroy(&this_hart()->loop, &timer->timer);
 	heap_free(timer);
 }
@@ -341,11 +343,13 @@ long sys_timer_create(struct thread *thread, const uint64_t *argument)
 	int error = sigevent_check(thread, &event);
 	if (error)
 		return error;
-	struct process_timers *timers = timers_of(thread->process);
-	if (!timers || timers->posix_count >= POSIX_TIMERS_MAX)
+	struct process *process = thread->process;
+	struct process_timers *timers = timers_of(process);
+	if (!timers || timers->posix_count >= POSIX_TIMERS_MAX ||
+	    process->signals_queued >= process->limits[LIMIT_SIGPENDING].soft)
 		return -EAGAIN;
 	struct signal_timer *timer = heap_alloc_zeroed(sizeof *timer);
-	if (!timer || timer_init(timer, thread->process, clock, event.signal)) {
+	if (!timer || timer_init(timer, process, clock, event.signal)) {
 		heap_free(timer);
 		return -EAGAIN;
 	}
@@ -356,6 +360,7 @@ long sys_timer_create(struct thread *thread, const uint64_t *argument)
 	timer->value = argument[1] ? event.value : (uint64_t)timer->identifier;
 	list_push_back(&timers->posix, &timer->link);
 	timers->posix_count++;
+	process->signals_queued++;
 	if (user_store_u32(user(argument[2]), (uint32_t)timer->identifier)) {
 		posix_timer_free(timers, timer);
 		return -EFAULT;
