@@ -155,6 +155,13 @@ uint32_t tcp_timestamp(const struct tcp_connection *connection);
 int tcp_set_option(struct tcp_connection *connection, enum tcp_option option, int64_t value);
 int64_t tcp_get_option(const struct tcp_connection *connection, enum tcp_option option);
 
+/* "cubic" or "reno" (TCP_CONGESTION): -ENOENT if it is neither. A listener's is inherited. */
+int tcp_set_congestion(struct tcp_connection *connection, const char *name);
+const char *tcp_get_congestion(const struct tcp_connection *connection);
+/* What connections opened from now on have (net.ipv4.tcp_congestion_control) [cubic]. */
+int tcp_set_default_congestion(struct stack *stack, const char *name);
+const char *tcp_get_default_congestion(const struct stack *stack);
+
 /* Truthful figures for TCP_INFO (tcp(7)). Times in microseconds, sizes in bytes, cwnd in segments. */
 struct tcp_information {
 	uint8_t state, ca_state, retransmits, probes, backoff, options, snd_wscale, rcv_wscale;

@@ -134,7 +134,7 @@ void tcp_ack_advance(struct tcp_connection *c, struct tcp_seq ack, uint32_t time
 		}
 		/* RFC 7661's point: a window that was not used says nothing about the path. */
 		if (c->cwnd_limited || (c->cwnd < c->ssthresh && flight > c->cwnd / 2)) {
-			c->congestion->acknowledged(c, bytes);
+			tcp_congestion_acked(c, bytes);
 			send_buffer_grow(c);
 		}
 	}
@@ -184,7 +184,7 @@ static void duplicate_ack(struct tcp_connection *c)
 	tcp_output_schedule(c); /* limited transmit (RFC 3042): pipe shrank */
 }
 
-static void loss_check(struct tcp_connection *c)
+static void loss_check(struct tcp_connection *c, uint32_t delivered)
 {
 	tcp_sack_mark_lost(c);
 	if (tcp_in_recovery(c)) {
@@ -199,7 +199,7 @@ static void loss_check(struct tcp_connection *c)
 		c->lost_edge = seq_add(c->snd_una, min_u32(c->snd_mss, tcp_flight(c)));
 	/* RFC 6582 §3.2 (1): not again for a window that was repaired already. */
 	if (seq_lt(c->snd_una, c->lost_edge) && seq_le(c->recover, c->snd_una))
-		tcp_recovery_enter(c);
+		tcp_recovery_enter(c, delivered);
 }
 
 /* The window opened: probing ends. */
@@ -213,10 +213,20 @@ static void window_opened(struct tcp_connection *c)
 	tcp_output_schedule(c);
 }
 
+/* What of the bytes sent is known to have arrived, up to an offset that stays the same. Without
+ * SACK a duplicate ACK tells of a segment. */
+static uint32_t known_delivered(const struct tcp_connection *c)
+{
+	uint32_t beyond = c->sack ? tcp_scoreboard(c) ? tcp_scoreboard(c)->bytes : 0
+	                          : c->duplicate_acks * c->snd_mss;
+	return c->snd_una.value + beyond;
+}
+
 void tcp_ack_process(struct tcp_connection *c, struct tcp_segment *segment)
 {
 	struct tcp_seq ack = segment->acknowledgment;
 	uint32_t echo = segment->options.has_timestamp ? segment->options.timestamp_echo : 0;
+	uint32_t known_before = known_delivered(c);
 	bool old = seq_lt(ack, c->snd_una);
 	if (old)
 		ack = c->snd_una;
@@ -234,8 +244,14 @@ void tcp_ack_process(struct tcp_connection *c, struct tcp_segment *segment)
 	                 !segment->length && !(segment->flags & TCP_FIN);
 	if (c->sack ? new_sack : duplicate)
 		duplicate_ack(c);
-	if (new_sack || c->duplicate_acks || tcp_scoreboard(c) || tcp_in_recovery(c))
-		loss_check(c);
+	if (new_sack || c->duplicate_acks || tcp_scoreboard(c) || tcp_in_recovery(c)) {
+		int32_t more = (int32_t)(known_delivered(c) - known_before);
+		uint32_t delivered = more > 0 ? (uint32_t)more : 0;
+		struct tcp_seq lost_before = seq_max(c->lost_edge, c->snd_una);
+		loss_check(c, delivered);
+		tcp_recovery_delivered(c, delivered,
+		                       advanced && !seq_lt(lost_before, c->lost_edge));
+	}
 	if (window_changed)
 		window_opened(c);
 }

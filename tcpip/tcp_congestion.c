@@ -1,47 +1,146 @@
-/* Congestion control (RFC 5681, 3465, 6582) and what happens to it around losses. All in bytes. */
+/*
+ * The congestion window and its threshold: slow start, what happens to them around losses and idle
+ * times, and the choice of what is different in congestion avoidance (RFC 5681, 3465, 6582). All in
+ * bytes.
+ */
 #include "tcpip/tcp_internal.h"
 
-static void newreno_start(struct tcp_connection *c)
+#define WINDOW_MOST (1u << 30)
+
+static void reno_avoid(struct tcp_connection *c, uint32_t bytes)
+{
+	tcp_window_grow(c, bytes, c->cwnd);
+}
+
+/* RFC 5681 (4), of cwnd as on Linux: it does not grow while it is not used. */
+static uint32_t reno_threshold(struct tcp_connection *c)
+{
+	return max_u32(c->cwnd / 2, 2u * c->snd_mss);
+}
+
+static void reno_timed_out(struct tcp_connection *c)
+{
+	(void)c;
+}
+
+const struct tcp_congestion_ops tcp_reno = {
+	.name = "reno",
+	.avoid = reno_avoid,
+	.threshold = reno_threshold,
+	.timed_out = reno_timed_out,
+	.undone = reno_timed_out,
+};
+
+static const struct tcp_congestion_ops *const algorithms[] = {
+	[TCP_RENO] = &tcp_reno,
+	[TCP_CUBIC] = &tcp_cubic,
+};
+
+static const struct tcp_congestion_ops *algorithm(const struct tcp_connection *c)
+{
+	return algorithms[c->congestion_algorithm];
+}
+
+static int find(const char *name)
+{
+	for (int i = 0; i < TCP_CONGESTION_ALGORITHMS; i++) {
+		if (strcmp(name, algorithms[i]->name) == 0)
+			return i;
+	}
+	return -ENOENT;
+}
+
+int tcp_set_congestion(struct tcp_connection *c, const char *name)
+{
+	int found = find(name);
+	if (found < 0)
+		return found;
+	if (found == c->congestion_algorithm)
+		return 0;
+	c->congestion_algorithm = (uint8_t)found;
+	/* The new one has seen no loss; a recovery that is under way goes on. */
+	struct tcp_congestion *m = c->congestion;
+	if (m) {
+		m->w_max = 0;
+		m->epoch = false;
+		m->css_rounds = 0;
+	}
+	return 0;
+}
+
+const char *tcp_get_congestion(const struct tcp_connection *c)
+{
+	return algorithm(c)->name;
+}
+
+int tcp_set_default_congestion(struct stack *stack, const char *name)
+{
+	int found = find(name);
+	if (found < 0)
+		return found;
+	stack_tcp(stack)->congestion_default = (uint8_t)found;
+	return 0;
+}
+
+const char *tcp_get_default_congestion(const struct stack *stack)
+{
+	return algorithms[stack_tcp(stack)->congestion_default]->name;
+}
+
+struct tcp_congestion *tcp_congestion_memory(struct tcp_connection *c)
+{
+	if (!c->congestion)
+		c->congestion = tcp_alloc(c->tcp, sizeof(*c->congestion));
+	return c->congestion;
+}
+
+void tcp_congestion_forget(struct tcp_connection *c)
+{
+	if (c->congestion)
+		tcp_free(c->tcp, c->congestion, sizeof(*c->congestion));
+	c->congestion = NULL;
+}
+
+void tcp_congestion_start(struct tcp_connection *c)
 {
 	c->cwnd = TCP_INITIAL_WINDOW_SEGMENTS * c->snd_mss;
 	c->ssthresh = UINT32_MAX;
 	c->cwnd_count = 0;
 }
 
-/* Slow start: by what was acknowledged. Congestion avoidance: one segment per window's worth of it.
- */
-static void newreno_acknowledged(struct tcp_connection *c, uint32_t bytes)
+void tcp_window_grow(struct tcp_connection *c, uint32_t bytes, uint32_t bytes_per_segment)
 {
-	if (c->cwnd < c->ssthresh) {
-		uint32_t step = min_u32(bytes, c->ssthresh - c->cwnd);
-		c->cwnd += step;
-		bytes -= step;
-	}
-	c->cwnd_count += bytes;
-	if (c->cwnd_count >= c->cwnd && c->cwnd >= c->ssthresh) {
-		c->cwnd_count -= c->cwnd;
+	/* What came together while a segment was dearer is worth one. */
+	if (c->cwnd_count >= bytes_per_segment) {
+		c->cwnd_count = 0;
 		c->cwnd += c->snd_mss;
 	}
-	c->cwnd = min_u32(c->cwnd, 1u << 30);
-	c->cwnd_count = min_u32(c->cwnd_count, c->cwnd);
+	c->cwnd_count += bytes;
+	if (c->cwnd_count >= bytes_per_segment) {
+		c->cwnd += c->cwnd_count / bytes_per_segment * c->snd_mss;
+		c->cwnd_count %= bytes_per_segment;
+	}
 }
 
-/* RFC 5681 (4). */
-static uint32_t newreno_threshold(struct tcp_connection *c)
+/* Slow start: by what was acknowledged. */
+void tcp_congestion_acked(struct tcp_connection *c, uint32_t bytes)
 {
-	return max_u32(tcp_flight(c) / 2, 2u * c->snd_mss);
+	if (c->cwnd < c->ssthresh) {
+		uint32_t wanted = bytes;
+		if (c->ssthresh == UINT32_MAX && c->congestion_algorithm == TCP_CUBIC)
+			wanted = tcp_hystart_acked(c, bytes);
+		uint32_t step = min_u32(wanted, c->ssthresh - c->cwnd);
+		c->cwnd += step;
+		bytes = wanted - step;
+	}
+	if (bytes)
+		algorithm(c)->avoid(c, bytes);
+	c->cwnd = min_u32(c->cwnd, WINDOW_MOST);
 }
-
-const struct tcp_congestion_ops tcp_newreno = {
-	.name = "reno",
-	.start = newreno_start,
-	.acknowledged = newreno_acknowledged,
-	.threshold = newreno_threshold,
-};
 
 /* Fast retransmit: three duplicate ACKs, or SACK says that the first hole is lost (RFC 6675 §5
  * (4)). */
-void tcp_recovery_enter(struct tcp_connection *c)
+void tcp_recovery_enter(struct tcp_connection *c, uint32_t delivered)
 {
 	tcp_undo_save(c);
 	c->congestion_state = TCP_CA_RECOVERY;
@@ -49,8 +148,8 @@ void tcp_recovery_enter(struct tcp_connection *c)
 	c->odd |= TCP_ODD_RECOVERY;
 	c->recover = c->snd_nxt;
 	c->high_retransmitted = c->snd_una;
-	c->ssthresh = c->congestion->threshold(c);
-	c->cwnd = c->ssthresh;
+	c->ssthresh = algorithm(c)->threshold(c);
+	tcp_prr_begin(c, delivered);
 	c->cwnd_count = 0;
 	c->recovery_entered = true; /* the first retransmission does not wait for room in cwnd */
 	c->rtt_timing = false;
@@ -65,11 +164,11 @@ void tcp_recovery_enter(struct tcp_connection *c)
 void tcp_loss_enter(struct tcp_connection *c)
 {
 	/* Not again while the same window is being repaired: the threshold would collapse. */
-	if (c->congestion_state != TCP_CA_LOSS || seq_lt(c->recover, c->snd_una)) {
-		if (!tcp_in_recovery(c) || seq_lt(c->recover, c->snd_una))
-			tcp_undo_save(c);
-		c->ssthresh = c->congestion->threshold(c);
+	if (!tcp_in_recovery(c) || seq_le(c->recover, c->snd_una)) {
+		tcp_undo_save(c);
+		c->ssthresh = algorithm(c)->threshold(c);
 	}
+	algorithm(c)->timed_out(c);
 	/* The peer withdrew what it had SACKed (RFC 2018 §8). */
 	const struct tcp_interval_set *set = tcp_scoreboard(c);
 	if (set && set->count && seq_le(set->interval[0].start, c->snd_una))
@@ -89,10 +188,8 @@ void tcp_loss_enter(struct tcp_connection *c)
 
 static void recovery_leave(struct tcp_connection *c)
 {
-	/* RFC 6582 §3.2 (3): no burst when little is in flight. */
-	uint32_t flight = tcp_flight(c);
 	if (c->congestion_state == TCP_CA_RECOVERY)
-		c->cwnd = min_u32(c->ssthresh, max_u32(flight, c->snd_mss) + c->snd_mss);
+		c->cwnd = c->ssthresh;
 	c->congestion_state = TCP_CA_OPEN;
 	c->duplicate_acks = 0;
 	c->high_retransmitted = c->lost_edge = c->snd_una;
@@ -108,6 +205,7 @@ void tcp_recovery_undo(struct tcp_connection *c)
 	c->cwnd = max_u32(c->cwnd, c->loss->prior_cwnd);
 	c->ssthresh = max_u32(c->ssthresh, c->loss->prior_ssthresh);
 	c->cwnd_count = 0;
+	algorithm(c)->undone(c);
 }
 
 /* snd_una moved by `bytes` during recovery. */
@@ -121,10 +219,7 @@ void tcp_recovery_acked(struct tcp_connection *c, uint32_t bytes)
 	c->head_mark = c->snd_nxt;
 	c->head_again = false;
 	c->lost_edge = seq_max(c->lost_edge, c->snd_una);
-	if (c->congestion_state == TCP_CA_LOSS) {
-		if (c->cwnd < c->ssthresh)
-			c->cwnd += min_u32(bytes, c->snd_mss);
-	} else if (!c->sack) {
+	if (c->congestion_state == TCP_CA_RECOVERY && !c->sack) {
 		/* Partial ACK (RFC 6582 §3.2 (3)): the next segment is lost, too. */
 		uint32_t segments = bytes / c->snd_mss;
 		c->duplicate_acks -= min_u32(c->duplicate_acks, segments ? segments - 1 : 0);
@@ -133,6 +228,25 @@ void tcp_recovery_acked(struct tcp_connection *c, uint32_t bytes)
 		c->recovery_entered = true;
 	}
 	tcp_output_schedule(c);
+}
+
+/* After a timeout slow start goes by what was delivered; without SACK that is known of one segment
+ * only, for an ACK may tell of many that arrived long ago (RFC 3465 §2.3). */
+void tcp_recovery_delivered(struct tcp_connection *c, uint32_t bytes, bool safe)
+{
+	if (c->congestion_state == TCP_CA_RECOVERY) {
+		tcp_prr_delivered(c, bytes, safe);
+	} else if (c->congestion_state == TCP_CA_LOSS && c->cwnd < c->ssthresh) {
+		uint32_t step = c->sack ? bytes : min_u32(bytes, c->snd_mss);
+		c->cwnd += min_u32(step, c->ssthresh - c->cwnd);
+	}
+}
+
+void tcp_congestion_repaired(struct tcp_connection *c)
+{
+	c->ssthresh = algorithm(c)->threshold(c);
+	c->cwnd = min_u32(c->cwnd, c->ssthresh);
+	c->cwnd_count = 0;
 }
 
 /* RFC 5681 §4.1: after an idle time longer than the RTO the window is stale; it decays by half per

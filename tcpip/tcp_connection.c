@@ -40,6 +40,7 @@ static void configure(struct tcp_stack *tcp)
 	tcp->send_default = config->tcp_send_buffer_bytes ? config->tcp_send_buffer_bytes : 16384;
 	tcp->send_max = config->tcp_send_buffer_max ? config->tcp_send_buffer_max : 4u << 20;
 	tcp->acks_at_once = config->tcp_acks_at_once;
+	tcp->congestion_default = TCP_CUBIC;
 	struct pbuf_pool_statistics pool;
 	pbuf_pool_statistics(tcp->pool, &pool);
 	tcp->send_limit = pool.cap_bytes / 2;
@@ -118,7 +119,7 @@ static void set_defaults(struct tcp_connection *c)
 	c->retransmit_ns = c->delayed_ack_ns = c->retry_ns = c->keepalive_ns = LOOP_NEVER;
 	c->receive_buffer = tcp->receive_default;
 	c->send_buffer = tcp->send_default;
-	c->congestion = &tcp_newreno;
+	c->congestion_algorithm = tcp->congestion_default;
 	c->ssthresh = UINT32_MAX;
 	c->rto_us = TCP_RTO_INITIAL_US;
 	c->min_rtt_us = UINT32_MAX;
@@ -267,6 +268,7 @@ void tcp_connection_finish(struct tcp_connection *c, int error)
 	tcp_send_purge(c);
 	tcp_reassembly_purge(c);
 	tcp_loss_purge(c);
+	tcp_congestion_forget(c);
 	tcp_connection_unhash(c);
 	list_remove(&c->output_link);
 	c->ack_held = false;
@@ -343,7 +345,7 @@ void tcp_connection_established(struct tcp_connection *c)
 	tcp_update_mss(c);
 	c->retransmits = c->backoff = 0;
 	c->first_retransmit_ns = 0;
-	c->congestion->start(c);
+	tcp_congestion_start(c);
 	if (c->total_retransmits > 1)
 		c->cwnd = c->snd_mss;
 	c->quick = 16;

@@ -208,15 +208,40 @@ struct tcp_loss {
 	bool may_undo, has_stamp;
 };
 
+enum tcp_congestion_algorithm { TCP_RENO, TCP_CUBIC, TCP_CONGESTION_ALGORITHMS };
+
+/* All windows in bytes. */
 struct tcp_congestion_ops {
 	const char *name;
-	void (*start)(struct tcp_connection *connection);
-	/* `bytes` newly acknowledged while not in recovery and cwnd was the limit. */
-	void (*acknowledged)(struct tcp_connection *connection, uint32_t bytes);
-	/* The slow start threshold after a loss. */
+	/* `bytes` newly acknowledged in congestion avoidance, and cwnd was the limit. */
+	void (*avoid)(struct tcp_connection *connection, uint32_t bytes);
+	/* The slow start threshold after a loss, of which this is told by the call. */
 	uint32_t (*threshold)(struct tcp_connection *connection);
+	/* The loss was one that the retransmission timer noticed; after `threshold`. */
+	void (*timed_out)(struct tcp_connection *connection);
+	/* The last loss that `threshold` was asked for was none; cwnd is as before it. */
+	void (*undone)(struct tcp_connection *connection);
 };
-extern const struct tcp_congestion_ops tcp_newreno;
+extern const struct tcp_congestion_ops tcp_reno, tcp_cubic;
+
+/* What congestion control remembers of a connection. Made when slow start has come far enough to be
+ * watched, or with the first loss; freed with the connection. */
+struct tcp_congestion {
+	/* PRR (RFC 6937), in recovery: bytes delivered since it began, bytes_sent then (its low
+	 * half), and what was in flight. */
+	uint32_t prr_delivered, prr_sent_mark, prr_flight;
+	/* CUBIC (RFC 9438). */
+	uint32_t w_max;               /* the window at the last loss; 0: not known */
+	uint32_t cwnd_prior;          /* the same before fast convergence */
+	uint32_t w_max_before;        /* for `undone`, with epoch_before */
+	uint32_t plateau, k_ms;       /* of this epoch: where the curve is flat, and when */
+	uint32_t epoch_ms, growth_ms; /* when it began, when the window last was the limit */
+	uint32_t w_est, w_est_acked;  /* what Reno would have; bytes towards its next segment */
+	bool epoch, epoch_before;     /* there is one */
+	/* HyStart++ (RFC 9406), in the first slow start. */
+	uint8_t css_rounds;   /* conservative slow start's round; 0: not in it */
+	uint32_t css_base_us; /* the round trip with which it began */
+};
 
 enum tcp_congestion_state { /* values of tcpi_ca_state */
 	                    TCP_CA_OPEN,
@@ -319,6 +344,7 @@ struct tcp_connection {
 	uint16_t soft_error;
 	uint8_t save_syn : 2; /* TCP_SAVE_SYN, of a listener */
 	bool has_extra : 1;
+	uint8_t congestion_algorithm; /* enum tcp_congestion_algorithm */
 
 	/* Loss recovery (RFC 6675). */
 	struct tcp_seq recover, high_retransmitted, lost_edge;
@@ -331,7 +357,7 @@ struct tcp_connection {
 	struct tcp_seq
 	        small_sequence; /* end of the last segment that was not full (Minshall's Nagle) */
 	struct tcp_seq iss, irs, urgent_sequence;
-	const struct tcp_congestion_ops *congestion;
+	struct tcp_congestion *congestion; /* NULL: nothing to remember yet */
 
 	/* Receive autotuning (Linux's tcp_rcv_space_adjust). */
 	struct tcp_seq space_sequence;
@@ -442,6 +468,7 @@ struct tcp_stack {
 	uint32_t max_connections, max_time_wait;
 	uint32_t receive_default, receive_max, send_default, send_max;
 	bool acks_at_once;
+	uint8_t congestion_default; /* enum tcp_congestion_algorithm */
 	/* Memory of the pool in send queues and in receive queues. Neither may take all of it: ARP,
 	 * ACKs and the rings need some. */
 	uint64_t send_held, send_limit, receive_held, receive_limit;
@@ -756,12 +783,42 @@ bool tcp_head_repair_is_lost(const struct tcp_connection *c);
 bool tcp_next_lost(const struct tcp_connection *c, struct tcp_seq *start, uint32_t *length);
 
 /* tcp_congestion.c */
-void tcp_recovery_enter(struct tcp_connection *c);
+/* ESTABLISHED: the window begins. */
+void tcp_congestion_start(struct tcp_connection *c);
+/* `bytes` newly acknowledged, not in recovery, and cwnd was the limit: it grows. */
+void tcp_congestion_acked(struct tcp_connection *c, uint32_t bytes);
+/* In congestion avoidance: one segment more for each `bytes_per_segment` acknowledged. */
+void tcp_window_grow(struct tcp_connection *c, uint32_t bytes, uint32_t bytes_per_segment);
+/* NULL: no memory. */
+struct tcp_congestion *tcp_congestion_memory(struct tcp_connection *c);
+void tcp_congestion_forget(struct tcp_connection *c);
+/* By an ACK that told of `delivered` bytes, or 0: by a timer. */
+void tcp_recovery_enter(struct tcp_connection *c, uint32_t delivered);
 void tcp_loss_enter(struct tcp_connection *c);
 void tcp_recovery_acked(struct tcp_connection *c, uint32_t bytes);
 /* The loss was none: the window is what it was before. */
 void tcp_recovery_undo(struct tcp_connection *c);
+/* In recovery `bytes` more were delivered, by SACK or in order; `safe`: in order, and nothing more
+ * was lost. After everything else that the ACK told is known. */
+void tcp_recovery_delivered(struct tcp_connection *c, uint32_t bytes, bool safe);
+/* A loss that is repaired already. */
+void tcp_congestion_repaired(struct tcp_connection *c);
 void tcp_congestion_idle(struct tcp_connection *c);
+
+/* tcp_cubic.c */
+/* W_cubic (RFC 9438 figure 1) at `elapsed_ms` of the epoch. */
+uint32_t tcp_cubic_window(const struct tcp_congestion *m, uint32_t elapsed_ms, uint32_t mss);
+/* K (figure 2): how long the curve takes from `cwnd` to `w_max`. */
+uint32_t tcp_cubic_k_ms(uint32_t cwnd, uint32_t w_max, uint32_t mss);
+
+/* tcp_hystart.c */
+/* In the first slow start: how many of the acknowledged bytes the window grows by. May end it. */
+uint32_t tcp_hystart_acked(struct tcp_connection *c, uint32_t bytes);
+
+/* tcp_prr.c */
+/* Recovery begins, by an ACK that told of `delivered` bytes. */
+void tcp_prr_begin(struct tcp_connection *c, uint32_t delivered);
+void tcp_prr_delivered(struct tcp_connection *c, uint32_t bytes, bool safe);
 
 /* tcp_undo.c */
 /* Before the window is reduced for a loss: what it was is remembered. */

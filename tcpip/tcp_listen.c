@@ -278,7 +278,7 @@ void tcp_inherit_options(struct tcp_connection *child, const struct tcp_connecti
 	child->bound_interface = listener->bound_interface;
 	child->save_syn = listener->save_syn;
 	child->odd |= listener->odd & TCP_ODD_GUARDED;
-	child->congestion = listener->congestion;
+	child->congestion_algorithm = listener->congestion_algorithm;
 }
 
 static void child_fill(struct tcp_connection *child, const struct tcp_request *request)

@@ -244,15 +244,15 @@ static enum stop send_lost(struct tcp_connection *c, uint32_t *budget)
 	uint32_t length;
 	while (tcp_in_recovery(c) && tcp_next_lost(c, &start, &length)) {
 		uint32_t pipe = tcp_pipe(c), mss = c->snd_mss;
+		uint32_t room = c->cwnd > pipe ? c->cwnd - pipe : 0;
 		bool at_once = c->recovery_entered || c->head_again;
-		if (!at_once && pipe >= c->cwnd)
+		if (!at_once && room < min_u32(mss, length)) /* RFC 6675 §5 (C) */
 			return STOP_DONE;
 		int32_t window = seq_diff(seq_add(c->snd_una, c->snd_wnd), start);
 		if (window <= 0 && !seq_eq(start, c->snd_una))
 			return STOP_DONE;
 		if (interface_is_full(c) || !*budget)
 			return STOP_FULL;
-		uint32_t room = c->cwnd > pipe ? c->cwnd - pipe : 0;
 		uint32_t most = at_once ? mss : max_u32(room - room % mss, mss);
 		if (window > 0)
 			most = min_u32(most, (uint32_t)window);

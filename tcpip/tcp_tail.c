@@ -72,11 +72,8 @@ void tcp_tail_acked(struct tcp_connection *c)
 	 * it repaired a loss. */
 	if (c->tail_repeated && !seq_lt(c->tail_edge, c->snd_una))
 		return;
-	if (c->tail_repeated) {
-		c->ssthresh = max_u32(c->cwnd / 2, 2u * c->snd_mss);
-		c->cwnd = min_u32(c->cwnd, c->ssthresh);
-		c->cwnd_count = 0;
-	}
+	if (c->tail_repeated)
+		tcp_congestion_repaired(c);
 	c->tail_probing = false;
 }
 

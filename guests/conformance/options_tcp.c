@@ -2,6 +2,7 @@
 #define _GNU_SOURCE
 #include "options.h"
 
+#include <fcntl.h>
 #include <linux/tcp.h>
 #include <poll.h>
 #include <stdio.h>
@@ -165,6 +166,52 @@ CASE(tcp_congestion_cubic)
 	socklen_t room = sizeof(got);
 	observe("get", getsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, got, &room));
 	observe_text("name", "%.16s", got);
+}
+
+static void observe_congestion(const char *what, int fd)
+{
+	char got[16] = "";
+	socklen_t room = sizeof(got);
+	must("getsockopt", getsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, got, &room));
+	observe_text(what, "%.16s", got);
+}
+
+CASE(tcp_congestion_inherited)
+{
+	struct sockaddr_in address;
+	int listener = tcp_listener(2, &address);
+	observe_congestion("listener", listener);
+	must("reno", setsockopt(listener, IPPROTO_TCP, TCP_CONGESTION, "reno", 4));
+	int client = tcp_socket();
+	must("connect", connect(client, (struct sockaddr *)&address, sizeof(address)));
+	int child = accept(listener, NULL, NULL);
+	observe_congestion("child", child);
+	observe_congestion("client", client);
+	observe("set", setsockopt(child, IPPROTO_TCP, TCP_CONGESTION, "cubic", 5));
+	observe_congestion("child", child);
+	observe_congestion("listener", listener);
+}
+
+CASE(tcp_congestion_settings)
+{
+	static const char *const names[] = { "tcp_congestion_control",
+		                             "tcp_available_congestion_control",
+		                             "tcp_allowed_congestion_control" };
+	char path[96], text[64];
+	for (size_t i = 0; i < 3; i++) {
+		snprintf(path, sizeof(path), "/proc/sys/net/ipv4/%s", names[i]);
+		int fd = open(path, O_RDONLY);
+		ssize_t n = read(fd, text, sizeof(text));
+		observe_bytes(names[i], n < 0 ? 0 : (size_t)n, text);
+	}
+	int before = tcp_socket();
+	int setting = open("/proc/sys/net/ipv4/tcp_congestion_control", O_WRONLY);
+	observe("unknown", pwrite(setting, "nothing", 7, 0));
+	observe("reno", pwrite(setting, "reno\n", 5, 0));
+	observe_congestion("before", before);
+	observe_congestion("after", tcp_socket());
+	observe("cubic", pwrite(setting, "cubic", 5, 0));
+	observe_congestion("again", tcp_socket());
 }
 
 CASE(tcp_ulp)

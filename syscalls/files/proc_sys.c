@@ -8,6 +8,7 @@
 #include "syscalls/files/synthetic.h"
 #include "syscalls/net.h"
 #include "syscalls/process.h"
+#include "tcpip/tcp.h"
 
 #define UUID_BYTES 16
 
@@ -43,6 +44,22 @@ static void generate_threads_max(struct text *text, const struct path_node *node
 {
 	(void)node;
 	text_printf(text, "%u\n", threads_max);
+}
+
+static void generate_congestion(struct text *text, const struct path_node *node)
+{
+	(void)node;
+	text_printf(text, "%s\n", tcp_get_default_congestion(net_stack(this_hart())));
+}
+
+static long store_congestion(const struct path_node *node, const char *bytes, size_t length)
+{
+	char name[16] = "";
+	(void)node;
+	size_t kept = length && bytes[length - 1] == '\n' ? length - 1 : length;
+	memcpy(name, bytes, kept < sizeof(name) ? kept : sizeof(name) - 1);
+	int error = tcp_set_default_congestion(net_stack(this_hart()), name);
+	return error ? error : (long)length;
 }
 
 /* Programs that tune what needs no tuning here are believed and not obeyed. */
@@ -103,8 +120,12 @@ static const struct synthetic_item core_items[] = {
 };
 static const struct synthetic_item ipv4_items[] = {
 	TUNABLE("ip_local_port_range", "32768\t60999"),
-	FIXED("tcp_congestion_control", "reno"),
-	FIXED("tcp_available_congestion_control", "reno"),
+	{ .name = "tcp_congestion_control",
+	  .mode = S_IFREG | 0644,
+	  .generate = generate_congestion,
+	  .store = store_congestion },
+	FIXED("tcp_available_congestion_control", "reno cubic"),
+	TUNABLE("tcp_allowed_congestion_control", "reno cubic"),
 	TUNABLE("tcp_rmem", "4096\t131072\t6291456"),
 	TUNABLE("tcp_wmem", "4096\t16384\t4194304"),
 	TUNABLE("tcp_max_syn_backlog", "4096"),

@@ -175,13 +175,13 @@ static int64_t checked_value(const struct tcp_connection *connection, int name, 
 	}
 }
 
-static int set_congestion(const void *value, uint32_t length)
+static int set_congestion(struct tcp_connection *connection, const void *value, uint32_t length)
 {
 	char name[CONGESTION_NAME_BYTES] = "";
 	if (length < 1)
 		return -EINVAL;
 	memcpy(name, value, length < sizeof(name) - 1 ? length : sizeof(name) - 1);
-	return strcmp(name, "reno") == 0 ? 0 : -ENOENT;
+	return tcp_set_congestion(connection, name);
 }
 
 /* The connection knows how much can come to wait in it. */
@@ -227,7 +227,7 @@ static int set_common(struct socket *socket, int name)
 static int set_tcp_level(struct tcp_socket *tcp, int name, const void *value, uint32_t length)
 {
 	if (name == TCP_CONGESTION)
-		return set_congestion(value, length);
+		return set_congestion(tcp->connection, value, length);
 	if (name == TCP_ULP)
 		return length ? -ENOENT : -EINVAL;
 	int32_t number;
@@ -322,7 +322,9 @@ static int get_tcp_level(struct tcp_socket *tcp, int name, void *value, uint32_t
 		return 0;
 	}
 	case TCP_CONGESTION: {
-		char congestion[CONGESTION_NAME_BYTES] = "reno";
+		char congestion[CONGESTION_NAME_BYTES] = "";
+		const char *name = tcp_get_congestion(tcp->connection);
+		memcpy(congestion, name, strnlen(name, sizeof(congestion) - 1));
 		if (*length > sizeof(congestion))
 			*length = sizeof(congestion);
 		memcpy(value, congestion, *length);
