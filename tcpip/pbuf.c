@@ -38,8 +38,10 @@
 /* `refs` of a pbuf that was not handed out since the last sweep; that of others is 0 while they are
  * free. */
 #define REFS_IDLE           UINT32_MAX
-/* Refused allocations between two attempts to gather whole free slabs at the cap. */
+/* Refused allocations between two attempts to gather whole free slabs at the cap, unless this part
+ * of it was freed since. */
 #define TRIM_INTERVAL       64
+#define TRIM_PART           16
 
 struct slab {
 	struct list_node link; /* pbuf_pool.slabs */
@@ -64,6 +66,7 @@ struct pbuf_pool {
 	uint64_t bytes_held;
 	uint64_t failures;
 	uint32_t refusals_until_trim;
+	uint64_t most_used; /* bytes, at refusals since the last attempt and at that */
 };
 
 /* Bytes of one pbuf with its room. Two small ones and one page one fill a 4 KiB slab. */
@@ -116,16 +119,23 @@ bool pbuf_pool_destroy(struct pbuf_pool *pool)
 	return true;
 }
 
+static uint64_t bytes_used(const struct pbuf_pool *pool)
+{
+	uint64_t used = 0;
+	for (int c = 0; c < PBUF_CLASSES; c++)
+		used += pool->classes[c].live * class_stride[c];
+	return used;
+}
+
 void pbuf_pool_statistics(const struct pbuf_pool *pool, struct pbuf_pool_statistics *out)
 {
 	memset(out, 0, sizeof(*out));
 	out->bytes_held = pool->bytes_held;
 	out->failures = pool->failures;
 	out->cap_bytes = pool->config.cap_bytes;
-	for (int c = 0; c < PBUF_CLASSES; c++) {
+	out->bytes_used = bytes_used(pool);
+	for (int c = 0; c < PBUF_CLASSES; c++)
 		out->live[c] = pool->classes[c].live;
-		out->bytes_used += pool->classes[c].live * class_stride[c];
-	}
 }
 
 void pbuf_pool_inject_failures(struct pbuf_pool *pool, bool (*fail)(void *context), void *context)
@@ -247,21 +257,31 @@ static struct slab *slab_alloc_for_class(struct pbuf_pool *pool, enum pbuf_class
 	return slab;
 }
 
+/* At the cap. A look at all free pbufs is dear, and mostly in vain. */
+static bool is_time_to_gather(struct pbuf_pool *pool)
+{
+	uint64_t used = bytes_used(pool), part = pool->config.cap_bytes / TRIM_PART;
+	if (used > pool->most_used)
+		pool->most_used = used;
+	if (pool->refusals_until_trim && used + part > pool->most_used) {
+		pool->refusals_until_trim--;
+		return false;
+	}
+	pool->refusals_until_trim = TRIM_INTERVAL;
+	pool->most_used = used;
+	return true;
+}
+
 /* Fill the free list of a class with a fresh slab. */
 static bool class_refill(struct pbuf_pool *pool, enum pbuf_class class_)
 {
 	struct slab *slab = slab_alloc_for_class(pool, class_);
-	if (!slab) {
-		if (pool->refusals_until_trim) {
-			pool->refusals_until_trim--;
-			return false;
-		}
-		pool->refusals_until_trim = TRIM_INTERVAL;
+	if (!slab && is_time_to_gather(pool)) {
 		pbuf_pool_trim(pool);
 		slab = slab_alloc_for_class(pool, class_);
-		if (!slab)
-			return false;
 	}
+	if (!slab)
+		return false;
 	uint32_t stride = class_stride[class_];
 	slab->count = (uint16_t)((slab->bytes - SLAB_HEADER_BYTES) / stride);
 	for (uint32_t i = slab->count; i-- > 0;) {
