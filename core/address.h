@@ -13,13 +13,14 @@
 /*
  * Sv39 (privileged ISA §10.4):
  *   0x00_00000000 .. 0x3f_ffffffff   user, 256 GiB (USER_END exclusive)
- *   0xffffffc0_00000000 ..           direct map of physical memory and devices, 128 GiB, largest
- * pages 0xffffffff_80000000 ..           the kernel image, wherever it was loaded (2 MiB
- * granularity)
+ *   0xffffffc0_00000000 ..           direct map of memory and devices: the lowest 128 GiB
+ *   0xffffffe0_00000000 .. (2 GiB)   a device tree that lies beyond those
+ *   0xffffffff_80000000 ..           the kernel image, wherever it was loaded (by 2 MiB)
  */
 #define USER_END          0x4000000000ull
 #define DIRECT_MAP_BASE   0xffffffc000000000ull
 #define DIRECT_MAP_BYTES  (128ull << 30)
+#define DTB_WINDOW_BASE   0xffffffe000000000ull
 #define KERNEL_IMAGE_BASE 0xffffffff80000000ull
 
 struct phys_addr {

@@ -237,6 +237,13 @@ static void report(void)
 	         cpu_features);
 }
 
+/* Firmware puts it at the end of memory, which may be further than we look. */
+static const void *device_tree_at(uint64_t physical)
+{
+	return physical <= DIRECT_MAP_BYTES - DTB_MAX_BYTES ? phys_to_virt(phys(physical))
+	                                                    : kernel_map_device_tree(physical);
+}
+
 _Noreturn void boot_main(uint64_t hartid, uint64_t dtb_physical, uint64_t entry_time,
                          uint64_t image_physical)
 {
@@ -250,7 +257,7 @@ _Noreturn void boot_main(uint64_t hartid, uint64_t dtb_physical, uint64_t entry_
 	};
 	kernel_map_set_image(image_physical);
 	probe_firmware();
-	if (dtb_open(&tree, phys_to_virt(phys(dtb_physical)), DTB_MAX_BYTES) != 0)
+	if (dtb_open(&tree, device_tree_at(dtb_physical), DTB_MAX_BYTES) != 0)
 		panic("no sound device tree at %lx", dtb_physical);
 	console_find_uart(&tree);
 	machine_exit_setup(&tree);

@@ -161,6 +161,7 @@ secondary_high:
 
 	.bss
 	.balign 4096
+	.globl early_root
 early_root:
 	.zero 4096
 early_image_table:

@@ -24,7 +24,9 @@ uint64_t *kernel_root;
 uint64_t kernel_root_physical;
 uint64_t kernel_satp;
 
-static uint64_t image_physical;
+extern uint64_t early_root[];
+
+static uint64_t image_physical, dtb_window_physical; /* 0: not mapped */
 
 static uint64_t *new_table(void)
 {
@@ -101,6 +103,22 @@ static void map_direct(void)
 	}
 }
 
+/* Wherever in the first half of the window it begins, it ends within the other. */
+static void map_device_tree(uint64_t *root)
+{
+	for (unsigned i = 0; i < 2; i++)
+		root[(DTB_WINDOW_BASE >> 30 & 511) + i] =
+		        pte_of(dtb_window_physical + i * GIGAPAGE, BITS_RODATA);
+	tlb_flush_all();
+}
+
+const void *kernel_map_device_tree(uint64_t physical)
+{
+	dtb_window_physical = physical & ~(GIGAPAGE - 1);
+	map_device_tree(early_root);
+	return (const void *)(DTB_WINDOW_BASE + (physical & (GIGAPAGE - 1)));
+}
+
 void kernel_map_set_image(uint64_t physical)
 {
 	image_physical = physical;
@@ -112,6 +130,8 @@ void kernel_map_setup(void)
 	kernel_root_physical = virt_to_phys(kernel_root).value;
 	map_image();
 	map_direct();
+	if (dtb_window_physical)
+		map_device_tree(kernel_root);
 	/* Address spaces copy the root's entries: all tables below it exist from now on. */
 	descend(kernel_root, ROOT_IMAGE);
 	descend(kernel_root, ROOT_STACKS);

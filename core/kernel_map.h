@@ -30,6 +30,8 @@ extern uint64_t kernel_satp;
 
 /* First of all: where the image lies. */
 void kernel_map_set_image(uint64_t physical);
+/* Before kernel_map_setup, and for good: a device tree where the direct map does not reach. */
+const void *kernel_map_device_tree(uint64_t physical);
 /* Leave the early tables: image at 4 KiB granularity, nothing both writable and executable, a guard
  * page below the boot stack. */
 void kernel_map_setup(void);

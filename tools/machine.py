@@ -37,6 +37,7 @@ PAGE = 4096
 LARGE_PAGE = 2 * MIB
 RAM_BASE = 0x80000000  # of QEMU's virt machine
 KERNEL_OFFSET = 2 * MIB  # where QEMU loads a kernel behind OpenSBI
+RESERVED_MOST = 64 << 30  # of a larger machine's memory the host promises nothing
 DEVICE_TREE_BYTES = 64 << 10  # more than QEMU's for this machine
 # The guest's clock goes on by 4 ns with each instruction, and from one timer to the next when the guest idles: how busy the host
 # is can't be seen in the guest, nor do its pauses take the host's time. What is outside keeps the host's time.
@@ -196,8 +197,12 @@ class Place:
 def qemu_arguments(options, place):
     """QEMU's command line."""
     shape = "virt" if options.aia == "plic" else "virt,aia=aplic-imsic"
+    backend = []
+    if memory_bytes(options.memory) >= RESERVED_MOST:
+        shape += ",memory-backend=ram"
+        backend = ["-object", f"memory-backend-ram,id=ram,size={options.memory},reserve=off"]
     arguments = [
-        place.qemu, "-nodefaults", "-no-user-config", "-M", shape, "-m", options.memory, "-smp", str(options.harts),
+        place.qemu, "-nodefaults", "-no-user-config", "-M", shape, *backend, "-m", options.memory, "-smp", str(options.harts),
         "-display", "none", "-no-reboot", "-chardev", place.console, "-serial", "chardev:console",
         "-chardev", place.monitor, "-mon", "chardev=monitor,mode=control",
     ]
