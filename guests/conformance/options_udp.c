@@ -99,6 +99,37 @@ CASE(udp_segment_most)
 	observe_arrived(pair[1]);
 }
 
+/* One call with more datagrams than a queue takes: it waits in the midst of a message. */
+CASE(udp_segment_waits)
+{
+	enum { MESSAGES = 64, DATAGRAMS = 100 };
+	static uint32_t numbers[MESSAGES * DATAGRAMS];
+	static struct iovec pieces[MESSAGES];
+	static struct mmsghdr messages[MESSAGES];
+	int pair[2];
+	udp_pair(pair);
+	must("buffer", set_int(pair[1], SOL_SOCKET, SO_RCVBUFFORCE, 32 << 20));
+	set_segment(pair[0], sizeof(numbers[0]));
+	for (uint32_t i = 0; i < MESSAGES * DATAGRAMS; i++)
+		numbers[i] = i;
+	for (int i = 0; i < MESSAGES; i++) {
+		pieces[i] =
+		        (struct iovec){ numbers + i * DATAGRAMS, DATAGRAMS * sizeof(numbers[0]) };
+		messages[i].msg_hdr.msg_iov = &pieces[i];
+		messages[i].msg_hdr.msg_iovlen = 1;
+	}
+	observe("sendmmsg", sendmmsg(pair[0], messages, MESSAGES, 0));
+	unsigned int bytes = 0;
+	for (int i = 0; i < MESSAGES; i++)
+		bytes += messages[i].msg_len;
+	observe("bytes", bytes);
+	uint32_t arrived = 0, got;
+	pause_ms(30);
+	while (recv(pair[1], &got, sizeof(got), MSG_DONTWAIT) == sizeof(got) && got == arrived)
+		arrived++;
+	observe("in-order", arrived);
+}
+
 CASE(udp_segment_path)
 {
 	static char bytes[4000];

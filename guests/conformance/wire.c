@@ -73,12 +73,12 @@ static int nonblocking_socket(void)
 
 /* ---- nobody answers ARP ---- */
 
-CASE_SECONDS(nobody_connect, 20)
+CASE_SECONDS(nobody_connect, 40)
 {
 	int fd = tcp_socket();
 	long start = now_ms();
 	observe("connect", connect_to(fd, inet_address(NOBODY, 80)));
-	observe_waited("waited", start, 2500, 6000);
+	observe_waited("waited", start, 2500, 20000);
 	observe_so_error("error", fd);
 	observe_name("name", fd);
 	observe("elsewhere", connect_to(fd, inet_address(HOST, 80)));
@@ -93,7 +93,7 @@ static int begin_connect(const char *label, const char *host, int port)
 
 /* Whatever asks first is told: SO_ERROR, connect, send or recv; two that wait for one host, both.
  */
-CASE_SECONDS(nobody_connect_nonblocking, 20)
+CASE_SECONDS(nobody_connect_nonblocking, 40)
 {
 	long start = now_ms();
 	int option = begin_connect("option", "10.0.2.67", 80);
@@ -104,7 +104,7 @@ CASE_SECONDS(nobody_connect_nonblocking, 20)
 	observe("again", connect_to(option, inet_address("10.0.2.67", 80)));
 	observe("send", send(sending, "a", 1, MSG_NOSIGNAL));
 	observe_poll("poll", option, POLLIN | POLLOUT | POLLRDHUP, 10000);
-	observe_waited("waited", start, 2500, 6000);
+	observe_waited("waited", start, 2500, 20000);
 	observe_so_error("error", option);
 	observe_so_error("error", option);
 	observe("again", connect_to(option, inet_address(HOST, 80)));
@@ -169,7 +169,7 @@ void observe_error_queue(const char *label, int fd)
 	}
 }
 
-CASE_SECONDS(nobody_udp, 20)
+CASE_SECONDS(nobody_udp, 40)
 {
 	struct sockaddr_in to = inet_address("10.0.2.73", 80),
 	                   queued = inet_address("10.0.2.74", 80);
@@ -186,7 +186,7 @@ CASE_SECONDS(nobody_udp, 20)
 	        sendto(keeping, "abc", 3, 0, (struct sockaddr *)&queued, sizeof(queued)));
 	observe_state("poll", asking);
 	observe_poll("poll", asking, POLLIN, 6000);
-	observe_waited("waited", start, 2500, 6500);
+	observe_waited("waited", start, 2500, 20000);
 	observe_so_error("error", asking);
 	observe("send", send(asking, "a", 1, 0));
 	observe_poll("sending", sending, POLLIN, 1000);
@@ -201,13 +201,13 @@ CASE_SECONDS(nobody_udp, 20)
 
 /* A connection that lives on, whose host no longer answers, is another story: here the host is
  * silent from the start, so that its SYNs are not answered. */
-CASE_SECONDS(silent_connect_syncnt, 20)
+CASE_SECONDS(silent_connect_syncnt, 40)
 {
 	int fd = tcp_socket();
 	must("TCP_SYNCNT", set_int(fd, IPPROTO_TCP, TCP_SYNCNT, 1));
 	long start = now_ms();
 	observe("connect", connect_to(fd, inet_address(HOST, 2)));
-	observe_waited("waited", start, 2800, 6000);
+	observe_waited("waited", start, 2800, 20000);
 	observe_so_error("error", fd);
 	observe_state("poll", fd);
 	observe("again", connect_to(fd, inet_address(HOST, 80)));

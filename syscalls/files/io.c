@@ -49,11 +49,20 @@ static long io_wait(struct thread *thread, struct io_request *request)
 	return SYS_PARKED;
 }
 
-static long io_interrupted(const struct io_request *request)
+/* What a call returns that waits no longer. Datagrams of one send (UDP_SEGMENT) that have left must
+ * not be sent again: the rest counts as sent, too, and is lost as in a queue. */
+static long io_given_up(const struct io_request *request, long error)
 {
 	if (request->total)
 		return (long)request->total;
-	return request->deadline_ns == LOOP_NEVER ? -ERESTARTSYS : -EINTR;
+	if (request->events & POLLOUT && request->uio.done)
+		return (long)(request->uio.done + request->uio.remaining);
+	return error;
+}
+
+static long io_interrupted(const struct io_request *request)
+{
+	return io_given_up(request, request->deadline_ns == LOOP_NEVER ? -ERESTARTSYS : -EINTR);
 }
 
 static long io_resume(struct thread *thread, uint32_t reasons)
@@ -67,7 +76,7 @@ static long io_resume(struct thread *thread, uint32_t reasons)
 		if (reasons & WAKE_SIGNAL)
 			result = io_interrupted(request);
 		else if (reasons & WAKE_TIMEOUT)
-			result = request->total ? (long)request->total : -EAGAIN;
+			result = io_given_up(request, -EAGAIN);
 		else
 			return io_wait(thread, request);
 	}

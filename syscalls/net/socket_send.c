@@ -225,6 +225,13 @@ long sys_sendmsg(struct thread *thread, const uint64_t *argument)
 
 enum { MANY_VECTOR, MANY_COUNT, MANY_DONE, MANY_PARTIAL };
 
+/* Tells how many bytes of the message at that place were sent. */
+static long tell_length(uint64_t message, uint32_t bytes)
+{
+	return copy_to_user(user(message + offsetof(struct user_mmsghdr, length)), &bytes,
+	                    sizeof(bytes));
+}
+
 static void uio_skip(struct uio *uio, uint64_t bytes)
 {
 	while (bytes) {
@@ -263,8 +270,10 @@ static long send_many_one(struct thread *thread, struct io_request *request)
 		result = socket->operations->send(thread, socket, &message);
 	bool stream = socket->type == SOCK_STREAM;
 	bool unfinished = stream && uio.remaining && !request->nonblocking;
-	if (result == -EAGAIN) /* datagrams of one send that were cut from it (UDP_SEGMENT) */
+	if (result == -EAGAIN) { /* datagrams of one send that were cut from it (UDP_SEGMENT) */
 		request->extra[MANY_PARTIAL] = uio.done;
+		tell_length(at, (uint32_t)(uio.done + uio.remaining));
+	}
 	if (message.sent)
 		control_release(message.sent);
 	uio_fini(&uio);
@@ -277,8 +286,7 @@ static long send_many_one(struct thread *thread, struct io_request *request)
 	zerocopy_end(socket, request->flags, result);
 	uint32_t length = (uint32_t)((stream ? before : 0) + (uint64_t)result);
 	request->extra[MANY_PARTIAL] = 0;
-	return copy_to_user(user(at + offsetof(struct user_mmsghdr, length)), &length,
-	                    sizeof(length));
+	return tell_length(at, length);
 }
 
 static long send_many_attempt(struct thread *thread, struct io_request *request)
@@ -294,6 +302,9 @@ static long send_many_attempt(struct thread *thread, struct io_request *request)
 
 static long send_many_finish(struct thread *thread, struct io_request *request, long result)
 {
+	/* What has begun to leave must not be sent again: see io_given_up. */
+	if (request->extra[MANY_PARTIAL] && socket_of(request->file)->type == SOCK_DGRAM)
+		request->extra[MANY_DONE]++;
 	if (request->extra[MANY_DONE])
 		return (long)request->extra[MANY_DONE];
 	if (result == -EPIPE)
