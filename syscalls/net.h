@@ -16,8 +16,6 @@ void net_want_completions(struct hart *hart);
 void net_packet_bytes(uint64_t *held, uint64_t *used);
 /* Hang and panic dumps: one line per socket and queue. */
 void net_dump(void);
-/* Text of /proc/net/tcp, udp, dev, sockstat... through `emit`; false: no such name. */
-bool net_describe(const char *name, void (*emit)(void *context, const char *line), void *context);
 
 /* Random bytes for getrandom, AT_RANDOM, /dev/urandom: ChaCha20 keyed from the DTB's rng-seed, virtio-rng and timing (process/random.c). */
 void random_bytes(void *out, size_t bytes);

@@ -440,6 +440,20 @@ void arp_fini(struct stack *stack)
 	stack_free(stack, table, arp_table_bytes(table->capacity));
 }
 
+void arp_walk(const struct stack *stack, void (*visit)(void *context, const struct arp_row *row),
+              void *context)
+{
+	list_for_each(node, &stack->arp->used)
+	{
+		const struct arp_entry *entry = list_entry(node, struct arp_entry, use_link);
+		struct arp_row row = { .address = entry->address, .netif = entry->netif };
+		row.complete = entry->state != ARP_INCOMPLETE;
+		if (row.complete)
+			row.mac = entry->mac;
+		visit(context, &row);
+	}
+}
+
 const char *arp_verify(struct stack *stack)
 {
 	struct arp_table *table = stack->arp;

@@ -429,6 +429,25 @@ bool group_set_hears(const struct group_set *set, const struct netif *netif,
 	return named == (filter->mode == GROUP_INCLUDE);
 }
 
+unsigned group_walk(const struct netif *netif,
+                    void (*visit)(void *context, const struct group_row *row), void *context)
+{
+	uint64_t now = stack_now(netif->stack);
+	list_for_each(node, &netif->groups->groups)
+	{
+		const struct group *group = list_entry(node, struct group, link);
+		struct group_row row = { .address = group->address,
+			                 .members = group->includes + group->excludes,
+			                 .reports = group->report_ns != LOOP_NEVER,
+			                 .reported_last = group->reported_last };
+		if (row.reports && group->report_ns > now)
+			row.report_left_ns = group->report_ns - now;
+		if (group_has_members(group))
+			visit(context, &row);
+	}
+	return igmp_version(netif->groups);
+}
+
 const char *groups_verify(struct stack *stack)
 {
 	list_for_each(node, &stack->netifs)

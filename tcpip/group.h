@@ -58,6 +58,17 @@ int group_get_filter(struct stack *stack, const struct group_set *set,
 /* Does the socket want what came from there to the group by that interface? */
 bool group_set_hears(const struct group_set *set, const struct netif *netif,
                      struct ipv4_address group, struct ipv4_address source);
+
+struct group_row {
+	struct ipv4_address address;
+	uint32_t members; /* memberships of sockets */
+	bool reports;     /* a report is due... */
+	uint64_t report_left_ns;
+	bool reported_last; /* by us, as far as is known */
+};
+/* Shows `visit` the groups of an interface, GROUPS_MAX at most; the version of IGMP (1 to 3) that its routers speak. */
+unsigned group_walk(const struct netif *netif, void (*visit)(void *context, const struct group_row *row), void *context);
+
 /* Has anybody joined it there, so that the interface receives it? */
 bool group_is_received(const struct netif *netif, struct ipv4_address group,
                        struct ipv4_address source, uint8_t protocol);

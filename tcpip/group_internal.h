@@ -72,6 +72,9 @@ void group_settle(struct group *group);
 
 /* ---- igmp.c ---- */
 
+/* Of the oldest router that is about: 1 to 3 (RFC 3376 §7.2.1). */
+unsigned igmp_version(const struct netif_groups *at);
+
 int igmp_start(struct netif_groups *at);
 void igmp_stop(struct netif_groups *at);
 /* The interface's filter of a group changed from `before`; sources say so by `passed`. */

@@ -63,7 +63,7 @@ static void echo_reply(struct stack *stack, struct pbuf *message, const struct i
 	               checksum_fold(checksum_pbuf(0, message, 0, message->packet_length)));
 	options.tos = ip->tos & 0xfc; /* ECN does not travel back */
 	stack->statistics.icmp_echo++;
-	stack->statistics.icmp_out++;
+	icmp_count_out(stack, ICMP_ECHO_REPLY);
 	ip_output(stack, &route, ip->destination, ip->source, message, &options);
 }
 
@@ -194,7 +194,10 @@ void icmp_input(struct stack *stack, struct pbuf *message, const struct ip_packe
 		pbuf_free(message);
 		return;
 	}
-	switch (message->data[0]) {
+	uint8_t type = message->data[0];
+	if (type < ICMP_TYPES_COUNTED)
+		stack->statistics.icmp_in_of_type[type]++;
+	switch (type) {
 	case ICMP_ECHO_REQUEST:
 		echo_reply(stack, message, ip);
 		return;

@@ -17,6 +17,7 @@ void ping_close(struct ping_socket *socket);
  * -EAGAIN (none free). */
 int ping_bind(struct ping_socket *socket, uint16_t identifier);
 uint16_t ping_identifier(const struct ping_socket *socket);
+uint32_t ping_queue_bytes(const struct ping_socket *socket); /* in true size */
 /* A buffer for a message of `bytes` <= 65507, ICMP header included. NULL: pool exhausted. */
 struct pbuf *ping_message_alloc(struct ping_socket *socket, uint32_t bytes);
 /* `message` starts at the ICMP header: type 8, code 0, sequence number; identifier and checksum are

@@ -88,6 +88,6 @@ void icmp_send_error(struct stack *stack, const struct pbuf *packet, const struc
 	message->length = message->packet_length = ICMP_HEADER_BYTES + ip->header_bytes + quoted;
 	checksum_store(p + 2, checksum_fold(checksum_add(0, p, message->length)));
 	options.tos = (uint8_t)((ip->tos & 0x1e) | 0xc0); /* internetwork control, as Linux */
-	stack->statistics.icmp_out++;
+	icmp_count_out(stack, type);
 	ip_output(stack, &route, ip->destination, ip->source, message, &options);
 }

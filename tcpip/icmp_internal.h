@@ -28,6 +28,13 @@ struct icmp_state {
 	struct list raw_sockets;
 };
 
+static inline void icmp_count_out(struct stack *stack, uint8_t type)
+{
+	stack->statistics.icmp_out++;
+	if (type < ICMP_TYPES_COUNTED)
+		stack->statistics.icmp_out_of_type[type]++;
+}
+
 /* ping.c */
 /* An echo reply, standing at its ICMP header: for the socket with its identifier, if any. Takes the
  * reference. */

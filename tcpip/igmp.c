@@ -56,7 +56,7 @@ static uint64_t soon(const struct netif_groups *at, uint64_t span_ns)
 	return now(at) + 1 + (span_ns >> 16) * (random & 0xffff);
 }
 
-static int version(const struct netif_groups *at)
+unsigned igmp_version(const struct netif_groups *at)
 {
 	return now(at) < at->version1_until_ns ? 1 : now(at) < at->version2_until_ns ? 2 : 3;
 }
@@ -290,7 +290,7 @@ static void changed_for_older(struct group *group, bool joined)
 		}
 		return;
 	}
-	if (version(at) == 2 && group->reported_last)
+	if (igmp_version(at) == 2 && group->reported_last)
 		send_short(group, IGMP_LEAVE2, ALL_ROUTERS);
 }
 
@@ -301,7 +301,7 @@ void igmp_changed(struct group *group, enum group_mode before)
 	group->joined = group_has_members(group);
 	if (!is_reported(group))
 		return;
-	if (version(at) < 3) {
+	if (igmp_version(at) < 3) {
 		changed_for_older(group, !was_joined);
 		return;
 	}
@@ -343,7 +343,7 @@ static void report_group(struct report *report, struct group *group)
 {
 	struct netif_groups *at = group->at;
 	bool only_asked_for = group->sources_asked;
-	int as = version(at);
+	unsigned as = igmp_version(at);
 	if (as == 3) {
 		answer(report, group, only_asked_for);
 		forget_query(group);
@@ -389,13 +389,13 @@ static void timer_fired(struct loop *loop, struct loop_watcher *watcher, uint32_
 /* An older router was heard: what was to be said in version 3 is void (RFC 3376 §7.2.1). */
 static void older_router_heard(struct netif_groups *at, int which)
 {
-	int before = version(at);
+	unsigned before = igmp_version(at);
 	uint64_t until = now(at) + OLDER_ROUTER_NS;
 	if (which == 1)
 		at->version1_until_ns = until;
 	else
 		at->version2_until_ns = until;
-	if (version(at) == before)
+	if (igmp_version(at) == before)
 		return;
 	at->general_ns = at->change_ns = LOOP_NEVER;
 	list_for_each_safe(node, &at->groups)
@@ -490,7 +490,7 @@ static void query_input(struct netif_groups *at, const struct pbuf *query)
 		                code ? code * TENTH_NS : RESPONSE1_NS);
 	} else if (length >= QUERY3_BYTES) {
 		uint64_t span_ns = decode_time(bytes[1]) * TENTH_NS;
-		int as = version(at);
+		unsigned as = igmp_version(at);
 		if (as == 3)
 			query3(at, query, address, span_ns);
 		else
@@ -504,7 +504,7 @@ static void query_input(struct netif_groups *at, const struct pbuf *query)
 static void report_heard(struct netif_groups *at, struct ipv4_address address)
 {
 	struct group *group = group_find(at->netif, address);
-	if (!group || version(at) == 3)
+	if (!group || igmp_version(at) == 3)
 		return;
 	group->report_ns = LOOP_NEVER;
 	group->unsolicited = 0;

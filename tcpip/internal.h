@@ -169,6 +169,7 @@ void tcp_fini(struct stack *stack);
 void tcp_flush(struct stack *stack); /* part of stack_flush: builds the segments of every connection on the output list */
 bool tcp_before_idle(struct stack *stack); /* part of stack_before_idle */
 uint64_t tcp_held_until(const struct stack *stack); /* stack_held_until */
+void tcp_add_statistics(const struct stack *stack, struct stack_statistics *out); /* part of stack_read_statistics */
 bool tcp_input_waits(const struct stack *stack); /* stack_input_waits */
 const char *tcp_verify(struct stack *stack);
 struct tcp_stack *stack_tcp(const struct stack *stack); /* TCP's own per-stack state, see tcp_internal.h */

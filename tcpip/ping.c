@@ -97,6 +97,11 @@ int ping_bind(struct ping_socket *socket, uint16_t identifier)
 	return identifier ? 0 : -EAGAIN;
 }
 
+uint32_t ping_queue_bytes(const struct ping_socket *socket)
+{
+	return socket->queue_bytes;
+}
+
 uint16_t ping_identifier(const struct ping_socket *socket)
 {
 	return socket->identifier;
@@ -142,7 +147,7 @@ static int output(struct ping_socket *socket, struct ipv4_address destination, s
 		pbuf_free(message);
 		return error;
 	}
-	stack->statistics.icmp_out++;
+	icmp_count_out(stack, message->length ? message->data[0] : ICMP_TYPES_COUNTED);
 	struct ipv4_address source =
 	        ipv4_is_any(socket->local) ? socket->route.source : socket->local;
 	return ip_output(stack, &socket->route, source, destination, message, &options);

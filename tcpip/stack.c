@@ -149,6 +149,7 @@ void stack_read_statistics(const struct stack *stack, struct stack_statistics *o
 	out->tcp_fast_path += out->tcp_predicted;
 	out->ip_out += out->tcp_answers;
 	out->tcp_out += out->tcp_answers;
+	tcp_add_statistics(stack, out);
 }
 
 void stack_note_output(struct stack *stack)

@@ -153,10 +153,13 @@ void dhcp_stop(struct stack *stack, struct netif *netif);
 
 /* ---- what one wants to see ---- */
 
+#define ICMP_TYPES_COUNTED 19 /* all that RFC 1213 names */
+
 struct stack_statistics {
 	uint64_t ip_in, ip_out, ip_bad_header, ip_bad_checksum, ip_not_for_us, ip_no_route;
 	uint64_t fragments_in, fragments_reassembled, fragments_dropped, fragments_out;
 	uint64_t arp_in, arp_out, arp_failed, arp_queue_dropped;
+	uint64_t icmp_in_of_type[ICMP_TYPES_COUNTED], icmp_out_of_type[ICMP_TYPES_COUNTED];
 	uint64_t icmp_in, icmp_out, icmp_echo, icmp_bad, icmp_rate_limited;
 	uint64_t igmp_in, igmp_out, igmp_bad;
 	uint64_t udp_in, udp_out, udp_no_port, udp_bad, udp_buffer_dropped;
@@ -169,8 +172,21 @@ struct stack_statistics {
 	uint64_t tcp_cookies_sent, tcp_cookies_received, tcp_cookies_failed;
 	uint64_t tcp_predicted, tcp_answers; /* on the straight paths; counted there alone, added to
 	                                        the others when read */
+	uint64_t tcp_attempt_fails, tcp_establish_resets; /* RFC 4022's AttemptFails, EstabResets */
+	uint64_t tcp_time_waits;                          /* that there ever were */
+	uint64_t tcp_established; /* now, those in CLOSE_WAIT included; so are the following */
+	uint64_t tcp_in_use, tcp_orphans;
 	uint64_t tcp_live, tcp_time_wait, tcp_listeners, tcp_memory_bytes;
 };
 void stack_read_statistics(const struct stack *stack, struct stack_statistics *out);
+
+struct arp_row {
+	struct ipv4_address address;
+	struct ethernet_address mac;
+	const struct netif *netif;
+	bool complete; /* the MAC is known */
+};
+/* Shows `visit` all entries, 256 at most. */
+void arp_walk(const struct stack *stack, void (*visit)(void *context, const struct arp_row *row), void *context);
 /* Check every invariant (tests). NULL when sound, else what is broken. */
 const char *stack_verify(struct stack *stack);

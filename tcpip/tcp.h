@@ -172,4 +172,26 @@ struct tcp_information {
 	uint32_t notsent_bytes, snd_wnd, rcv_wnd, data_segs_in, data_segs_out, delivered;
 	uint64_t bytes_acked, bytes_received, bytes_sent, bytes_retrans, delivery_rate;
 };
+/* ---- all of them: listeners first, then what has a peer, half-open connections, orphans and TIME_WAITs included ---- */
+
+enum tcp_row_timer { TCP_ROW_NONE, TCP_ROW_RETRANSMIT, TCP_ROW_KEEPALIVE, TCP_ROW_TIME_WAIT, TCP_ROW_PROBE };
+struct tcp_row {
+	struct endpoint local, remote;
+	enum tcp_state state;
+	const struct tcp_connection *connection; /* NULL: a half-open one or a TIME_WAIT */
+	/* Context of tcp_set_event, of a half-open one its listener's; NULL: nobody's, or not accepted yet. */
+	void *owner;
+	uint32_t send_queue;   /* sequence numbers that are not acknowledged, or not sent yet */
+	uint32_t receive_queue; /* bytes unread; of a listener: connections to accept */
+	enum tcp_row_timer timer;
+	uint64_t timer_left_ns;
+	uint32_t retransmits, probes;
+	uint8_t quick_acks; /* that are left */
+	bool pingpong;      /* ACKs wait for data to ride on */
+};
+/* Shows `visit` the rows from *position on (0: from the first), until it returns false or enough was looked through for one go,
+ * which may show none. False: that was the last. Else *position is where to go on. Connections that are there all the time
+ * are shown once, whatever comes and goes in between. */
+bool tcp_walk(const struct stack *stack, uint64_t *position, bool (*visit)(void *context, const struct tcp_row *row), void *context);
+
 void tcp_get_information(const struct tcp_connection *connection, struct tcp_information *out);

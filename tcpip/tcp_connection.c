@@ -169,8 +169,33 @@ void tcp_connection_unhash(struct tcp_connection *c)
 	c->hashed = false;
 }
 
+static bool is_established(enum tcp_state state)
+{
+	return state == TCP_ESTABLISHED || state == TCP_CLOSE_WAIT;
+}
+
+static void count_end(struct stack_statistics *counters, enum tcp_state state)
+{
+	counters->tcp_attempt_fails += state == TCP_SYN_SENT || state == TCP_SYN_RECEIVED;
+	counters->tcp_establish_resets += is_established(state);
+}
+
+void tcp_add_statistics(const struct stack *stack, struct stack_statistics *out)
+{
+	const struct tcp_stack *tcp = stack_tcp(stack);
+	out->tcp_orphans = tcp->orphan_count;
+	out->tcp_in_use =
+	        out->tcp_listeners + tcp->flows.count - tcp->request_count - tcp->time_wait_count;
+}
+
 void tcp_connection_set_state(struct tcp_connection *c, enum tcp_state state)
 {
+	struct stack_statistics *counters = c->tcp->counters;
+	enum tcp_state before = c->flow.state;
+	counters->tcp_established += is_established(state);
+	counters->tcp_established -= is_established(before);
+	if (state == TCP_CLOSED)
+		count_end(counters, before);
 	c->flow.state = (uint8_t)state;
 	if (state == TCP_ESTABLISHED)
 		c->odd &= (uint8_t)~TCP_ODD_STATE;

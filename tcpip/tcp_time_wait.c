@@ -108,6 +108,7 @@ void tcp_time_wait_enter(struct tcp_connection *c)
 	list_node_init(&tw->link);
 	tcp->time_wait_count++;
 	tcp->counters->tcp_time_wait++;
+	tcp->counters->tcp_time_waits++;
 	restart(tcp, tw);
 	tcp_connection_finish(c, 0);
 }

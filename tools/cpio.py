@@ -37,8 +37,8 @@ class Writer:
         self._entry(encoded, mode, data, device, modified)
 
     def _fill(self, room):
-        """Moves the offset by `room`, about a page, with an entry for the root directory."""
-        name_bytes = (room - HEADER_BYTES) & ~3
+        """Moves the offset by at most `room`, about a page, and hardly less, with an entry for the root directory."""
+        name_bytes = (room - HEADER_BYTES - 2 & ~3) + 2  # so that the entry ends on a multiple of 4 without more bytes
         self._entry(b".".ljust(name_bytes, b"\0"), stat.S_IFDIR | 0o755, b"", (0, 0), 0)
 
     def _entry(self, encoded, mode, data, device, modified):

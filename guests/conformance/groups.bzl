@@ -76,6 +76,7 @@ GROUPS = {
         "signals_shared.c",
         "signals_sockets.c",
     ],
+    "procnet": ["procnet.c"],
     "island": ["island.c"],
     "limits": ["limits_files.c", "limits_memory.c", "limits_process.c"],
     "wire": [

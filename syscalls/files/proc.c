@@ -201,20 +201,6 @@ static int mounts_link(struct path_node *node, char *out, size_t room)
 	return format_string(out, room, "self/mounts");
 }
 
-static void generate_net(struct text *text, const struct path_node *node)
-{
-	net_describe(synthetic_item_of(node)->name, text_emit, text);
-}
-
-#define NET_ITEM(file)                                                                             \
-	{                                                                                          \
-		.name = file, .generate = generate_net                                             \
-	}
-static const struct synthetic_item net_items[] = {
-	NET_ITEM("tcp"),  NET_ITEM("udp"),   NET_ITEM("unix"),     NET_ITEM("dev"),
-	NET_ITEM("snmp"), NET_ITEM("route"), NET_ITEM("sockstat"),
-};
-
 static int process_lookup(struct path_node *directory, const char *name, size_t length,
                           struct path_node **out)
 {
@@ -268,7 +254,10 @@ static const struct synthetic_item top_items[] = {
 	{ .name = "devices",
 	  .constant = "Character devices:\n  1 mem\n  4 ttyS\n  5 /dev/tty\n  5 /dev/console\n\n"
 	              "Block devices:\n" },
-	{ .name = "net", .mode = S_IFDIR | 0555, SYNTHETIC_CHILDREN(net_items) },
+	{ .name = "net",
+	  .mode = S_IFDIR | 0555,
+	  .children = proc_net_items,
+	  .child_count = PROC_NET_ITEMS },
 	{ .name = "sys",
 	  .mode = S_IFDIR | 0555,
 	  .children = proc_sys_items,

@@ -69,13 +69,55 @@ static inline bool ends_beyond_all(uint64_t offset, const struct uio *uio)
 	return offset + uio->remaining > INT64_MAX;
 }
 
-/* Files with a position complete at once: memory is their device. */
-static long read_at(struct file *file, struct uio *uio, const uint64_t *position)
+static long read_resume(struct thread *thread, uint32_t reasons);
+
+/* On with it after the others. */
+static long read_next_turn(struct thread *thread)
+{
+	thread_park(thread, read_resume);
+	thread_wake(thread, WAKE_EVENT);
+	return SYS_PARKED;
+}
+
+static long read_resume(struct thread *thread, uint32_t reasons)
+{
+	struct io_request *request = THREAD_PARK_STATE(thread, struct io_request);
+	struct file *file = request->file;
+	long result = reasons & WAKE_KILL ? -EINTR : read_attempt(thread, request);
+	if (result == -EINPROGRESS && !(reasons & WAKE_SIGNAL))
+		return read_next_turn(thread);
+	if (result == -EINPROGRESS)
+		result = -ERESTARTSYS;
+	if (result > 0 && !request->positioned)
+		file->offset = request->offset + (uint64_t)result;
+	uio_fini(&request->uio);
+	file_put(file);
+	return result;
+}
+
+static long read_later(struct thread *thread, struct file *file, const struct uio *uio,
+                       const uint64_t *position)
+{
+	struct io_request *parked = THREAD_PARK_STATE(thread, struct io_request);
+	*parked = (struct io_request){ .file = file_get(file),
+		                       .uio = *uio,
+		                       .offset = position ? *position : file->offset,
+		                       .positioned = position != NULL };
+	uio_moved(&parked->uio);
+	return read_next_turn(thread);
+}
+
+/* Files with a position complete at once: memory is their device. But for those whose text has to
+ * be looked for at length. */
+static long read_at(struct thread *thread, struct file *file, struct uio *uio,
+                    const uint64_t *position)
 {
 	uint64_t offset = position ? *position : file->offset;
 	long result = __builtin_expect(ends_beyond_all(offset, uio), 0)
 	                      ? -EINVAL
 	                      : file->operations->read(file, uio, offset);
+	if (__builtin_expect(result == -EINPROGRESS, 0))
+		return read_later(thread, file, uio, position);
 	if (result > 0 && !position)
 		file->offset = offset + (uint64_t)result;
 	uio_fini(uio);
@@ -118,7 +160,7 @@ static inline long read_file(struct thread *thread, struct file *file, struct ui
                              const uint64_t *position)
 {
 	if (file->seekable)
-		return read_at(file, uio, position);
+		return read_at(thread, file, uio, position);
 	uint64_t wanted = uio->remaining;
 	long result = file->operations->read(file, uio, 0);
 	bool waits = result == -EAGAIN || (result > 0 && !(file->flags & O_NONBLOCK) &&

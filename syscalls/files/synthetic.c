@@ -12,9 +12,13 @@
 
 static const struct node_operations proc_operations, sysfs_operations;
 
+#define PIECES_PER_TURN 16
+
 struct synthetic_file {
 	struct file file;
-	struct text text;
+	struct text text; /* from offset `start` on */
+	uint64_t start;
+	struct text_position next; /* behind it */
 	bool generated;
 };
 
@@ -23,21 +27,48 @@ static struct synthetic_file *synthetic_of(struct file *file)
 	return container_of(file, struct synthetic_file, file);
 }
 
+static void generate_start(struct synthetic_file *own)
+{
+	const struct synthetic_item *item = synthetic_item_of(own->file.node);
+	text_free(&own->text);
+	own->start = 0;
+	own->next = (struct text_position){ 0 };
+	own->generated = true;
+	if (item->constant)
+		text_append(&own->text, item->constant, strlen(item->constant));
+	else if (item->generate)
+		item->generate(&own->text, own->file.node);
+	if (!item->generate_piece)
+		own->next.place = TEXT_END;
+}
+
+/* In place of the text what follows it. */
+static void generate_next(struct synthetic_file *own)
+{
+	own->start += own->text.length;
+	text_free(&own->text);
+	synthetic_item_of(own->file.node)->generate_piece(&own->text, own->file.node, &own->next);
+}
+
+/* -EINPROGRESS: it has had its turn, and goes on in the next. */
 static long synthetic_read(struct file *file, struct uio *uio, uint64_t offset)
 {
 	struct synthetic_file *own = synthetic_of(file);
-	const struct synthetic_item *item = synthetic_item_of(file->node);
-	if (offset == 0 || !own->generated) {
-		text_free(&own->text);
-		if (item->constant)
-			text_append(&own->text, item->constant, strlen(item->constant));
-		else if (item->generate)
-			item->generate(&own->text, file->node);
-		if (own->text.failed)
-			return -ENOMEM;
-		own->generated = true;
+	if (offset == 0 || !own->generated || offset < own->start)
+		generate_start(own);
+	for (int pieces = 0; !own->text.failed && offset >= own->start + own->text.length;
+	     pieces++) {
+		if (own->next.place == TEXT_END)
+			return 0;
+		if (pieces == PIECES_PER_TURN)
+			return -EINPROGRESS;
+		generate_next(own);
 	}
-	return text_copy_out(&own->text, uio, offset);
+	if (own->text.failed) {
+		own->generated = false;
+		return -ENOMEM;
+	}
+	return text_copy_out(&own->text, uio, offset - own->start);
 }
 
 static long synthetic_write(struct file *file, struct uio *uio, uint64_t offset)

@@ -1,7 +1,7 @@
 /*
  * Trees of synthetic files: a table of items describes a directory; nodes are made when names are
  * looked up and die when nobody holds them. Texts are generated when a file is read at its start,
- * and kept until it is read there again or closed.
+ * and kept until it is read there again or closed; of a long one only the piece that was read last.
  */
 #pragma once
 
@@ -17,6 +17,10 @@ struct synthetic_item {
 	uint32_t mode; /* type and permissions; 0: S_IFREG | 0444 */
 	/* Regular files. `node->special` says which process and number. */
 	void (*generate)(struct text *text, const struct path_node *node);
+	/* A long text, of which `constant`, not empty, is the head: appends what comes next, and
+	 * moves *at on. One call takes a short time, and may append nothing though more follows. */
+	void (*generate_piece)(struct text *text, const struct path_node *node,
+	                       struct text_position *at);
 	long (*store)(const struct path_node *node, const char *bytes,
 	              size_t length); /* written: result */
 	const char *constant;         /* instead of generate */
@@ -51,5 +55,7 @@ int64_t parse_decimal(const char *text, size_t length);
 /* The parts of /proc that live in files of their own. */
 #define PROC_SYS_ITEMS 4
 extern const struct synthetic_item proc_sys_items[PROC_SYS_ITEMS];
+#define PROC_NET_ITEMS 13
+extern const struct synthetic_item proc_net_items[PROC_NET_ITEMS];
 extern const struct synthetic_item proc_process_item; /* a directory of a process: special.pid */
 extern const struct synthetic_item sysfs_item;

@@ -3,6 +3,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "syscalls/uio.h"
 
@@ -12,6 +13,13 @@ struct text {
 	size_t length;
 	bool failed; /* memory was short: the text is cut */
 };
+
+/* Where a long text goes on that is made in pieces; all 0: at its start. */
+struct text_position {
+	uint64_t place; /* the maker's own; TEXT_END: there is no more */
+	uint32_t row;   /* lines made so far */
+};
+#define TEXT_END UINT64_MAX
 
 void text_append(struct text *text, const char *bytes, size_t length);
 void text_printf(struct text *text, const char *format, ...) __attribute__((format(printf, 2, 3)));

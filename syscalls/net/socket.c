@@ -9,7 +9,11 @@
 #include "syscalls/process.h"
 #include "syscalls/syscall.h"
 
-struct list all_sockets = { { &all_sockets.head, &all_sockets.head } };
+/* All sockets by their numbers, of which the bucket is the low part. */
+#define SOCKET_BUCKETS   256
+#define VISITS_IN_ONE_GO 512
+static struct list buckets[SOCKET_BUCKETS];
+static uint32_t counts[SOCKET_KINDS];
 static uint64_t next_inode = 1;
 
 static const struct socket_options default_options = {
@@ -67,6 +71,22 @@ void socket_options_inherit(struct socket *socket, const struct socket *from)
 	socket->options = options;
 }
 
+enum socket_kind socket_kind(const struct socket *socket)
+{
+	if (socket->domain == AF_UNIX)
+		return SOCKETS_UNIX;
+	if (socket->type == SOCK_STREAM)
+		return SOCKETS_TCP;
+	if (socket->type == SOCK_RAW)
+		return SOCKETS_RAW;
+	return socket->protocol == IPPROTO_ICMP ? SOCKETS_PING : SOCKETS_UDP;
+}
+
+uint32_t sockets_of_kind(enum socket_kind kind)
+{
+	return counts[kind];
+}
+
 void socket_init(struct socket *socket, const struct file_operations *file_operations,
                  const struct socket_operations *operations, int domain, int type,
                  uint32_t protocol)
@@ -84,13 +104,42 @@ void socket_init(struct socket *socket, const struct file_operations *file_opera
 	socket->file.pipe_is_quiet = type != SOCK_STREAM;
 	socket->inode = next_inode++;
 	socket->options = &default_options;
-	list_push_back(&all_sockets, &socket->all_link);
+	struct list *bucket = &buckets[socket->inode % SOCKET_BUCKETS];
+	if (!bucket->head.next)
+		list_init(bucket);
+	list_push_back(bucket, &socket->all_link);
+	counts[socket_kind(socket)]++;
 }
 
 void socket_fini(struct socket *socket)
 {
 	options_put(socket);
 	list_remove(&socket->all_link);
+	counts[socket_kind(socket)]--;
+}
+
+/* A bucket is in the order of numbers; the position is a bucket and the first number to visit. */
+bool sockets_walk(uint64_t *position, bool (*visit)(void *context, struct socket *socket),
+                  void *context)
+{
+	const unsigned bucket_shift = 56;
+	uint64_t bucket = *position >> bucket_shift;
+	uint64_t number = *position & ((1ull << bucket_shift) - 1);
+	unsigned visited = 0;
+	for (; bucket < SOCKET_BUCKETS; bucket++, number = 0) {
+		if (!buckets[bucket].head.next)
+			continue;
+		list_for_each(node, &buckets[bucket])
+		{
+			struct socket *socket = list_entry(node, struct socket, all_link);
+			if (socket->inode < number)
+				continue;
+			*position = bucket << bucket_shift | (socket->inode + 1);
+			if (!visit(context, socket) || ++visited == VISITS_IN_ONE_GO)
+				return true;
+		}
+	}
+	return false;
 }
 
 struct socket *socket_from_file(struct file *file)

@@ -45,6 +45,14 @@ struct socket_memory { /* SO_MEMINFO */
 	uint32_t backlog, dropped;
 };
 
+struct datagram_row { /* of /proc/net/udp, icmp and raw */
+	struct endpoint local, remote;
+	uint32_t received_bytes; /* unread, in true size */
+	uint32_t dropped;
+};
+
+enum socket_kind { SOCKETS_TCP, SOCKETS_UDP, SOCKETS_PING, SOCKETS_RAW, SOCKETS_UNIX, SOCKET_KINDS };
+
 struct socket_operations {
 	int (*bind)(struct thread *thread, struct socket *socket, const struct socket_name *name);
 	int (*listen)(struct socket *socket, int backlog);
@@ -84,7 +92,9 @@ struct socket_operations {
 	              uint64_t argument); /* -ENOTTY; may be NULL */
 	/* Fills in what it holds; NULL: that is not known. */
 	void (*memory)(struct socket *socket, struct socket_memory *out);
-	/* "  key value" text for dumps and /proc/net. */
+	/* False: it has no local port, and so no row. NULL: it is no datagram socket of AF_INET. */
+	bool (*row)(struct socket *socket, struct datagram_row *out);
+	/* "  key value" text for dumps. */
 	int (*describe)(struct socket *socket, char *out, size_t room);
 };
 
@@ -162,7 +172,7 @@ struct socket_options {
 struct socket {
 	struct file file; /* keep first */
 	const struct socket_operations *operations;
-	struct list_node all_link; /* all_sockets */
+	struct list_node all_link; /* sockets_walk */
 	uint16_t domain;
 	uint8_t type;
 	uint8_t shut; /* enum socket_shut, where the protocol does not keep it itself */
@@ -172,13 +182,19 @@ struct socket {
 	const struct socket_options *options; /* never NULL; socket_options_change to write */
 };
 
-extern struct list all_sockets;
+/* Shows `visit` the sockets from *position on (0: from the first), until it returns false or enough
+ * were visited for one go. False: that was the last. Else *position is where to go on: a socket that
+ * is there all the time is visited once, whatever comes and goes in between. */
+bool sockets_walk(uint64_t *position, bool (*visit)(void *context, struct socket *socket),
+                  void *context);
 
 static inline struct socket *socket_of(struct file *file)
 {
 	return (struct socket *)file;
 }
 
+enum socket_kind socket_kind(const struct socket *socket);
+uint32_t sockets_of_kind(enum socket_kind kind);
 /* Fills the common part and enters it in the list of all sockets. */
 void socket_init(struct socket *socket, const struct file_operations *file_operations,
                  const struct socket_operations *operations, int domain, int type,

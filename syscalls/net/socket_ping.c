@@ -269,6 +269,18 @@ static int ping_socket_get_option(struct socket *socket, int level, int name, vo
 	return ip_get_option(socket, name, value, length);
 }
 
+/* Of a raw one the protocol stands where others have their port. */
+static bool ping_socket_row(struct socket *socket, struct datagram_row *out)
+{
+	const struct ping_file_socket *ping = ping_socket_of(socket);
+	*out = (struct datagram_row){ .local = { ping->local, ping_identifier(ping->ping) },
+		                      .remote = { ping->remote, 0 },
+		                      .received_bytes = ping_queue_bytes(ping->ping) };
+	if (is_raw(ping))
+		out->local.port = socket->protocol;
+	return out->local.port;
+}
+
 static int ping_socket_describe(struct socket *socket, char *out, size_t room)
 {
 	if (is_raw(ping_socket_of(socket)))
@@ -302,5 +314,6 @@ static const struct socket_operations ping_socket_operations = {
 	.is_listening = ping_socket_is_listening,
 	.set_option = ping_socket_set_option,
 	.get_option = ping_socket_get_option,
+	.row = ping_socket_row,
 	.describe = ping_socket_describe,
 };

@@ -353,6 +353,16 @@ static void udp_socket_memory(struct socket *socket, struct socket_memory *out)
 	out->dropped = udp_dropped(udp);
 }
 
+static bool udp_socket_row(struct socket *socket, struct datagram_row *out)
+{
+	const struct udp_socket *udp = udp_socket_of(socket)->udp;
+	*out = (struct datagram_row){ .local = udp_local(udp),
+		                      .remote = udp_remote(udp),
+		                      .received_bytes = udp_queue_bytes(udp),
+		                      .dropped = udp_dropped(udp) };
+	return out->local.port;
+}
+
 static int udp_socket_describe(struct socket *socket, char *out, size_t room)
 {
 	return format_string(out, room, "next %u", udp_next_length(udp_socket_of(socket)->udp));
@@ -386,5 +396,6 @@ static const struct socket_operations udp_socket_operations = {
 	.get_option = udp_socket_get_option,
 	.ioctl = udp_socket_ioctl,
 	.memory = udp_socket_memory,
+	.row = udp_socket_row,
 	.describe = udp_socket_describe,
 };

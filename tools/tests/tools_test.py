@@ -3,6 +3,7 @@
 
 import argparse
 import io
+import itertools
 import os
 import stat
 import struct
@@ -92,11 +93,11 @@ class Archive(unittest.TestCase):
                 self.assertEqual(start % 4096, 0, name)
 
     def test_names_stay_short_enough(self):
-        for before in range(0, 4200, 4):
+        for before, name_bytes in itertools.product(range(0, 4200, 4), range(200, 204)):
             out = io.BytesIO()
             writer = cpio.Writer(out)
             writer.add("a", stat.S_IFREG | 0o644, bytes(min(before, 4095)))
-            writer.add("n" * 200, stat.S_IFREG | 0o644, bytes(5000))
+            writer.add("n" * name_bytes, stat.S_IFREG | 0o644, bytes(5000))
             writer.finish()
             image = out.getvalue()
             offset = 0
