@@ -122,16 +122,23 @@ void tcp_window_grow(struct tcp_connection *c, uint32_t bytes, uint32_t bytes_pe
 	}
 }
 
+/* HyStart++ has a say: a round is over, or growth is conservative. */
+static inline bool is_watched(const struct tcp_connection *c)
+{
+	return c->ssthresh == UINT32_MAX &&
+	       (tcp_round_is_over(c) || (c->congestion && c->congestion->css_rounds)) &&
+	       c->congestion_algorithm == TCP_CUBIC;
+}
+
 /* Slow start: by what was acknowledged. */
 void tcp_congestion_acked(struct tcp_connection *c, uint32_t bytes)
 {
 	if (c->cwnd < c->ssthresh) {
-		uint32_t wanted = bytes;
-		if (c->ssthresh == UINT32_MAX && c->congestion_algorithm == TCP_CUBIC)
-			wanted = tcp_hystart_acked(c, bytes);
-		uint32_t step = min_u32(wanted, c->ssthresh - c->cwnd);
+		if (__builtin_expect(is_watched(c), 0))
+			bytes = tcp_hystart_acked(c, bytes);
+		uint32_t step = min_u32(bytes, c->ssthresh - c->cwnd);
 		c->cwnd += step;
-		bytes = wanted - step;
+		bytes -= step;
 	}
 	if (bytes)
 		algorithm(c)->avoid(c, bytes);

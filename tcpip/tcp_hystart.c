@@ -18,22 +18,18 @@
 #define CONSERVATIVE_SHARE  4u
 #define CONSERVATIVE_ROUNDS 5u
 
-static bool round_is_over(const struct tcp_connection *c)
-{
-	return c->delivery_rate_mark == (uint32_t)c->bytes_acked;
-}
-
-static void round_over(struct tcp_connection *c, struct tcp_congestion *m)
+static void round_over(struct tcp_connection *c)
 {
 	uint32_t rtt_us = c->delivered_us, least_us = c->min_rtt_us;
 	uint32_t increase_us =
 	        min_u32(max_u32(least_us / INCREASE_SHARE, LEAST_INCREASE_US), MOST_INCREASE_US);
-	if (m->css_rounds) {
+	struct tcp_congestion *m = c->congestion;
+	if (m && m->css_rounds) {
 		if (rtt_us < m->css_base_us)
 			m->css_rounds = 0;
 		else if (m->css_rounds++ == CONSERVATIVE_ROUNDS)
 			c->ssthresh = c->cwnd;
-	} else if (rtt_us >= least_us + increase_us) {
+	} else if (rtt_us >= least_us + increase_us && (m = tcp_congestion_memory(c)) != NULL) {
 		m->css_base_us = rtt_us;
 		m->css_rounds = 1;
 	}
@@ -41,11 +37,7 @@ static void round_over(struct tcp_connection *c, struct tcp_congestion *m)
 
 uint32_t tcp_hystart_acked(struct tcp_connection *c, uint32_t bytes)
 {
-	struct tcp_congestion *m = c->congestion;
-	if (round_is_over(c) && c->cwnd >= LEAST_SEGMENTS * c->snd_mss) {
-		m = tcp_congestion_memory(c);
-		if (m)
-			round_over(c, m);
-	}
-	return m && m->css_rounds ? bytes / CONSERVATIVE_SHARE : bytes;
+	if (tcp_round_is_over(c) && c->cwnd >= LEAST_SEGMENTS * c->snd_mss)
+		round_over(c);
+	return c->congestion && c->congestion->css_rounds ? bytes / CONSERVATIVE_SHARE : bytes;
 }

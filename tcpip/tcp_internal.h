@@ -224,8 +224,9 @@ struct tcp_congestion_ops {
 };
 extern const struct tcp_congestion_ops tcp_reno, tcp_cubic;
 
-/* What congestion control remembers of a connection. Made when slow start has come far enough to be
- * watched, or with the first loss; freed with the connection. */
+/* What congestion control remembers of a connection, so that one that never filled its window needs
+ * none of it. Made when HyStart++ slows down, in congestion avoidance by CUBIC or with the first
+ * loss; freed with the connection. */
 struct tcp_congestion {
 	/* PRR (RFC 6937), in recovery: bytes delivered since it began, bytes_sent then (its low
 	 * half), and what was in flight. */
@@ -570,6 +571,11 @@ static inline struct tcp_interval_set *tcp_scoreboard(const struct tcp_connectio
 static inline bool tcp_in_recovery(const struct tcp_connection *c)
 {
 	return c->congestion_state >= TCP_CA_RECOVERY;
+}
+/* The ACK that is being processed ended a timed round trip. */
+static inline bool tcp_round_is_over(const struct tcp_connection *c)
+{
+	return c->delivery_rate_mark == (uint32_t)c->bytes_acked;
 }
 static inline void tcp_notify(struct tcp_connection *c, uint32_t readiness)
 {
