@@ -19,6 +19,7 @@ struct thread;
 struct file;
 struct file_owner;
 struct path_node;
+struct text;
 struct address_space;
 
 /* poll(2) bits */
@@ -88,6 +89,8 @@ struct file_operations {
 	/* -ENOTTY when unknown. May not park. */
 	long (*ioctl)(struct file *file, uint32_t command, uint64_t argument);
 	int (*status)(struct file *file, struct file_status *out);
+	/* Its own lines of /proc/PID/fdinfo; NULL: none. */
+	void (*information)(struct file *file, struct text *text);
 	/* fchmod of a file without a node; NULL: -EPERM. */
 	void (*set_mode)(struct file *file, uint32_t permissions);
 	int64_t (*seek)(struct file *file, int64_t offset, int whence);

@@ -47,6 +47,7 @@ enum {
 
 struct process {
 	int32_t pid, group_id, session_id;
+	uint64_t serial; /* that no other ever has */
 	struct process *parent;
 	struct list children;
 	struct list_node sibling_link;
@@ -65,6 +66,7 @@ struct process {
 		uint64_t soft, hard;
 	} limits[LIMITS];
 	struct wait_queue child_wait; /* wait4: a child changed state */
+	struct list pidfds;           /* process/pidfd.c */
 	int exit_signal;              /* to the parent; 0: none */
 	int exit_status;              /* as wait4 reports it */
 	bool exiting, zombie, stopped, execed, dumpable;
@@ -100,6 +102,7 @@ enum {
 	CAPABILITY_NET_RAW = 13,
 	CAPABILITY_IPC_LOCK = 14,
 	CAPABILITY_SYS_CHROOT = 18,
+	CAPABILITY_SYS_PTRACE = 19,
 	CAPABILITY_SYS_ADMIN = 21,
 	CAPABILITY_SYS_BOOT = 22,
 	CAPABILITY_SYS_RESOURCE = 24,
@@ -122,6 +125,8 @@ extern uint64_t vanished_user_ns, vanished_system_ns;
 
 struct process *process_find(int32_t pid);
 struct thread *thread_find(int32_t tid);
+/* A descriptor of a process (pidfd_open(2)) for the thread. -EINVAL: that one is gone; -EMFILE, -ENOMEM. */
+long pidfd_install(struct thread *thread, int32_t pid, uint64_t serial);
 extern struct list all_processes;
 /* A thread asks for the end of its whole process with this wait status (exit code << 8, or signal
  * number). */

@@ -77,6 +77,13 @@ GROUPS = {
         "signals_sockets.c",
     ],
     "procnet": ["procnet.c"],
+    "pidfd": [
+        "pidfd.c",
+        "pidfd.h",
+        "pidfd_calls.c",
+        "pidfd_shared.c",
+        "pidfd_sockets.c",
+    ],
     "island": ["island.c"],
     "limits": ["limits_files.c", "limits_memory.c", "limits_process.c"],
     "wire": [

@@ -40,12 +40,21 @@ static uint64_t below(uint64_t bound)
 /* Calls that end the machine or the test itself, or wait by design. */
 static int is_left_out(long number)
 {
-	static const long list[] = {
-		SYS_exit,          SYS_exit_group,      SYS_reboot,  SYS_rt_sigsuspend,
-		SYS_rt_sigreturn,  SYS_vhangup,         SYS_kill,    SYS_tkill,
-		SYS_tgkill,        SYS_rt_sigqueueinfo, SYS_setpgid, SYS_setsid,
-		SYS_clock_settime, SYS_settimeofday
-	};
+	static const long list[] = { SYS_exit,
+		                     SYS_exit_group,
+		                     SYS_reboot,
+		                     SYS_rt_sigsuspend,
+		                     SYS_rt_sigreturn,
+		                     SYS_vhangup,
+		                     SYS_kill,
+		                     SYS_tkill,
+		                     SYS_tgkill,
+		                     SYS_rt_sigqueueinfo,
+		                     SYS_setpgid,
+		                     SYS_setsid,
+		                     SYS_clock_settime,
+		                     SYS_settimeofday,
+		                     SYS_pidfd_send_signal };
 	for (unsigned i = 0; i < sizeof(list) / sizeof(list[0]); i++)
 		if (list[i] == number)
 			return 1;

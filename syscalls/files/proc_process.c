@@ -289,76 +289,6 @@ static int directory_follow(struct path_node *node, struct path_node **to, struc
 	return follow_node(directory_of(node), to);
 }
 
-static struct file *descriptor_of(const struct path_node *node)
-{
-	const struct process *process = process_of(node);
-	return process && process->files ? file_table_lookup(process->files, node->special.number)
-	                                 : NULL;
-}
-
-static int descriptor_read_link(struct path_node *node, char *out, size_t room)
-{
-	struct file *file = descriptor_of(node);
-	struct file_status status = { 0 };
-	if (!file)
-		return -ENOENT;
-	if (file->node)
-		return path_name(file->node, out, room);
-	if (file->operations->status)
-		file->operations->status(file, &status);
-	if ((status.mode & S_IFMT) == S_IFSOCK)
-		return format_string(out, room, "socket:[%lu]", (unsigned long)status.inode);
-	if ((status.mode & S_IFMT) == S_IFIFO)
-		return format_string(out, room, "pipe:[%lu]", (unsigned long)status.inode);
-	return format_string(out, room, "anon_inode:[%s]", file->operations->kind);
-}
-
-static int descriptor_follow(struct path_node *node, struct path_node **to, struct file **file)
-{
-	struct file *target = descriptor_of(node);
-	if (!target)
-		return -ENOENT;
-	if (target->node)
-		*to = path_node_get(target->node);
-	else
-		*file = file_get(target);
-	return 0;
-}
-
-static const struct synthetic_item descriptor_item = { .name = "fd",
-	                                               .mode = S_IFLNK | 0700,
-	                                               .read_link = descriptor_read_link,
-	                                               .follow = descriptor_follow };
-
-static int descriptors_lookup(struct path_node *directory, const char *name, size_t length,
-                              struct path_node **out)
-{
-	const struct process *process = process_of(directory);
-	int64_t number = parse_decimal(name, length);
-	if (number < 0 || !process || !process->files ||
-	    !file_table_lookup(process->files, (int)number))
-		return -ENOENT;
-	int error = synthetic_node(directory, &descriptor_item, name, length, out);
-	if (!error)
-		(*out)->special.number = (int32_t)number;
-	return error;
-}
-
-static int descriptors_list(struct path_node *directory, uint64_t *position, char *name,
-                            uint64_t *inode, uint32_t *mode)
-{
-	const struct process *process = process_of(directory);
-	if (!process || !process->files)
-		return 0;
-	while (*position < process->files->capacity && !process->files->files[*position])
-		++*position;
-	if (*position >= process->files->capacity)
-		return 0;
-	*inode = directory->inode + *position;
-	*mode = S_IFLNK;
-	return format_string(name, NAME_BYTES_MAX, "%d", (int)(*position)++);
-}
-
 /* ---- tasks ---- */
 
 static const struct synthetic_item task_items[] = {
@@ -441,8 +371,12 @@ static const struct synthetic_item process_items[] = {
 	  .follow = directory_follow },
 	{ .name = "fd",
 	  .mode = S_IFDIR | 0500,
-	  .lookup = descriptors_lookup,
-	  .list = descriptors_list },
+	  .lookup = proc_descriptors_lookup,
+	  .list = proc_descriptors_list },
+	{ .name = "fdinfo",
+	  .mode = S_IFDIR | 0555,
+	  .lookup = proc_descriptors_lookup,
+	  .list = proc_descriptors_list },
 	{ .name = "task", .mode = S_IFDIR | 0555, .lookup = tasks_lookup, .list = tasks_list },
 };
 

@@ -58,4 +58,9 @@ extern const struct synthetic_item proc_sys_items[PROC_SYS_ITEMS];
 #define PROC_NET_ITEMS 13
 extern const struct synthetic_item proc_net_items[PROC_NET_ITEMS];
 extern const struct synthetic_item proc_process_item; /* a directory of a process: special.pid */
+/* proc_descriptors.c: its directories fd and fdinfo */
+int proc_descriptors_lookup(struct path_node *directory, const char *name, size_t length,
+                            struct path_node **out);
+int proc_descriptors_list(struct path_node *directory, uint64_t *position, char *name,
+                          uint64_t *inode, uint32_t *mode);
 extern const struct synthetic_item sysfs_item;

@@ -109,9 +109,16 @@ enum socket_option {
 	SO_TXREHASH = 74,
 	SO_RCVMARK = 75,
 	SO_PASSPIDFD = 76,
+	SO_PEERPIDFD = 77,
 };
 
-enum { SCM_RIGHTS = 1, SCM_CREDENTIALS = 2, SCM_TXTIME = 61, SCM_MAX_FILES = 253 };
+enum {
+	SCM_RIGHTS = 1,
+	SCM_CREDENTIALS = 2,
+	SCM_PIDFD = 4,
+	SCM_TXTIME = 61,
+	SCM_MAX_FILES = 253,
+};
 
 enum ip_option {
 	IP_TOS = 1,

@@ -160,7 +160,7 @@ struct socket_options {
 	uint8_t tos, mtu_discover, multicast_ttl, min_ttl;
 	bool reuse_address, reuse_port, keepalive, broadcast, oob_inline, dont_route, debug,
 	        no_check;
-	bool pass_credentials;
+	bool pass_credentials, pass_pidfd;
 	bool zerocopy; /* SO_ZEROCOPY; the sends from first to before next are to be told of: */
 	uint32_t zerocopy_first, zerocopy_next;
 	bool reads_oddly;  /* receive_lowat or peek_off: not in a straight line */

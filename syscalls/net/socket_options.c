@@ -145,6 +145,9 @@ static int set_flag(const struct socket *socket, struct socket_options *options,
 	case SO_PASSCRED:
 		options->pass_credentials = on;
 		return 0;
+	case SO_PASSPIDFD:
+		options->pass_pidfd = on;
+		return 0;
 	case SO_TIMESTAMP:
 	case SO_TIMESTAMPNS:
 	case SO_TIMESTAMP_NEW:
@@ -161,7 +164,6 @@ static int set_flag(const struct socket *socket, struct socket_options *options,
 	case SO_BSDCOMPAT:
 		return 0;
 	case SO_RESERVE_MEM:
-	case SO_PASSPIDFD:
 		return -EOPNOTSUPP;
 	default:
 		return -ENOPROTOOPT;
@@ -394,6 +396,9 @@ static bool get_flag(const struct socket_options *options, int name, int32_t *ou
 	case SO_PASSCRED:
 		*out = options->pass_credentials;
 		return true;
+	case SO_PASSPIDFD:
+		*out = options->pass_pidfd;
+		return true;
 	case SO_TIMESTAMP_NEW: /* Linux: either new one */
 		*out = options->timestamp == SO_TIMESTAMP_NEW ||
 		       options->timestamp == SO_TIMESTAMPNS_NEW;
@@ -407,7 +412,6 @@ static bool get_flag(const struct socket_options *options, int name, int32_t *ou
 		*out = options->zerocopy;
 		return true;
 	case SO_RESERVE_MEM:
-	case SO_PASSPIDFD:
 	case SO_BSDCOMPAT:
 		*out = 0;
 		return true;
@@ -551,6 +555,8 @@ static int socket_get_common(struct socket *socket, int name, void *value, uint3
 		if (error != -ENOPROTOOPT)
 			return error;
 	}
+	if (name == SO_PEERPIDFD)
+		return -ENODATA;
 	if (name == SO_PEERCRED) {
 		static const struct user_credentials nobody = { 0, UINT32_MAX, UINT32_MAX };
 		if (*length > sizeof(nobody))
@@ -577,6 +583,16 @@ static long get_peer_groups(struct socket *socket, uint32_t room, struct user_ad
 	if (copy_to_user(length, &bytes, sizeof(bytes)))
 		return -EFAULT;
 	return room < bytes ? -ERANGE : 0;
+}
+
+/* The caller never learned that he has it. */
+static void withdraw_descriptor(struct thread *thread, const uint8_t *value, uint32_t length)
+{
+	int32_t descriptor;
+	if (length < sizeof(descriptor))
+		return;
+	memcpy(&descriptor, value, sizeof(descriptor));
+	file_close(thread, descriptor);
 }
 
 long sys_getsockopt(struct thread *thread, const uint64_t *argument)
@@ -612,7 +628,10 @@ long sys_getsockopt(struct thread *thread, const uint64_t *argument)
 		return copy_to_user(user(argument[4]), &length, sizeof(length)) ? -EFAULT : error;
 	if (error)
 		return error;
-	if (copy_to_user(user(argument[3]), value, length))
-		return -EFAULT;
-	return copy_to_user(user(argument[4]), &length, sizeof(length));
+	if (!copy_to_user(user(argument[3]), value, length) &&
+	    !copy_to_user(user(argument[4]), &length, sizeof(length)))
+		return 0;
+	if (level == SOL_SOCKET && name == SO_PEERPIDFD)
+		withdraw_descriptor(thread, value, length);
+	return -EFAULT;
 }

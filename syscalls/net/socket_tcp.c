@@ -196,16 +196,19 @@ static int tcp_socket_connect(struct thread *thread, struct socket *socket,
 	return -EINPROGRESS;
 }
 
-/* All but the priority, as on Linux. False: no memory. */
+/* All but the priority and SO_PASS*, as on Linux. False: no memory. */
 static bool inherit_options(struct socket *socket, const struct socket *listener)
 {
+	const struct socket_options *options = listener->options;
 	socket_options_inherit(socket, listener);
-	if (!listener->options->priority)
+	if (!options->priority && !options->pass_credentials && !options->pass_pidfd)
 		return true;
 	struct socket_options *own = socket_options_change(socket);
-	if (own)
-		own->priority = 0;
-	return own != NULL;
+	if (!own)
+		return false;
+	own->priority = 0;
+	own->pass_credentials = own->pass_pidfd = false;
+	return true;
 }
 
 static int tcp_socket_accept(struct socket *listener, struct socket **out)

@@ -51,12 +51,12 @@ int unix_socket_create(int type, struct socket **out)
 	return 0;
 }
 
-/* ---- who the peer is (SO_PEERCRED, SO_PEERGROUPS) ---- */
+/* ---- who the peer is (SO_PEERCRED, SO_PEERGROUPS, SO_PEERPIDFD) ---- */
 
 /* The caller is the peer of `local`, with the groups that it has now. */
 static void note_peer(struct thread *thread, struct unix_socket *local)
 {
-	unix_credentials_of(thread, &local->peer_credentials);
+	local->peer_serial = unix_credentials_of(thread, &local->peer_credentials);
 	group_list_put(local->peer_groups);
 	local->peer_groups = group_list_get(thread->process->credentials.groups);
 }
@@ -64,6 +64,7 @@ static void note_peer(struct thread *thread, struct unix_socket *local)
 static void copy_peer(struct unix_socket *to, const struct unix_socket *from)
 {
 	to->peer_credentials = from->peer_credentials;
+	to->peer_serial = from->peer_serial;
 	group_list_put(to->peer_groups);
 	to->peer_groups = group_list_get(from->peer_groups);
 }
@@ -73,6 +74,16 @@ int unix_peer_groups(struct socket *socket, const struct group_list **out)
 	const struct unix_socket *local = unix_socket_of(socket);
 	*out = local->peer_groups;
 	return local->peer_credentials.pid ? 0 : -ENODATA;
+}
+
+static int get_peer_pidfd(const struct unix_socket *local, void *value, uint32_t *length)
+{
+	if (!local->peer_credentials.pid)
+		return -ENODATA;
+	long descriptor =
+	        pidfd_install(current_thread(), local->peer_credentials.pid, local->peer_serial);
+	return descriptor < 0 ? (int)descriptor
+	                      : option_put_int(value, length, (int32_t)descriptor);
 }
 
 static void connect_pair(struct unix_socket *a, struct unix_socket *b)
@@ -230,13 +241,14 @@ static int connect_stream(struct thread *thread, struct unix_socket *local,
 	struct unix_socket *server = unix_alloc(local->socket.type);
 	if (!server)
 		return -ENOMEM;
-	if (listener->socket.options->pass_credentials) { /* the only option that is inherited */
+	if (unix_wants_sender(listener)) { /* the only options that are inherited */
 		struct socket_options *options = socket_options_change(&server->socket);
 		if (!options) {
 			file_put(&server->socket.file);
 			return -ENOMEM;
 		}
-		options->pass_credentials = true;
+		options->pass_credentials = listener->socket.options->pass_credentials;
+		options->pass_pidfd = listener->socket.options->pass_pidfd;
 	}
 	note_peer(thread, server);
 	copy_peer(local, listener);
@@ -378,6 +390,8 @@ static int unix_get_option(struct socket *socket, int level, int name, void *val
                            uint32_t *length)
 {
 	const struct unix_socket *local = unix_socket_of(socket);
+	if (level == SOL_SOCKET && name == SO_PEERPIDFD)
+		return get_peer_pidfd(local, value, length);
 	if (level != SOL_SOCKET || name != SO_PEERCRED)
 		return -ENOPROTOOPT;
 	if (*length > sizeof(local->peer_credentials))

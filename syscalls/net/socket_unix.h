@@ -29,6 +29,7 @@ struct unix_message {
 	struct unix_name *sender; /* or NULL */
 	struct file_rights *rights;
 	struct user_credentials credentials;
+	uint64_t serial;  /* of the process that they name */
 	uint64_t wall_ns; /* of arrival, where the receiver asked for it by then; or 0 */
 	uint32_t charge;
 	uint32_t length, offset; /* offset: bytes read already (streams) */
@@ -66,6 +67,7 @@ struct unix_socket {
 	struct list_node backlog_link;
 	uint32_t backlog_count, backlog_max;
 	struct user_credentials peer_credentials; /* listener: its own, which clients get */
+	uint64_t peer_serial;                     /* of the process that they name */
 	struct group_list *peer_groups;           /* likewise; NULL: none */
 	struct unix_flight flight;
 	int error; /* SO_ERROR */
@@ -101,10 +103,15 @@ int unix_bind(struct thread *thread, struct socket *socket, const struct socket_
 /* bind with the family alone: five hexadecimal digits that nobody has. Nothing when it has a name.
  */
 int unix_bind_automatically(struct unix_socket *local);
-/* SO_PASSCRED gives the socket such a name before it connects or sends. */
+/* SO_PASSCRED or SO_PASSPIDFD: senders are noted. */
+static inline bool unix_wants_sender(const struct unix_socket *local)
+{
+	return local->socket.options->pass_credentials || local->socket.options->pass_pidfd;
+}
+/* They give the socket such a name before it connects or sends. */
 static inline int unix_bind_for_credentials(struct unix_socket *local)
 {
-	return local->socket.options->pass_credentials ? unix_bind_automatically(local) : 0;
+	return unix_wants_sender(local) ? unix_bind_automatically(local) : 0;
 }
 /* The socket of that name; of an abstract one that of this type: -ECONNREFUSED, -EINVAL, -ENOENT,
  * -EACCES... Borrowed. */
@@ -152,7 +159,8 @@ void unix_account_put(struct unix_account *account);
 /* Hear, as POLLOUT on `local`, when `busy` has room. */
 void unix_wait_for_room(struct unix_socket *local, struct unix_socket *busy);
 void unix_tell_waiting(struct unix_socket *local);
-void unix_credentials_of(struct thread *thread, struct user_credentials *out);
+/* The thread's, and its process's serial. */
+uint64_t unix_credentials_of(struct thread *thread, struct user_credentials *out);
 
 /* unix_cycles.c: sockets that nothing but messages in their own queues refers to */
 /* An AF_UNIX socket is gone: others may now be out of everybody's reach. */

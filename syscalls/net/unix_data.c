@@ -50,11 +50,12 @@ void unix_tell_waiting(struct unix_socket *local)
 	}
 }
 
-void unix_credentials_of(struct thread *thread, struct user_credentials *out)
+uint64_t unix_credentials_of(struct thread *thread, struct user_credentials *out)
 {
 	out->pid = thread->process->pid;
 	out->uid = thread->process->credentials.euid;
 	out->gid = thread->process->credentials.egid;
+	return thread->process->serial;
 }
 
 /* ---- sending ---- */
@@ -76,9 +77,9 @@ static void note_sender(struct thread *thread, const struct unix_socket *local,
                         const struct unix_socket *to, struct unix_message *message)
 {
 	static const struct user_credentials unknown = { 0, OVERFLOW_ID, OVERFLOW_ID };
-	if (local->socket.options->pass_credentials || to->socket.options->pass_credentials ||
-	    to->embryo)
-		unix_credentials_of(thread, &message->credentials);
+	message->serial = 0;
+	if (unix_wants_sender(local) || unix_wants_sender(to) || to->embryo)
+		message->serial = unix_credentials_of(thread, &message->credentials);
 	else
 		message->credentials = unknown;
 }
@@ -108,8 +109,11 @@ static bool message_attach(struct unix_message *message, const struct send_contr
 {
 	if (!control)
 		return true;
-	if (control->has_credentials)
+	if (control->has_credentials) {
+		const struct process *named = process_find(control->credentials.pid);
 		message->credentials = control->credentials;
+		message->serial = named ? named->serial : 0;
+	}
 	if (control->rights)
 		message->rights = file_rights_copy(control->rights);
 	return !control->rights || message->rights;
@@ -264,6 +268,22 @@ void unix_message_remove(struct unix_socket *local, struct unix_message *message
 		unix_tell_waiting(local);
 }
 
+/* As Linux: of a sender that is gone the message holds the error instead. */
+static void put_pidfd(struct thread *thread, struct control_writer *writer,
+                      const struct unix_message *from)
+{
+	if (writer->room < sizeof(struct user_cmsghdr) + sizeof(int32_t)) {
+		writer->truncated = true;
+		return;
+	}
+	if (!from->credentials.pid)
+		return;
+	int32_t descriptor = (int32_t)pidfd_install(thread, from->credentials.pid, from->serial);
+	control_put(writer, SOL_SOCKET, SCM_PIDFD, &descriptor, sizeof(descriptor));
+	if (writer->faulted && descriptor >= 0)
+		file_close(thread, descriptor);
+}
+
 /* Credentials and files for recvmsg. Files that were handed out (not peeked at) leave the message.
  */
 static void put_control(struct thread *thread, struct unix_socket *local, struct unix_message *from,
@@ -273,11 +293,11 @@ static void put_control(struct thread *thread, struct unix_socket *local, struct
 	if (writer && local->socket.options->pass_credentials)
 		control_put(writer, SOL_SOCKET, SCM_CREDENTIALS, &from->credentials,
 		            sizeof(from->credentials));
-	if (!from->rights)
-		return;
-	if (writer)
+	if (from->rights && writer)
 		control_put_rights(thread, writer, from->rights, message->flags & MSG_CMSG_CLOEXEC);
-	if (!(message->flags & MSG_PEEK)) {
+	if (writer && local->socket.options->pass_pidfd)
+		put_pidfd(thread, writer, from);
+	if (from->rights && !(message->flags & MSG_PEEK)) {
 		file_rights_free(from->rights);
 		from->rights = NULL;
 	}
@@ -401,7 +421,7 @@ static long receive_stream(struct thread *thread, struct unix_socket *local,
 			ended = received;
 			break;
 		}
-		bool checked = local->socket.options->pass_credentials;
+		bool checked = unix_wants_sender(local);
 		if (received && checked && !same_writer(from, &first))
 			break;
 		first.credentials = from->credentials;

@@ -27,7 +27,7 @@ enum {
 #define CLONE_CLEAR_SIGHAND 0x100000000ull
 
 struct clone_request {
-	uint64_t flags, stack, parent_tid, child_tid, tls;
+	uint64_t flags, stack, parent_tid, child_tid, tls, pidfd;
 	int exit_signal;
 };
 
@@ -40,7 +40,10 @@ struct clone_arguments {
 static int check(const struct clone_request *request)
 {
 	uint64_t flags = request->flags;
-	if (flags & (CLONE_NEW_ANY | CLONE_PIDFD))
+	if (flags & CLONE_NEW_ANY)
+		return -EINVAL;
+	bool clash = flags & CLONE_PARENT_SETTID && request->pidfd == request->parent_tid;
+	if (flags & CLONE_PIDFD && (flags & CLONE_DETACHED || clash))
 		return -EINVAL;
 	if ((flags & CLONE_THREAD) && !(flags & CLONE_SIGHAND))
 		return -EINVAL;
@@ -203,6 +206,24 @@ static long start_child(struct thread *child, struct thread *parent,
 	return SYS_PARKED;
 }
 
+/* CLONE_PIDFD: the parent gets a descriptor of the child, which has none of it. */
+static int give_pidfd(struct thread *child, struct thread *parent,
+                      const struct clone_request *request)
+{
+	struct file *file = pidfd_create(child->process, child->tid, request->flags & CLONE_THREAD);
+	if (!file)
+		return -ENOMEM;
+	int descriptor = file_install(parent, file, 0, true);
+	if (descriptor < 0) {
+		file_put(file);
+		return descriptor;
+	}
+	if (!user_store_u32(user(request->pidfd), (uint32_t)descriptor))
+		return 0;
+	file_close(parent, descriptor);
+	return -EFAULT;
+}
+
 static long clone(struct thread *parent, const struct clone_request *request)
 {
 	int error = check(request);
@@ -235,6 +256,15 @@ static long clone(struct thread *parent, const struct clone_request *request)
 			process_free(process);
 		return -ENOMEM;
 	}
+	if (request->flags & CLONE_PIDFD) {
+		error = give_pidfd(child, parent, request);
+		if (error) {
+			thread_free_unlinked(child);
+			if (process != parent->process)
+				process_free(process);
+			return error;
+		}
+	}
 	if (process != parent->process)
 		process_link(process);
 	return start_child(child, parent, request);
@@ -251,6 +281,7 @@ long clone_saved(struct thread *thread, const uint64_t *argument)
 		.exit_signal = (int)(argument[0] & 0xff),
 		.stack = argument[1],
 		.parent_tid = argument[2],
+		.pidfd = argument[2],
 		.tls = argument[3],
 		.child_tid = argument[4],
 	};
@@ -287,6 +318,7 @@ long clone3_saved(struct thread *thread, const uint64_t *argument)
 		.exit_signal = (int)given.exit_signal,
 		.stack = given.stack ? given.stack + given.stack_bytes : 0,
 		.parent_tid = given.parent_tid,
+		.pidfd = given.pidfd,
 		.child_tid = given.child_tid,
 		.tls = given.tls,
 	};

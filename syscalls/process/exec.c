@@ -324,6 +324,8 @@ static void change_over(struct thread *thread, struct address_space *space,
 	thread->altstack_flags = 0;
 	name_process(process, thread, program);
 	process->execed = true;
+	process->dumpable = process->credentials.euid == process->credentials.uid &&
+	                    process->credentials.egid == process->credentials.gid;
 	task_fp_forget(task);
 	task->fp_live = false;
 	memset(task->registers.x, 0, sizeof(task->registers.x));

@@ -118,6 +118,7 @@ static void process_ended(struct process *process)
 	process->exiting = true;
 	process_vfork_release(process);
 	process_become_zombie(process);
+	pidfd_thread_ended(process, process->pid);
 	hand_over_children(process);
 	if (process == first_process) {
 		first_process_ended(status);
@@ -150,6 +151,7 @@ void thread_exit(struct thread *thread)
 	signal_queue_free(process, &thread->signal_information);
 	list_remove(&thread->process_link);
 	list_remove(&thread->hash_link);
+	pidfd_thread_ended(process, thread->tid);
 	list_push_back(&dead_threads, &thread->process_link);
 	loop_post(&thread->task.hart->loop, &reaper, 1);
 	if (--process->thread_count == 0)

@@ -78,6 +78,14 @@ static void settle_capabilities(struct thread *thread)
 	c->capabilities = c->euid == 0 ? ALL_CAPABILITIES : 0;
 }
 
+/* Who becomes another may not be looked into from then on, and outlives who made it (prctl(2),
+ * PR_SET_DUMPABLE and PR_SET_PDEATHSIG). */
+static void became_another(struct thread *thread)
+{
+	thread->process->dumpable = false;
+	thread->process->parent_death_signal = 0;
+}
+
 static bool may_become(const struct thread *thread, struct identity id, uint32_t value)
 {
 	return value == UNCHANGED || is_privileged(thread) || value == *id.real ||
@@ -90,6 +98,7 @@ static long set_all(struct thread *thread, struct identity id, uint32_t real, ui
 	if (!may_become(thread, id, real) || !may_become(thread, id, effective) ||
 	    !may_become(thread, id, saved))
 		return -EPERM;
+	uint32_t old_effective = *id.effective, old_fs = *id.fs;
 	if (real != UNCHANGED)
 		*id.real = real;
 	if (effective != UNCHANGED)
@@ -98,6 +107,8 @@ static long set_all(struct thread *thread, struct identity id, uint32_t real, ui
 		*id.saved = saved;
 	*id.fs = *id.effective;
 	settle_capabilities(thread);
+	if (*id.effective != old_effective || *id.fs != old_fs)
+		became_another(thread);
 	return 0;
 }
 
@@ -130,6 +141,8 @@ static long set_fs(struct thread *thread, struct identity id, uint32_t value)
 	uint32_t old = *id.fs;
 	if (value != UNCHANGED && (may_become(thread, id, value) || value == old))
 		*id.fs = value;
+	if (*id.fs != old)
+		became_another(thread);
 	return old;
 }
 

@@ -138,6 +138,22 @@ uint64_t process_cpu_ns(struct process *process, uint64_t *user_ns, uint64_t *sy
 uint64_t process_peak_pages(const struct process *process);
 extern struct process *first_process;
 
+/* ---- pidfd.c ---- */
+struct pidfd {
+	struct file file;        /* keep first */
+	struct list_node link;   /* process->pidfds */
+	struct process *process; /* NULL: it, or the thread, is gone */
+	int32_t id;              /* of the thread; the first one's is the process's */
+	bool of_thread;          /* PIDFD_THREAD */
+	uint64_t inode;
+};
+struct pidfd *pidfd_of(struct file *file); /* NULL: it is none */
+struct file *pidfd_create(struct process *process, int32_t id,
+                          bool of_thread); /* NULL when memory is short */
+/* Who looks at its descriptors is told. A thread is out of the tables by now. */
+void pidfd_thread_ended(struct process *process, int32_t tid);
+void pidfd_process_freed(struct process *process);
+
 /* ---- thread.c ---- */
 void thread_waiting_init(struct thread *thread);
 int thread_waiting_create(struct thread *thread); /* reserves the timer: -ENOMEM */

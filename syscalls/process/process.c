@@ -83,7 +83,9 @@ struct process *process_create(struct process *parent, int32_t pid)
 	struct process *process = heap_alloc_zeroed(sizeof(*process));
 	if (!process)
 		return NULL;
+	static uint64_t serials;
 	process->pid = pid;
+	process->serial = ++serials;
 	process->parent = parent;
 	process->dumpable = true;
 	process->start_ns = clock_read_ns();
@@ -93,6 +95,7 @@ struct process *process_create(struct process *parent, int32_t pid)
 	list_node_init(&process->all_link);
 	list_node_init(&process->hash_link);
 	wait_queue_init(&process->child_wait);
+	list_init(&process->pidfds);
 	return process;
 }
 
@@ -164,6 +167,7 @@ void process_free(struct process *process)
 	list_remove(&process->all_link);
 	list_remove(&process->hash_link);
 	group_list_put(process->credentials.groups);
+	pidfd_process_freed(process);
 	heap_free(process);
 }
 
@@ -218,10 +222,12 @@ void thread_link(struct thread *thread)
 
 void thread_rename(struct thread *thread, int32_t tid)
 {
+	int32_t old = thread->tid;
 	list_remove(&thread->hash_link);
 	thread->tid = tid;
 	thread->task.id = (uint32_t)tid;
 	list_push_back(bucket(thread_buckets, tid), &thread->hash_link);
+	pidfd_thread_ended(thread->process, old);
 }
 
 void thread_free_unlinked(struct thread *thread)

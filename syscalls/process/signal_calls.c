@@ -179,10 +179,10 @@ static int send_one(struct thread *thread, int32_t pid, struct signal_informatio
 }
 
 /* Process group `group`, or with group 0 everybody but init and the caller. */
-static long send_many(struct thread *thread, int32_t group, int number)
+static long send_many(struct thread *thread, int32_t group,
+                      const struct signal_information *information)
 {
 	long result = -ESRCH;
-	const struct signal_information information = sent_by(thread, number, SI_USER, 0);
 	list_for_each_safe(node, &all_processes)
 	{
 		struct process *target = list_entry(node, struct process, all_link);
@@ -190,7 +190,7 @@ static long send_many(struct thread *thread, int32_t group, int number)
 		                    : target != thread->process && target != first_process;
 		if (!chosen)
 			continue;
-		int error = send_process(thread, target, &information);
+		int error = send_process(thread, target, information);
 		if (!error || result == -ESRCH)
 			result = error;
 	}
@@ -207,11 +207,12 @@ long sys_kill(struct thread *thread, const uint64_t *argument)
 		return send_one(thread, pid, sent_by(thread, number, SI_USER, 0));
 	if (pid == INT32_MIN)
 		return -ESRCH;
+	const struct signal_information information = sent_by(thread, number, SI_USER, 0);
 	return send_many(thread,
 	                 pid == 0    ? thread->process->group_id
 	                 : pid == -1 ? 0
 	                             : -pid,
-	                 number);
+	                 &information);
 }
 
 static long send_thread(struct thread *thread, int32_t group, int32_t tid, int number, int code,
@@ -244,19 +245,38 @@ long sys_tgkill(struct thread *thread, const uint64_t *argument)
 	return send_thread(thread, group, (int32_t)argument[1], (int)argument[2], SI_TKILL, 0);
 }
 
-/* The code and value of a user's siginfo_t; kernel codes are for the kernel. */
-static int read_information(struct thread *thread, uint64_t from, bool to_self, int *code,
-                            uint64_t *value)
+/* What of a user's siginfo_t goes with the signal. */
+struct given_information {
+	int32_t number, code;
+	uint64_t value;
+};
+
+static int copy_information(uint64_t from, struct given_information *out)
 {
 	uint8_t raw[32];
-	int32_t given;
-	(void)thread;
 	if (copy_from_user(raw, user(from), sizeof(raw)))
 		return -EFAULT;
-	memcpy(&given, raw + 8, 4);
-	memcpy(value, raw + 24, 8);
-	*code = given;
-	return (given >= 0 || given == SI_TKILL) && !to_self ? -EPERM : 0;
+	memcpy(&out->number, raw, 4);
+	memcpy(&out->code, raw + 8, 4);
+	memcpy(&out->value, raw + 24, 8);
+	return 0;
+}
+
+/* The kernel's codes are for the kernel. */
+static bool code_is_kernels(int32_t code)
+{
+	return code >= 0 || code == SI_TKILL;
+}
+
+static int read_information(uint64_t from, bool to_self, int *code, uint64_t *value)
+{
+	struct given_information given;
+	int error = copy_information(from, &given);
+	if (error)
+		return error;
+	*code = given.code;
+	*value = given.value;
+	return code_is_kernels(given.code) && !to_self ? -EPERM : 0;
 }
 
 long sys_rt_sigqueueinfo(struct thread *thread, const uint64_t *argument)
@@ -264,8 +284,7 @@ long sys_rt_sigqueueinfo(struct thread *thread, const uint64_t *argument)
 	int32_t pid = (int32_t)argument[0];
 	int number = (int)argument[1], code;
 	uint64_t value;
-	int error =
-	        read_information(thread, argument[2], pid == thread->process->pid, &code, &value);
+	int error = read_information(argument[2], pid == thread->process->pid, &code, &value);
 	if (error)
 		return error;
 	if (number < 0 || number > SIGNALS)
@@ -278,10 +297,67 @@ long sys_rt_tgsigqueueinfo(struct thread *thread, const uint64_t *argument)
 	int32_t group = (int32_t)argument[0], tid = (int32_t)argument[1];
 	int code;
 	uint64_t value;
-	int error = read_information(thread, argument[3], tid == thread->tid, &code, &value);
+	int error = read_information(argument[3], tid == thread->tid, &code, &value);
 	if (error)
 		return error;
 	if (group <= 0)
 		return -EINVAL;
 	return send_thread(thread, group, tid, (int)argument[2], code, value);
+}
+
+/* ---- pidfd_send_signal(2) ---- */
+
+enum { PIDFD_SIGNAL_THREAD = 1, PIDFD_SIGNAL_THREAD_GROUP = 2, PIDFD_SIGNAL_PROCESS_GROUP = 4 };
+
+static long send_by_pidfd(struct thread *thread, const struct pidfd *pidfd, uint32_t scope,
+                          struct signal_information *information)
+{
+	struct process *process = pidfd->process;
+	/* The number of a process that is gone still is its group's, unless somebody has it again.
+	 */
+	if (scope == PIDFD_SIGNAL_PROCESS_GROUP)
+		return process || !process_find(pidfd->id)
+		               ? send_many(thread, pidfd->id, information)
+		               : -ESRCH;
+	if (!process)
+		return -ESRCH;
+	struct thread *target = thread_find(pidfd->id);
+	information->own = process == thread->process;
+	if (scope == PIDFD_SIGNAL_THREAD_GROUP)
+		return send_process(thread, process, information);
+	if (!may_signal(thread, process, information->number))
+		return -EPERM;
+	/* The first thread of a process may have ended before the others. */
+	return target && information->number ? signal_send_thread(target, information) : 0;
+}
+
+long sys_pidfd_send_signal(struct thread *thread, const uint64_t *argument)
+{
+	int number = (int)argument[1];
+	uint32_t scope = (uint32_t)argument[3];
+	if (scope & (scope - 1) || scope > PIDFD_SIGNAL_PROCESS_GROUP)
+		return -EINVAL;
+	struct file *file = thread_file(thread, argument[0]);
+	const struct pidfd *pidfd = file ? pidfd_of(file) : NULL;
+	if (!pidfd)
+		return -EBADF;
+	if (!scope)
+		scope = pidfd->of_thread ? PIDFD_SIGNAL_THREAD : PIDFD_SIGNAL_THREAD_GROUP;
+	int code = scope == PIDFD_SIGNAL_THREAD ? SI_TKILL : SI_USER;
+	struct given_information given = { .number = number, .code = code };
+	if (argument[2]) {
+		int error = copy_information(argument[2], &given);
+		if (error)
+			return error;
+		bool to_self = pidfd->process && pidfd->id == thread->tid &&
+		               scope != PIDFD_SIGNAL_PROCESS_GROUP;
+		if (given.number != number)
+			return -EINVAL;
+		if (!to_self && code_is_kernels(given.code))
+			return -EPERM;
+	}
+	if (number < 0 || number > SIGNALS)
+		return -EINVAL;
+	struct signal_information information = sent_by(thread, number, given.code, given.value);
+	return send_by_pidfd(thread, pidfd, scope, &information);
 }

@@ -13,11 +13,14 @@ enum {
 };
 enum { P_ALL, P_PID, P_PGID, P_PIDFD };
 
+#define WAITID_BYTES 28 /* of siginfo_t, to the end of si_status */
+
 struct child_request {
 	int32_t pid;   /* > 0: this child; 0: any */
 	int32_t group; /* > 0: of this process group */
 	uint32_t options;
 	bool is_waitid;
+	bool nonblocking; /* of a pidfd: no news are -EAGAIN */
 	uint64_t status_to, information_to, usage_to;
 };
 
@@ -96,7 +99,7 @@ static int write_report(const struct child_request *request, const struct child_
 			                                  .status = report->status };
 		uint8_t out[SIGNAL_FRAME_INFO_BYTES];
 		signal_information_to_user(&information, out);
-		if (copy_to_user(user(request->information_to), out, sizeof(out)))
+		if (copy_to_user(user(request->information_to), out, WAITID_BYTES))
 			return -EFAULT;
 	}
 	return 0;
@@ -126,7 +129,7 @@ static long consume(struct process *parent, const struct child_request *request,
 static long look(struct thread *thread, const struct child_request *request, bool *found)
 {
 	struct process *process = thread->process;
-	bool any = false;
+	bool any = false, ended = request->options & WEXITED;
 	*found = false;
 	list_for_each(node, &process->children)
 	{
@@ -134,7 +137,7 @@ static long look(struct thread *thread, const struct child_request *request, boo
 		struct child_report report;
 		if (!matches(request, child))
 			continue;
-		any = true;
+		any |= ended || !child->zombie; /* of a zombie there is nothing else to hear */
 		if (!has_news(request, child, &report))
 			continue;
 		*found = true;
@@ -143,14 +146,11 @@ static long look(struct thread *thread, const struct child_request *request, boo
 	return any ? 0 : -ECHILD;
 }
 
-/* waitid(WNOHANG) with no news: si_pid and si_signo read 0. */
-static long nothing_yet(const struct child_request *request)
+/* waitid with nobody to tell of: si_pid and si_signo read 0, also when it fails. */
+static long tell_of_nobody(uint64_t to, long result)
 {
-	uint8_t zeros[SIGNAL_FRAME_INFO_BYTES] = { 0 };
-	if (request->information_to &&
-	    copy_to_user(user(request->information_to), zeros, sizeof(zeros)))
-		return -EFAULT;
-	return 0;
+	static const uint8_t zeros[WAITID_BYTES];
+	return to && copy_to_user(user(to), zeros, sizeof(zeros)) ? -EFAULT : result;
 }
 
 static long wait_for_child(struct thread *thread, const struct child_request *request);
@@ -172,10 +172,14 @@ static long wait_for_child(struct thread *thread, const struct child_request *re
 {
 	bool found;
 	long result = look(thread, request, &found);
-	if (found || result)
+	if (result && !found)
+		return tell_of_nobody(request->information_to, result);
+	if (found)
 		return result;
 	if (request->options & WNOHANG)
-		return nothing_yet(request);
+		return tell_of_nobody(request->information_to, 0);
+	if (request->nonblocking)
+		return tell_of_nobody(request->information_to, -EAGAIN);
 	if (thread_has_signal(thread))
 		return -ERESTARTSYS;
 	*THREAD_PARK_STATE(thread, struct child_request) = *request;
@@ -204,34 +208,49 @@ long sys_wait4(struct thread *thread, const uint64_t *argument)
 	return wait_for_child(thread, &request);
 }
 
-long sys_waitid(struct thread *thread, const uint64_t *argument)
+static int choose_by_pidfd(struct thread *thread, int32_t descriptor, struct child_request *request)
 {
-	uint32_t options = (uint32_t)argument[3];
-	int32_t id = (int32_t)argument[1];
-	if (options & ~(uint32_t)(WNOHANG | WUNTRACED | WEXITED | WCONTINUED | WNOWAIT | WNOTHREAD |
-	                          WALL | WCLONE))
+	if (descriptor < 0)
 		return -EINVAL;
-	if (!(options & (WEXITED | WUNTRACED | WCONTINUED)))
+	struct file *file = thread_file(thread, (uint64_t)descriptor);
+	const struct pidfd *pidfd = file ? pidfd_of(file) : NULL;
+	if (!pidfd)
+		return -EBADF;
+	request->pid = pidfd->process ? pidfd->id : -1; /* nobody's */
+	request->nonblocking = file->flags & O_NONBLOCK;
+	return 0;
+}
+
+static int choose_children(struct thread *thread, uint32_t type, int32_t id,
+                           struct child_request *request)
+{
+	const uint32_t any = WEXITED | WUNTRACED | WCONTINUED;
+	const uint32_t known = any | WNOHANG | WNOWAIT | WNOTHREAD | WALL | (uint32_t)WCLONE;
+	if (request->options & ~known || !(request->options & any))
 		return -EINVAL;
-	struct child_request request = { .options = options,
-		                         .is_waitid = true,
-		                         .information_to = argument[2],
-		                         .usage_to = argument[4] };
-	switch ((uint32_t)argument[0]) {
+	switch (type) {
 	case P_ALL:
-		break;
+		return 0;
 	case P_PID:
-		if (id <= 0)
-			return -EINVAL;
-		request.pid = id;
-		break;
+		request->pid = id;
+		return id <= 0 ? -EINVAL : 0;
 	case P_PGID:
-		if (id < 0)
-			return -EINVAL;
-		request.group = id ? id : thread->process->group_id;
-		break;
+		request->group = id ? id : thread->process->group_id;
+		return id < 0 ? -EINVAL : 0;
+	case P_PIDFD:
+		return choose_by_pidfd(thread, id, request);
 	default:
 		return -EINVAL;
 	}
-	return wait_for_child(thread, &request);
+}
+
+long sys_waitid(struct thread *thread, const uint64_t *argument)
+{
+	struct child_request request = { .options = (uint32_t)argument[3],
+		                         .is_waitid = true,
+		                         .information_to = argument[2],
+		                         .usage_to = argument[4] };
+	int error = choose_children(thread, (uint32_t)argument[0], (int32_t)argument[1], &request);
+	return error ? tell_of_nobody(request.information_to, error)
+	             : wait_for_child(thread, &request);
 }
