@@ -170,6 +170,7 @@ struct tcp_information {
 	uint32_t pmtu, rcv_ssthresh, rtt_us, rttvar_us, snd_ssthresh, snd_cwnd, advmss, reordering;
 	uint32_t rcv_rtt_us, rcv_space, total_retrans, min_rtt_us, segs_out, segs_in;
 	uint32_t notsent_bytes, snd_wnd, rcv_wnd, data_segs_in, data_segs_out, delivered;
+	uint32_t dsack_dups, reord_seen;
 	uint64_t bytes_acked, bytes_received, bytes_sent, bytes_retrans, delivery_rate;
 };
 /* ---- all of them: listeners first, then what has a peer, half-open connections, orphans and TIME_WAITs included ---- */

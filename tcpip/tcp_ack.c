@@ -55,12 +55,11 @@ void tcp_units_acknowledged(struct tcp_connection *c)
 }
 
 /* RFC 6298 §2 with Linux's granularity: the variance term counts for at least 200 ms. */
-void tcp_rtt_sample(struct tcp_connection *c, uint64_t rtt_us)
+static void rtt_take(struct tcp_connection *c, uint64_t rtt_us)
 {
 	uint32_t r = rtt_us > 60000000 ? 60000000 : (uint32_t)rtt_us;
 	if (r == 0)
 		r = 1;
-	c->min_rtt_us = min_u32(c->min_rtt_us, r);
 	if (c->srtt_us8 == 0) {
 		c->srtt_us8 = r * 8;
 		c->rttvar_us4 = r * 2;
@@ -72,6 +71,12 @@ void tcp_rtt_sample(struct tcp_connection *c, uint64_t rtt_us)
 	}
 	uint32_t rto = c->srtt_us8 / 8 + max_u32(c->rttvar_us4, TCP_RTO_MIN_US);
 	c->rto_us = min_u32(rto, TCP_RTO_MAX_US);
+}
+
+void tcp_rtt_sample(struct tcp_connection *c, uint64_t rtt_us)
+{
+	c->min_rtt_us = min_u32(c->min_rtt_us, (uint32_t)min_u64(rtt_us ? rtt_us : 1, UINT32_MAX));
+	rtt_take(c, rtt_us);
 }
 
 void tcp_round_trip_over(struct tcp_connection *c)
@@ -96,6 +101,22 @@ static void send_buffer_grow(struct tcp_connection *c)
 		c->send_buffer = (uint32_t)wanted;
 }
 
+/* Nothing more is known of what is acknowledged. A connection that never lost anything, and has
+ * nothing in flight, keeps nothing. */
+static void loss_acked(struct tcp_connection *c)
+{
+	struct tcp_loss *loss = c->loss;
+	if (loss->repairs)
+		tcp_repairs_trim(c);
+	if (!loss->scoreboard)
+		loss->reorder_ns = LOOP_NEVER;
+	if (tcp_flight(c))
+		return;
+	tcp_sent_log_clear(c);
+	if (!loss->scoreboard && !loss->may_undo && !loss->reorderings && !loss->dsack_duplicates)
+		tcp_loss_purge(c);
+}
+
 void tcp_ack_advance(struct tcp_connection *c, struct tcp_seq ack, uint32_t timestamp_echo)
 {
 	uint32_t bytes = ack.value - c->snd_una.value, flight = tcp_flight(c);
@@ -106,8 +127,7 @@ void tcp_ack_advance(struct tcp_connection *c, struct tcp_seq ack, uint32_t time
 	if (c->rtt_timing && seq_le(c->rtt_sequence, ack))
 		tcp_round_trip_over(c);
 	else if (!c->rtt_timing && c->timestamps && timestamp_echo)
-		tcp_rtt_sample(c, (tcp_now_ms(c->tcp) + c->timestamp_offset - timestamp_echo) *
-		                          1000ull);
+		rtt_take(c, (tcp_now_ms(c->tcp) + c->timestamp_offset - timestamp_echo) * 1000ull);
 	c->retransmits = c->backoff = c->probes = 0;
 	c->first_retransmit_ns = 0;
 	c->soft_error = 0;
@@ -123,7 +143,7 @@ void tcp_ack_advance(struct tcp_connection *c, struct tcp_seq ack, uint32_t time
 			c->odd &= (uint8_t)~TCP_ODD_RECOVERY;
 		}
 	}
-	if (tcp_in_recovery(c) && !tcp_undo_by_timestamp(c, timestamp_echo)) {
+	if (tcp_in_recovery(c)) {
 		tcp_recovery_acked(c, bytes);
 	} else {
 		c->duplicate_acks = 0;
@@ -138,6 +158,8 @@ void tcp_ack_advance(struct tcp_connection *c, struct tcp_seq ack, uint32_t time
 			send_buffer_grow(c);
 		}
 	}
+	if (c->loss)
+		loss_acked(c);
 	if (c->tail_probing)
 		tcp_tail_acked(c);
 	c->persist = false;
@@ -184,22 +206,29 @@ static void duplicate_ack(struct tcp_connection *c)
 	tcp_output_schedule(c); /* limited transmit (RFC 3042): pipe shrank */
 }
 
-static void loss_check(struct tcp_connection *c, uint32_t delivered)
+/* Without SACK three duplicate ACKs say it of the first segment, after a tail probe one. */
+static bool count_duplicates(struct tcp_connection *c)
 {
-	tcp_sack_mark_lost(c);
-	if (tcp_in_recovery(c)) {
-		if (tcp_head_repair_is_lost(c))
-			c->head_again = true;
+	struct tcp_seq end = seq_add(c->snd_una, min_u32(c->snd_mss, tcp_flight(c)));
+	if (c->duplicate_acks < (tcp_tail_is_probed(c) ? 1 : TCP_DUPACK_THRESHOLD) ||
+	    seq_le(end, c->lost_edge))
+		return false;
+	c->lost_edge = end;
+	return true;
+}
+
+bool tcp_loss_check(struct tcp_connection *c, uint32_t delivered)
+{
+	struct tcp_seq start;
+	uint32_t length;
+	bool more = c->sack ? tcp_rack_detect(c) : count_duplicates(c);
+	if (tcp_in_recovery(c))
 		tcp_output_schedule(c);
-		return;
-	}
-	/* RFC 6675 §5 (4.1) also lets three duplicate ACKs start it when SACK alone does not. */
-	if (c->sack && tcp_scoreboard(c) && c->duplicate_acks >= TCP_DUPACK_THRESHOLD &&
-	    !seq_lt(c->snd_una, c->lost_edge))
-		c->lost_edge = seq_add(c->snd_una, min_u32(c->snd_mss, tcp_flight(c)));
 	/* RFC 6582 §3.2 (1): not again for a window that was repaired already. */
-	if (seq_lt(c->snd_una, c->lost_edge) && seq_le(c->recover, c->snd_una))
+	else if (seq_le(c->recover, c->snd_una) &&
+	         (seq_lt(c->snd_una, c->lost_edge) || tcp_next_lost(c, &start, &length)))
 		tcp_recovery_enter(c, delivered);
+	return more;
 }
 
 /* The window opened: probing ends. */
@@ -227,7 +256,7 @@ void tcp_ack_process(struct tcp_connection *c, struct tcp_segment *segment)
 	struct tcp_seq ack = segment->acknowledgment;
 	uint32_t echo = segment->options.has_timestamp ? segment->options.timestamp_echo : 0;
 	uint32_t known_before = known_delivered(c);
-	bool old = seq_lt(ack, c->snd_una);
+	bool old = seq_lt(ack, c->snd_una), recovering = tcp_in_recovery(c);
 	if (old)
 		ack = c->snd_una;
 	c->probes = 0;
@@ -235,6 +264,10 @@ void tcp_ack_process(struct tcp_connection *c, struct tcp_segment *segment)
 	bool window_changed = !old && update_window(c, segment, advanced);
 	if (c->tail_probing && !old && !window_changed)
 		tcp_tail_duplicate_check(c, segment);
+	if (c->loss && c->sack) {
+		tcp_rack_begin(c);
+		tcp_rack_arrived(c, c->snd_una, ack);
+	}
 	if (advanced)
 		tcp_ack_advance(c, ack, echo);
 	bool new_sack = tcp_sack_update(c, segment);
@@ -244,13 +277,13 @@ void tcp_ack_process(struct tcp_connection *c, struct tcp_segment *segment)
 	                 !segment->length && !(segment->flags & TCP_FIN);
 	if (c->sack ? new_sack : duplicate)
 		duplicate_ack(c);
+	if (c->loss)
+		tcp_undo_check(c, advanced && recovering, echo);
 	if (new_sack || c->duplicate_acks || tcp_scoreboard(c) || tcp_in_recovery(c)) {
-		int32_t more = (int32_t)(known_delivered(c) - known_before);
-		uint32_t delivered = more > 0 ? (uint32_t)more : 0;
-		struct tcp_seq lost_before = seq_max(c->lost_edge, c->snd_una);
-		loss_check(c, delivered);
-		tcp_recovery_delivered(c, delivered,
-		                       advanced && !seq_lt(lost_before, c->lost_edge));
+		int32_t known = (int32_t)(known_delivered(c) - known_before);
+		uint32_t delivered = known > 0 ? (uint32_t)known : 0;
+		bool more_lost = tcp_loss_check(c, delivered);
+		tcp_recovery_delivered(c, delivered, advanced && !more_lost);
 	}
 	if (window_changed)
 		window_opened(c);

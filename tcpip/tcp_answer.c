@@ -52,6 +52,7 @@ static inline void note_sent(struct tcp_connection *c, uint32_t length, uint64_t
 	c->rcv_acked = c->rcv_nxt;
 	c->ack_now = false;
 	c->delayed_ack_ns = LOOP_NEVER;
+	tcp_sent_note(c);
 	c->snd_nxt = c->write_seq;
 	c->send_next = NULL;
 	c->last_sent_ns = now;

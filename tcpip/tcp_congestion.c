@@ -149,7 +149,7 @@ void tcp_congestion_acked(struct tcp_connection *c, uint32_t bytes)
  * (4)). */
 void tcp_recovery_enter(struct tcp_connection *c, uint32_t delivered)
 {
-	tcp_undo_save(c);
+	tcp_undo_save(c, false);
 	c->congestion_state = TCP_CA_RECOVERY;
 	c->tail_probing = false;
 	c->odd |= TCP_ODD_RECOVERY;
@@ -172,7 +172,7 @@ void tcp_loss_enter(struct tcp_connection *c)
 {
 	/* Not again while the same window is being repaired: the threshold would collapse. */
 	if (!tcp_in_recovery(c) || seq_le(c->recover, c->snd_una)) {
-		tcp_undo_save(c);
+		tcp_undo_save(c, true);
 		c->ssthresh = algorithm(c)->threshold(c);
 	}
 	algorithm(c)->timed_out(c);
@@ -189,7 +189,8 @@ void tcp_loss_enter(struct tcp_connection *c)
 	c->cwnd = c->snd_mss;
 	c->cwnd_count = 0;
 	c->duplicate_acks = 0;
-	c->recovery_entered = c->head_again = false;
+	c->recovery_entered = false;
+	tcp_repairs_set_lost(c, true);
 	c->rtt_timing = false;
 }
 
@@ -200,7 +201,8 @@ static void recovery_leave(struct tcp_connection *c)
 	c->congestion_state = TCP_CA_OPEN;
 	c->duplicate_acks = 0;
 	c->high_retransmitted = c->lost_edge = c->snd_una;
-	c->recovery_entered = c->head_again = false;
+	c->recovery_entered = false;
+	tcp_rack_recovered(c);
 	if (tcp_scoreboard(c) && !tcp_scoreboard(c)->count)
 		tcp_scoreboard_clear(c);
 	if (!tcp_scoreboard(c))
@@ -223,8 +225,6 @@ void tcp_recovery_acked(struct tcp_connection *c, uint32_t bytes)
 		return;
 	}
 	c->high_retransmitted = seq_max(c->high_retransmitted, c->snd_una);
-	c->head_mark = c->snd_nxt;
-	c->head_again = false;
 	c->lost_edge = seq_max(c->lost_edge, c->snd_una);
 	if (c->congestion_state == TCP_CA_RECOVERY && !c->sack) {
 		/* Partial ACK (RFC 6582 §3.2 (3)): the next segment is lost, too. */

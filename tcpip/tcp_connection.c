@@ -268,7 +268,31 @@ struct tcp_loss *tcp_loss_get(struct tcp_connection *c)
 {
 	if (!c->loss)
 		c->loss = tcp_alloc(c->tcp, sizeof(*c->loss));
+	else
+		return c->loss;
+	if (c->loss) {
+		c->loss->reorder_ns = LOOP_NEVER;
+		c->loss->window_steps = 1;
+		c->loss->highest_sacked = c->snd_una;
+	}
 	return c->loss;
+}
+
+void tcp_repairs_clear(struct tcp_connection *c)
+{
+	struct tcp_repairs *repairs = tcp_repairs(c);
+	if (!repairs)
+		return;
+	tcp_free(c->tcp, repairs, sizeof(*repairs));
+	c->loss->repairs = NULL;
+}
+
+void tcp_sent_log_clear(struct tcp_connection *c)
+{
+	if (!c->loss || !c->loss->sent)
+		return;
+	tcp_free(c->tcp, c->loss->sent, sizeof(*c->loss->sent));
+	c->loss->sent = NULL;
 }
 
 void tcp_loss_purge(struct tcp_connection *c)
@@ -276,6 +300,8 @@ void tcp_loss_purge(struct tcp_connection *c)
 	if (!c->loss)
 		return;
 	tcp_scoreboard_clear(c);
+	tcp_repairs_clear(c);
+	tcp_sent_log_clear(c);
 	tcp_free(c->tcp, c->loss, sizeof(*c->loss));
 	c->loss = NULL;
 }

@@ -144,13 +144,15 @@ static void sender_information(const struct tcp_connection *c, struct tcp_inform
 	out->snd_mss = mss;
 	out->unacked = segments(tcp_flight(c), mss);
 	out->sacked = tcp_scoreboard(c) ? segments(tcp_scoreboard(c)->bytes, mss) : 0;
-	if (tcp_in_recovery(c) && seq_lt(c->snd_una, c->lost_edge)) {
-		uint32_t range = c->lost_edge.value - c->snd_una.value;
-		uint32_t held = tcp_scoreboard(c) ? tcp_interval_bytes_in(tcp_scoreboard(c),
-		                                                          c->snd_una, c->lost_edge)
-		                                  : 0;
-		out->lost = segments(range - held, mss);
-		out->retrans = segments(c->high_retransmitted.value - c->snd_una.value, mss);
+	if (tcp_in_recovery(c)) {
+		uint32_t again = tcp_repairs(c) ? tcp_repairs_flight(c)
+		                                : c->high_retransmitted.value - c->snd_una.value;
+		out->retrans = segments(again, mss);
+		out->lost = segments(tcp_lost_bytes(c) + again, mss);
+	}
+	if (c->loss) {
+		out->reord_seen = c->loss->reorderings;
+		out->dsack_dups = c->loss->dsack_duplicates;
 	}
 	out->snd_cwnd = c->cwnd ? c->cwnd / mss : TCP_INITIAL_WINDOW_SEGMENTS;
 	out->snd_ssthresh = c->ssthresh == UINT32_MAX ? INT32_MAX : c->ssthresh / mss;

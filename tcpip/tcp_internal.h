@@ -60,6 +60,9 @@ enum tcp_flags {
 #define TCP_INVALID_ACK_INTERVAL_NS 500000000ull /* tcp_invalid_ratelimit */
 #define TCP_DUPACK_THRESHOLD        3u           /* RFC 5681 */
 #define TCP_MAX_INTERVALS           128u         /* SACKed ranges that the scoreboard remembers */
+#define TCP_MAX_REPAIRS             63u          /* retransmitted ranges whose time is known */
+#define TCP_SENT_MARKS              62u          /* times of transmission in flight */
+#define TCP_RACK_RECOVERIES         16u          /* RFC 8985 §6.2 */
 #define TCP_MAX_OUT_OF_ORDER        4096u /* segments in the reassembly queue of one connection */
 #define TCP_MAX_PIECES              16u   /* slices of one segment */
 #define TCP_FLUSH_BUDGET            512u  /* segments per tcp_flush */
@@ -201,11 +204,50 @@ struct tcp_reassembly {
  * the connection. */
 struct tcp_loss {
 	struct tcp_interval_set *scoreboard; /* NULL: nothing is SACKed */
+	struct tcp_repairs *repairs;         /* NULL: nothing in flight was sent again */
+	struct tcp_sent_log *sent;           /* NULL: all in flight left at last_sent_ns */
+	/* RACK (RFC 8985): of what arrived, that which was sent last; sent_ns 0: nothing. */
+	uint64_t rack_sent_ns, rack_rtt_ns;
+	uint64_t reorder_ns; /* what seems reordered is lost then; or LOOP_NEVER */
+	struct tcp_seq rack_end;
+	struct tcp_seq highest_sacked; /* before this ACK */
+	struct tcp_seq dsack_round;    /* the window grew for a D-SACK: not again up to there */
+	uint32_t reorderings;          /* ACKs that showed one */
+	uint32_t dsack_duplicates;     /* segments that came twice */
+	uint8_t window_steps;          /* the reordering window in quarters of the least RTT */
+	uint8_t window_recoveries;     /* so many more, and it is one quarter again */
+	bool in_dsack_round;
+	bool rack_once;                /* and it was sent only that once */
+	bool reordered, original_came; /* this ACK shows it; that, after a timeout */
 	/* Before the window was reduced for the loss that is being repaired, or was last; while
 	 * may_undo. */
 	uint32_t prior_cwnd, prior_ssthresh;
-	uint32_t first_stamp; /* of the first retransmission's timestamp; while has_stamp */
-	bool may_undo, has_stamp;
+	uint32_t first_stamp; /* the first retransmission's timestamp; if `repeated` */
+	uint32_t undo_left;   /* retransmitted segments that were not told to have come twice */
+	struct tcp_seq undo_start;
+	bool may_undo, by_timeout, repeated;
+};
+
+/* When bytes were sent for the first time: those up to `end` that no earlier mark covers. */
+struct tcp_sent_mark {
+	uint64_t first_ns, last_ns;
+	struct tcp_seq end;
+};
+struct tcp_sent_log {
+	uint32_t count;
+	uint64_t grain_ns;                         /* marks are at least so far apart */
+	struct tcp_sent_mark mark[TCP_SENT_MARKS]; /* ascending in both */
+};
+
+/* Bytes that were sent again, between these times; `lost`: to be sent once more. */
+struct tcp_repair {
+	uint64_t first_ns, last_ns;
+	struct tcp_seq start, end;
+	bool lost;
+};
+struct tcp_repairs {
+	uint32_t count;
+	struct tcp_repair range[TCP_MAX_REPAIRS]; /* disjoint, ascending */
 };
 
 enum tcp_congestion_algorithm { TCP_RENO, TCP_CUBIC, TCP_CONGESTION_ALGORITHMS };
@@ -329,7 +371,7 @@ struct tcp_connection {
 	bool sack : 1, window_scaling : 1, syn_due : 1, recovery_entered : 1;
 	bool receive_locked : 1, send_locked : 1, keepalive : 1, oob_inline : 1;
 	bool quickack_off : 1, reuse_address : 1, reuse_port : 1, port_bound : 1;
-	bool ever_connected : 1, orphan : 1, head_again : 1, tail_repeated : 1;
+	bool ever_connected : 1, orphan : 1, rack_armed : 1, tail_repeated : 1;
 	bool quickack_asked : 1;              /* TCP_QUICKACK: quick ACKs wait for nothing */
 	bool ack_unread : 1;                  /* with ack_held: on unread_acks */
 	bool address_kept : 1, port_kept : 1; /* bound by name: they outlive a connection */
@@ -347,9 +389,8 @@ struct tcp_connection {
 	bool has_extra : 1;
 	uint8_t congestion_algorithm; /* enum tcp_congestion_algorithm */
 
-	/* Loss recovery (RFC 6675). */
+	/* Loss recovery (RFC 6675, 8985): what was sent once and lies below the edge is lost. */
 	struct tcp_seq recover, high_retransmitted, lost_edge;
-	struct tcp_seq head_mark; /* SND.NXT when the first hole was last repaired */
 	/* Tail loss probe: what was sent when it left, and where it ended itself. */
 	struct tcp_seq tail_edge, tail_probe_end;
 	struct tcp_seq send_urgent; /* behind the urgent byte; while TCP_ODD_URGENT_SENT */
@@ -568,6 +609,10 @@ static inline struct tcp_interval_set *tcp_scoreboard(const struct tcp_connectio
 {
 	return c->loss ? c->loss->scoreboard : NULL;
 }
+static inline struct tcp_repairs *tcp_repairs(const struct tcp_connection *c)
+{
+	return c->loss ? c->loss->repairs : NULL;
+}
 static inline bool tcp_in_recovery(const struct tcp_connection *c)
 {
 	return c->congestion_state >= TCP_CA_RECOVERY;
@@ -663,6 +708,8 @@ void tcp_receive_purge(struct tcp_connection *c);
 void tcp_send_purge(struct tcp_connection *c);
 void tcp_reassembly_purge(struct tcp_connection *c);
 void tcp_scoreboard_clear(struct tcp_connection *c);
+void tcp_repairs_clear(struct tcp_connection *c);
+void tcp_sent_log_clear(struct tcp_connection *c);
 /* NULL: no memory. */
 struct tcp_loss *tcp_loss_get(struct tcp_connection *c);
 void tcp_loss_purge(struct tcp_connection *c);
@@ -772,6 +819,9 @@ void tcp_rtt_sample(struct tcp_connection *c, uint64_t rtt_us);
 /* Once per round trip: its time is measured. */
 void tcp_round_trip_over(struct tcp_connection *c);
 bool tcp_is_writable(const struct tcp_connection *c);
+/* Is something lost? Recovery begins, or goes on. `delivered`: bytes that this ACK told of. True
+ * when more is lost than was known. */
+bool tcp_loss_check(struct tcp_connection *c, uint32_t delivered);
 
 /* tcp_sack.c */
 void tcp_interval_insert(struct tcp_interval_set *set, struct tcp_seq start, struct tcp_seq end);
@@ -781,12 +831,48 @@ uint32_t tcp_interval_bytes_in(const struct tcp_interval_set *set, struct tcp_se
                                struct tcp_seq end);
 /* Takes the blocks over into the scoreboard; true when they told something new. */
 bool tcp_sack_update(struct tcp_connection *c, const struct tcp_segment *segment);
-void tcp_sack_mark_lost(struct tcp_connection *c);
+/* What the peer is not known to have of a range. Ranges are asked for in ascending order; *hint: 0
+ * at first.
+ */
+uint32_t tcp_outstanding(const struct tcp_interval_set *set, uint32_t *hint, struct tcp_seq start,
+                         struct tcp_seq end);
+/* Lost, and not sent again. */
+uint32_t tcp_lost_bytes(const struct tcp_connection *c);
 uint32_t tcp_pipe(const struct tcp_connection *c);
-/* The repair of the first hole was lost as well: data sent after it has been SACKed. */
-bool tcp_head_repair_is_lost(const struct tcp_connection *c);
 /* The next range to retransmit. False: none. */
 bool tcp_next_lost(const struct tcp_connection *c, struct tcp_seq *start, uint32_t *length);
+
+/* tcp_repair.c */
+/* False: so many are known that no more may be sent again now. */
+bool tcp_repair_has_room(struct tcp_connection *c);
+/* Sent again right now. */
+void tcp_repair_note(struct tcp_connection *c, struct tcp_seq start, struct tcp_seq end);
+/* Those below SND.UNA go. */
+void tcp_repairs_trim(struct tcp_connection *c);
+void tcp_repairs_set_lost(struct tcp_connection *c, bool lost);
+/* Bytes of repairs that are on their way. */
+uint32_t tcp_repairs_flight(const struct tcp_connection *c);
+
+/* tcp_rack.c; all but tcp_sent_log and tcp_rack_expired with c->loss */
+/* Before more is sent, or something again, while data is in flight. */
+void tcp_sent_log(struct tcp_connection *c);
+static inline void tcp_sent_note(struct tcp_connection *c)
+{
+	if (c->last_sent_ns != tcp_now(c->tcp) && tcp_flight(c))
+		tcp_sent_log(c);
+}
+/* An ACK is looked at; then what it tells of, range by range, before the scoreboard knows of it. */
+void tcp_rack_begin(struct tcp_connection *c);
+void tcp_rack_arrived(struct tcp_connection *c, struct tcp_seq start, struct tcp_seq end);
+/* A D-SACK of a repair: the reordering window was too small. */
+void tcp_rack_duplicate(struct tcp_connection *c);
+/* A recovery is over. */
+void tcp_rack_recovered(struct tcp_connection *c);
+/* Moves lost_edge, marks repairs as lost, and sets the reordering timer. True when more is lost. */
+bool tcp_rack_detect(struct tcp_connection *c);
+void tcp_rack_arm(struct tcp_connection *c);
+/* True: it was the reordering timer's time, not yet the RTO's. */
+bool tcp_rack_expired(struct tcp_connection *c);
 
 /* tcp_congestion.c */
 /* ESTABLISHED: the window begins. */
@@ -828,11 +914,13 @@ void tcp_prr_delivered(struct tcp_connection *c, uint32_t bytes, bool safe);
 
 /* tcp_undo.c */
 /* Before the window is reduced for a loss: what it was is remembered. */
-void tcp_undo_save(struct tcp_connection *c);
-void tcp_undo_note_retransmission(struct tcp_connection *c);
-/* SND.UNA moves by an ACK that echoes this timestamp: the original had arrived, and the loss was
- * none (RFC 3522)? */
-bool tcp_undo_by_timestamp(struct tcp_connection *c, uint32_t timestamp_echo);
+void tcp_undo_save(struct tcp_connection *c, bool timeout);
+void tcp_undo_note_retransmission(struct tcp_connection *c, uint32_t segments);
+/* The block tells that this came twice (RFC 2883). */
+void tcp_undo_note_duplicate(struct tcp_connection *c, struct tcp_interval block);
+/* This ACK shows that the loss was none: undone. `advanced`: SND.UNA moved, by an ACK that echoes
+ * this timestamp. */
+void tcp_undo_check(struct tcp_connection *c, bool advanced, uint32_t timestamp_echo);
 
 /* tcp_input.c, tcp_states.c */
 /* The slow path: every state but LISTEN. The options are parsed, the header is pulled (packet NULL:

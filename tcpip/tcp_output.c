@@ -148,6 +148,7 @@ static uint32_t next_length(struct tcp_connection *c)
 static void data_sent(struct tcp_connection *c, uint32_t length, bool fin)
 {
 	uint64_t now = tcp_now(c->tcp);
+	tcp_sent_note(c);
 	c->snd_nxt = seq_add(c->snd_nxt, length + fin);
 	c->fin_sent |= fin;
 	c->last_sent_ns = now;
@@ -206,6 +207,13 @@ static enum stop send_new(struct tcp_connection *c, uint32_t *budget)
 	return STOP_DONE;
 }
 
+static void repaired(struct tcp_connection *c, struct tcp_seq start, struct tcp_seq end)
+{
+	tcp_sent_note(c);
+	tcp_repair_note(c, start, end);
+	c->high_retransmitted = seq_max(c->high_retransmitted, end);
+}
+
 /* One retransmission of at most `length` sequence numbers from `start`. */
 static enum stop resend(struct tcp_connection *c, struct tcp_seq start, uint32_t length)
 {
@@ -213,26 +221,25 @@ static enum stop resend(struct tcp_connection *c, struct tcp_seq start, uint32_t
 	uint32_t bytes = data_left > 0 ? min_u32(length, (uint32_t)data_left) : 0;
 	bool fin = c->fin_sent && seq_eq(seq_add(start, bytes), c->write_seq);
 	if (!bytes && !fin) {
-		c->high_retransmitted = seq_add(start, length);
+		repaired(c, start, seq_add(start, length));
 		return STOP_DONE;
 	}
 	int sent = tcp_send_segment(c, start, bytes, TCP_ACK | (fin ? TCP_FIN : 0));
 	if (sent < 0)
 		return STOP_MEMORY;
 	fin = fin && (uint32_t)sent == bytes;
+	uint32_t count = max_u32(((uint32_t)sent + c->snd_mss - 1) / c->snd_mss, 1);
 	struct tcp_seq end = seq_add(start, (uint32_t)sent + fin);
-	c->high_retransmitted = seq_max(c->high_retransmitted, end);
-	if (seq_eq(start, c->snd_una)) {
+	repaired(c, start, end);
+	if (seq_eq(start, c->snd_una))
 		tcp_retransmit_timer_start(c);
-		c->head_mark = c->snd_nxt;
-	}
-	c->recovery_entered = c->head_again = false;
+	c->recovery_entered = false;
 	c->rtt_timing = false;
 	c->last_sent_ns = tcp_now(c->tcp);
-	tcp_undo_note_retransmission(c);
-	c->total_retransmits++;
+	tcp_undo_note_retransmission(c, count);
+	c->total_retransmits += count;
 	c->bytes_retransmitted += (uint32_t)sent;
-	c->tcp->counters->tcp_retransmits++;
+	c->tcp->counters->tcp_retransmits += count;
 	if (c->retransmit_ns == LOOP_NEVER)
 		tcp_retransmit_timer_start(c);
 	return STOP_DONE;
@@ -245,11 +252,13 @@ static enum stop send_lost(struct tcp_connection *c, uint32_t *budget)
 	while (tcp_in_recovery(c) && tcp_next_lost(c, &start, &length)) {
 		uint32_t pipe = tcp_pipe(c), mss = c->snd_mss;
 		uint32_t room = c->cwnd > pipe ? c->cwnd - pipe : 0;
-		bool at_once = c->recovery_entered || c->head_again;
+		bool at_once = c->recovery_entered;
 		if (!at_once && room < min_u32(mss, length)) /* RFC 6675 §5 (C) */
 			return STOP_DONE;
 		int32_t window = seq_diff(seq_add(c->snd_una, c->snd_wnd), start);
 		if (window <= 0 && !seq_eq(start, c->snd_una))
+			return STOP_DONE;
+		if (!tcp_repair_has_room(c))
 			return STOP_DONE;
 		if (interface_is_full(c) || !*budget)
 			return STOP_FULL;

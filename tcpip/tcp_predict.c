@@ -69,8 +69,8 @@ static inline bool ip_sum_holds(uint64_t sum)
 static inline bool acknowledges_all(const struct tcp_connection *c, uint32_t acked)
 {
 	return acked == tcp_unacked(c) && !c->output_odd && !c->starved &&
-	       !c->tail_probing && (c->cwnd >= c->ssthresh || acked <= c->cwnd / 2) &&
-	       c->rtt_timing;
+	       (!c->loss || (!c->loss->sent && !c->loss->repairs)) && !c->tail_probing &&
+	       (c->cwnd >= c->ssthresh || acked <= c->cwnd / 2) && c->rtt_timing;
 }
 
 /* tcp_ack_advance for such an ACK. */

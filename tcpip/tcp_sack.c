@@ -1,5 +1,5 @@
-/* The sender's view of what the peer holds: the SACK scoreboard and RFC 6675's pipe, IsLost and
- * NextSeg on byte ranges. */
+/* The sender's view of what the peer holds: the SACK scoreboard, and what follows from it and from
+ * what is lost (tcp_rack.c): RFC 6675's pipe and NextSeg, on byte ranges. */
 #include "tcpip/tcp_internal.h"
 
 static uint32_t interval_bytes(const struct tcp_interval *i)
@@ -64,6 +64,33 @@ uint32_t tcp_interval_bytes_in(const struct tcp_interval_set *set, struct tcp_se
 	return bytes;
 }
 
+uint32_t tcp_outstanding(const struct tcp_interval_set *set, uint32_t *hint, struct tcp_seq start,
+                         struct tcp_seq end)
+{
+	if (!seq_lt(start, end))
+		return 0;
+	uint32_t bytes = end.value - start.value;
+	while (set && *hint < set->count && seq_le(set->interval[*hint].end, start))
+		++*hint;
+	for (uint32_t i = *hint; set && i < set->count; i++) {
+		struct tcp_seq from = seq_max(set->interval[i].start, start);
+		struct tcp_seq to = seq_lt(end, set->interval[i].end) ? end : set->interval[i].end;
+		if (!seq_lt(from, to))
+			break;
+		bytes -= to.value - from.value;
+	}
+	return bytes;
+}
+
+/* RFC 2883: the first block lies below the ACK, or within the second: it came twice. */
+static bool is_duplicate_block(const struct tcp_options *options, struct tcp_seq ack)
+{
+	const struct tcp_interval *block = options->sack;
+	return seq_lt(block[0].start, ack) ||
+	       (options->sack_count > 1 && seq_le(block[1].start, block[0].start) &&
+	        seq_le(block[0].end, block[1].end));
+}
+
 bool tcp_sack_update(struct tcp_connection *c, const struct tcp_segment *segment)
 {
 	if (!c->sack || !segment->options.sack_count)
@@ -77,12 +104,15 @@ bool tcp_sack_update(struct tcp_connection *c, const struct tcp_segment *segment
 			return false;
 	}
 	uint32_t before = loss->scoreboard->bytes;
+	if (is_duplicate_block(&segment->options, segment->acknowledgment))
+		tcp_undo_note_duplicate(c, segment->options.sack[0]);
 	for (uint32_t i = 0; i < segment->options.sack_count; i++) {
 		struct tcp_interval block = segment->options.sack[i];
-		/* Below the ACK: a duplicate was received (RFC 2883). Beyond what was sent:
-		 * nonsense. */
-		if (seq_le(block.start, c->snd_una) || seq_lt(c->snd_nxt, block.end))
+		/* Below the ACK: old. Beyond what was sent: nonsense. */
+		if (seq_le(block.start, c->snd_una) || seq_lt(c->snd_nxt, block.end) ||
+		    !seq_lt(block.start, block.end))
 			continue;
+		tcp_rack_arrived(c, block.start, block.end);
 		tcp_interval_insert(loss->scoreboard, block.start, block.end);
 	}
 	if (!loss->scoreboard->count)
@@ -90,102 +120,85 @@ bool tcp_sack_update(struct tcp_connection *c, const struct tcp_segment *segment
 	return loss->scoreboard && loss->scoreboard->bytes != before;
 }
 
-/* RFC 6675 §4 IsLost: whatever lies below three SACKed ranges, or below more than two segments'
- * worth of SACKed bytes. Without SACK three duplicate ACKs say it of the first segment. */
-void tcp_sack_mark_lost(struct tcp_connection *c)
-{
-	bool probed = tcp_tail_is_probed(c);
-	if (!c->sack) {
-		if (c->duplicate_acks >= (probed ? 1 : TCP_DUPACK_THRESHOLD))
-			c->lost_edge =
-			        seq_max(c->lost_edge,
-			                seq_add(c->snd_una, min_u32(c->snd_mss, tcp_flight(c))));
-		return;
-	}
-	const struct tcp_interval_set *set = tcp_scoreboard(c);
-	uint32_t bytes = 0;
-	/* What lies below was sent before the last round trips (RFC 8985 §7.4). */
-	if (probed && set && set->count) {
-		struct tcp_seq start = set->interval[set->count - 1].start;
-		c->lost_edge =
-		        seq_max(c->lost_edge, seq_lt(start, c->tail_edge) ? start : c->tail_edge);
-		return;
-	}
-	for (uint32_t above = 1; set && above <= set->count; above++) {
-		const struct tcp_interval *i = &set->interval[set->count - above];
-		bytes += interval_bytes(i);
-		if (above >= TCP_DUPACK_THRESHOLD ||
-		    bytes > (TCP_DUPACK_THRESHOLD - 1) * c->snd_mss) {
-			c->lost_edge = seq_max(c->lost_edge, i->start);
-			return;
-		}
-	}
-}
-
-bool tcp_head_repair_is_lost(const struct tcp_connection *c)
+uint32_t tcp_lost_bytes(const struct tcp_connection *c)
 {
 	const struct tcp_interval_set *set = tcp_scoreboard(c);
-	if (!set || !set->count || !seq_lt(c->snd_una, c->high_retransmitted))
-		return false;
-	return seq_lt(seq_add(c->head_mark, (TCP_DUPACK_THRESHOLD - 1) * c->snd_mss),
-	              set->interval[set->count - 1].end);
-}
-
-static uint32_t outstanding(const struct tcp_connection *c, struct tcp_seq start,
-                            struct tcp_seq end)
-{
-	if (!seq_lt(start, end))
-		return 0;
-	uint32_t bytes = end.value - start.value;
-	const struct tcp_interval_set *set = tcp_scoreboard(c);
-	return set ? bytes - tcp_interval_bytes_in(set, start, end) : bytes;
+	const struct tcp_repairs *r = tcp_repairs(c);
+	struct tcp_seq edge = seq_max(c->lost_edge, c->snd_una), from = c->snd_una;
+	if (!r)
+		from = seq_max(from, c->high_retransmitted);
+	uint32_t hint = 0, bytes = tcp_outstanding(set, &hint, from, edge);
+	hint = 0;
+	for (uint32_t i = 0; r && i < r->count; i++) {
+		const struct tcp_repair *p = &r->range[i];
+		struct tcp_seq end = seq_lt(edge, p->end) ? edge : p->end;
+		bytes -= tcp_outstanding(set, &hint, p->start, end);
+		if (p->lost)
+			bytes += tcp_outstanding(set, &hint, p->start, p->end);
+	}
+	return bytes;
 }
 
 /* RFC 6675 §4 SetPipe: what is believed to be on the wire. */
 uint32_t tcp_pipe(const struct tcp_connection *c)
 {
-	uint32_t flight = tcp_flight(c);
+	uint32_t flight = tcp_flight(c), hint = 0;
 	if (!c->odd)
 		return flight;
-	uint32_t pipe;
-	if (tcp_in_recovery(c)) {
-		struct tcp_seq repaired = seq_lt(c->high_retransmitted, c->lost_edge)
-		                                  ? c->high_retransmitted
-		                                  : c->lost_edge;
-		pipe = outstanding(c, seq_max(c->lost_edge, c->snd_una), c->snd_nxt) +
-		       outstanding(c, c->snd_una, repaired);
-	} else {
-		pipe = outstanding(c, c->snd_una, c->snd_nxt);
-	}
+	uint32_t pipe = tcp_outstanding(tcp_scoreboard(c), &hint, c->snd_una, c->snd_nxt);
+	if (tcp_in_recovery(c))
+		pipe -= tcp_lost_bytes(c);
 	/* Without SACK each duplicate ACK says that one segment left the network. */
 	if (!c->sack && c->congestion_state != TCP_CA_LOSS)
 		pipe -= min_u32(pipe, min_u32(c->duplicate_acks, UINT16_MAX) * c->snd_mss);
 	return pipe;
 }
 
+/* From `from` on, or from the end of the repair that it lies in: what was never sent again goes as
+ * far as *end; false: it lies in a repair that was lost, which ends there. */
+static bool skip_repairs(const struct tcp_repairs *r, uint32_t *at, struct tcp_seq *from,
+                         struct tcp_seq *end)
+{
+	for (; r && *at < r->count; ++*at) {
+		const struct tcp_repair *p = &r->range[*at];
+		if (seq_le(p->end, *from))
+			continue;
+		*end = seq_lt(*from, p->start) ? p->start : p->end;
+		if (seq_lt(*from, p->start))
+			return true;
+		if (p->lost)
+			return false;
+		*from = p->end;
+	}
+	return true;
+}
+
 bool tcp_next_lost(const struct tcp_connection *c, struct tcp_seq *start, uint32_t *length)
 {
-	struct tcp_seq from =
-	        c->head_again ? c->snd_una : seq_max(c->high_retransmitted, c->snd_una);
 	const struct tcp_interval_set *set = tcp_scoreboard(c);
-	for (uint32_t i = 0; set && i < set->count; i++) {
-		if (seq_le(set->interval[i].end, from))
-			continue;
-		if (seq_lt(from, set->interval[i].start)) {
-			struct tcp_seq end = seq_lt(set->interval[i].start, c->lost_edge)
-			                             ? set->interval[i].start
-			                             : c->lost_edge;
-			if (!seq_lt(from, end))
-				return false;
+	const struct tcp_repairs *r = tcp_repairs(c);
+	struct tcp_seq from = r ? c->snd_una : seq_max(c->high_retransmitted, c->snd_una);
+	uint32_t sacked = 0, repair = 0;
+	while (seq_lt(from, c->snd_nxt)) {
+		for (; set && sacked < set->count && seq_le(set->interval[sacked].start, from);
+		     sacked++)
+			from = seq_max(from, set->interval[sacked].end);
+		struct tcp_seq end = c->snd_nxt, before = from;
+		bool once = skip_repairs(r, &repair, &from, &end);
+		if (!seq_eq(before, from))
+			continue; /* perhaps the peer has what follows */
+		if (once && seq_lt(c->lost_edge, end))
+			end = seq_max(c->lost_edge, from);
+		if (set && sacked < set->count && seq_lt(set->interval[sacked].start, end))
+			end = set->interval[sacked].start;
+		if (seq_lt(from, end)) {
 			*start = from;
 			*length = end.value - from.value;
 			return true;
 		}
-		from = set->interval[i].end;
+		if (!r || repair == r->count)
+			return false;
+		from = r->range[repair].start;
 	}
-	if (!seq_lt(from, c->lost_edge))
-		return false;
-	*start = from;
-	*length = c->lost_edge.value - from.value;
-	return true;
+	return false;
 }

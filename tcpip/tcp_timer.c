@@ -23,6 +23,9 @@ void tcp_retransmit_timer_start(struct tcp_connection *c)
 	        min_u64((uint64_t)c->rto_us << min_u32(c->backoff, 16), TCP_RTO_MAX_US);
 	c->retransmit_ns = tcp_now(c->tcp) + interval_us * 1000;
 	tcp_tail_arm(c);
+	c->rack_armed = false;
+	if (c->loss)
+		tcp_rack_arm(c);
 	tcp_timer_update(c, c->retransmit_ns);
 }
 
@@ -107,7 +110,7 @@ static bool handshake_expired(struct tcp_connection *c)
 static bool retransmit_expired(struct tcp_connection *c)
 {
 	c->retransmit_ns = LOOP_NEVER;
-	if (tcp_tail_expired(c))
+	if (tcp_rack_expired(c) || tcp_tail_expired(c))
 		return true;
 	if (c->persist)
 		return persist_expired(c);

@@ -32,6 +32,32 @@ static const char *verify_send_queue(const struct tcp_connection *c)
 	return NULL;
 }
 
+static const char *verify_loss(const struct tcp_connection *c)
+{
+	const struct tcp_repairs *r = tcp_repairs(c);
+	const struct tcp_sent_log *log = c->loss ? c->loss->sent : NULL;
+	struct tcp_seq previous = c->snd_una;
+	for (uint32_t i = 0; r && i < r->count; i++) {
+		const struct tcp_repair *p = &r->range[i];
+		MUST(seq_le(previous, p->start), "repairs overlap, or lie below SND.UNA");
+		MUST(seq_lt(p->start, p->end) && seq_le(p->end, c->snd_nxt),
+		     "a repair of nothing, or of what was not sent");
+		MUST(p->first_ns <= p->last_ns && p->last_ns <= tcp_now(c->tcp),
+		     "a repair at an impossible time");
+		previous = p->end;
+	}
+	MUST(!r || r->count, "an empty list of repairs");
+	for (uint32_t i = 0; log && i < log->count; i++) {
+		const struct tcp_sent_mark *mark = &log->mark[i];
+		MUST(mark->first_ns <= mark->last_ns && seq_le(mark->end, c->snd_nxt),
+		     "a mark of what was not sent");
+		MUST(!i || (mark[-1].last_ns <= mark->first_ns && seq_lt(mark[-1].end, mark->end)),
+		     "times of transmission out of order");
+	}
+	MUST(!log || tcp_flight(c), "times of transmission, and nothing in flight");
+	return NULL;
+}
+
 static const char *verify_sender(const struct tcp_connection *c)
 {
 	MUST(seq_le(c->snd_una, c->snd_nxt), "SND.UNA beyond SND.NXT");
@@ -45,7 +71,6 @@ static const char *verify_sender(const struct tcp_connection *c)
 	MUST(!c->tail_probing || !tcp_in_recovery(c), "a tail probe outlives into recovery");
 	const struct tcp_interval_set *scoreboard = tcp_scoreboard(c);
 	if (scoreboard) {
-		MUST(c->odd & TCP_ODD_RECOVERY, "SACKed ranges on the fast path");
 		uint32_t bytes = 0;
 		struct tcp_seq previous = c->snd_una;
 		for (uint32_t i = 0; i < scoreboard->count; i++) {
@@ -143,6 +168,8 @@ const char *tcp_connection_verify(const struct tcp_connection *c)
 	broken = verify_send_queue(c);
 	if (!broken)
 		broken = verify_sender(c);
+	if (!broken)
+		broken = verify_loss(c);
 	if (!broken)
 		broken = verify_liveness(c);
 	return broken;

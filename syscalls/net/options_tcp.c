@@ -87,6 +87,8 @@ static void fill_information(const struct tcp_connection *connection, struct use
 	out->delivered = in.delivered;
 	out->bytes_sent = in.bytes_sent;
 	out->bytes_retrans = in.bytes_retrans;
+	out->dsack_dups = in.dsack_dups;
+	out->reord_seen = in.reord_seen;
 	out->snd_wnd = in.snd_wnd;
 	out->rcv_wnd = in.rcv_wnd;
 }

@@ -162,6 +162,60 @@ static void scoreboard(void)
 	script_end(&s);
 }
 
+static void begin_wide(const char *name)
+{
+	script_begin(&s, name);
+	s.timestamps = s.sack = s.scaling = true;
+	s.wscale = 7;
+	s.window = 8192;
+	script_accept(&s);
+	tcp_set_option(s.c, TCP_OPTION_SEND_BUFFER, 1 << 20);
+	s.c->cwnd = s.c->ssthresh = 1 << 20;
+}
+
+/* Every other one of 200 segments is lost: more holes than repairs are kept of. */
+static void repairs(void)
+{
+	begin_wide("repairs full: neighbours are joined, each hole is filled once");
+	user_write(&s, 200 * 1448);
+	wait_ns(&s, 1 * MS);
+	s.next = s.count;
+	for (uint32_t i = 1; i < 200; i += 2) {
+		struct tcp_interval range = { seq(1 + i * 1448), seq(1 + (i + 1) * 1448) };
+		inject(&s,
+		       (struct sending){
+		               .flags = A, .seq = 1, .ack = 1, .sack = &range, .sack_count = 1 });
+		CHECK(!tcp_repairs(s.c) || tcp_repairs(s.c)->count <= TCP_MAX_REPAIRS);
+	}
+	/* One for each that arrived since recovery began with the third (RFC 6937). */
+	CHECK_EQ(s.count - s.next, 98);
+	for (uint32_t i = 0; i < 2 * 98; i += 2)
+		CHECK_EQ(s.seen[s.next++].seq, 1 + i * 1448);
+	send_segment(&s, A, 1, 1 + 200 * 1448, 0);
+	CHECK(!tcp_repairs(s.c));
+	script_end(&s);
+}
+
+/* More times of transmission in flight than marks. */
+static void sent_marks(void)
+{
+	begin_wide("marks of transmission full: they get coarser, and nothing seems lost or late");
+	for (uint32_t i = 0; i < 4 * TCP_SENT_MARKS; i++) {
+		user_write(&s, 1448);
+		wait_ns(&s, MS / 10);
+	}
+	const struct tcp_sent_log *log = s.c->loss->sent;
+	CHECK(log->count > TCP_SENT_MARKS / 4 && log->count <= TCP_SENT_MARKS);
+	uint64_t span_ns = log->mark[log->count - 1].last_ns - log->mark[0].first_ns;
+	CHECK(log->grain_ns && log->grain_ns <= span_ns / (TCP_SENT_MARKS / 4));
+	uint64_t sent = s.count;
+	send_segment(&s, A, 1, 1 + 4 * TCP_SENT_MARKS * 1448, 0);
+	CHECK(!s.c->loss);
+	CHECK_EQ(s.count, sent);
+	s.next = s.count;
+	script_end(&s);
+}
+
 static void reassembly(void)
 {
 	script_begin(&s, "reassembly queue full: segments are dropped, and taken when sent again");
@@ -363,6 +417,8 @@ int main(void)
 	time_wait();
 	orphans();
 	scoreboard();
+	repairs();
+	sent_marks();
 	reassembly();
 	flush_budget();
 	challenges();

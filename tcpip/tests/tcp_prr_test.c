@@ -25,6 +25,7 @@ static void begin(const char *name, const char *congestion, bool sack)
 	user_write(&s, 200 * mss);
 	wait_ns(&s, 1 * MS);
 	send_segment(&s, A, 1, 1 + 10 * mss, 0); /* slow start: the window doubles */
+	wait_ns(&s, MS / 2);
 	s.next = s.count;
 	base = 1 + 10 * mss;
 	CHECK_EQ(s.c->cwnd, WINDOW * mss);

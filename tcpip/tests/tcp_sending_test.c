@@ -182,6 +182,7 @@ static void sack_sending(void)
 	begin_modern("SACK: only the holes are sent again (RFC 6675)");
 	user_write(&s, 14480);
 	expect_data(1, 1, 14480, 1448);
+	wait_ns(&s, 1 * MS);
 	send_sack(1, 1449, 2897);
 	expect_silence(&s);
 	send_sack(1, 1449, 4345);
@@ -229,7 +230,13 @@ static void sack_sending(void)
 	user_write(&s, 5792);
 	expect_data(1, 1, 5792, 1448);
 	send_sack(1, 2897, 4345);
+	expect_silence(&s);
+	wait_ns(&s, 5 * MS); /* the reordering timer */
+	expect(&s, A, 1, 1, 1448);
+	expect_silence(&s);
+	CHECK_EQ(s.c->congestion_state, TCP_CA_RECOVERY);
 	wait_ns(&s, 300 * MS);
+	CHECK_EQ(s.c->congestion_state, TCP_CA_LOSS);
 	expect(&s, A, 1, 1, 1448);
 	expect_silence(&s);
 	send_sack(1449, 2897, 4345);
@@ -287,6 +294,250 @@ static void undo_by_timestamp(void)
 	send_segment(&s, A, 1, 8689, 0);
 	CHECK(s.c->cwnd >= cwnd);
 	CHECK_EQ(s.c->congestion_state, TCP_CA_OPEN);
+	script_end(&s);
+}
+
+static uint64_t undone(void)
+{
+	return stack_counters(s.wire.host[0].stack)->tcp_undone;
+}
+
+/* As begin_modern, but a round trip takes 10 ms. Bytes up to 101 are acknowledged. */
+static void begin_distant(const char *name, bool timestamps)
+{
+	script_begin(&s, name);
+	s.timestamps = timestamps;
+	s.sack = s.scaling = true;
+	s.wscale = 7;
+	s.window = 4096;
+	script_listen(&s, 16);
+	script_accept(&s);
+	tcp_set_option(s.c, TCP_OPTION_SEND_BUFFER, 1 << 20);
+	user_write(&s, 100);
+	expect(&s, A, 1, 1, 100);
+	wait_ns(&s, 10 * MS);
+	s.c->srtt_us8 = 0; /* the handshake took no time */
+	s.c->min_rtt_us = UINT32_MAX;
+	send_segment(&s, A, 1, 101, 0);
+	CHECK_EQ(s.c->min_rtt_us, 10000);
+	CHECK(!s.c->loss); /* nothing lost, nothing kept */
+}
+
+/* Segment `number` behind those bytes. */
+static uint32_t at(uint32_t number)
+{
+	return 101 + number * s.c->snd_mss;
+}
+
+static void sack_segments(uint32_t ack, uint32_t first, uint32_t past)
+{
+	send_sack(at(ack), at(first), at(past));
+}
+
+/* A D-SACK of one segment; after it, unless it is 0, what is SACKed from `first` on. */
+static void dsack_segment(uint32_t ack, uint32_t number, uint32_t first, uint32_t past)
+{
+	struct tcp_interval blocks[2] = { { seq(at(number)), seq(at(number + 1)) },
+		                          { seq(at(first)), seq(at(past)) } };
+	inject(&s, (struct sending){ .flags = A,
+	                             .seq = 1,
+	                             .ack = at(ack),
+	                             .sack = blocks,
+	                             .sack_count = past ? 2 : 1 });
+}
+
+static void expect_segments(uint32_t first, uint32_t past)
+{
+	for (uint32_t i = first; i < past; i++)
+		expect(&s, A, at(i), 1, s.c->snd_mss);
+}
+
+static void rack(void)
+{
+	begin_distant("RACK: one SACKed segment is enough, after a quarter of a round trip", true);
+	user_write(&s, 4 * 1448);
+	expect_segments(0, 4);
+	wait_ns(&s, 10 * MS);
+	sack_segments(0, 1, 2);
+	uint64_t then = s.wire.now_ns;
+	expect_silence(&s);
+	wait_ns(&s, 15 * MS);
+	uint64_t waited = expect(&s, A, at(0), 1, 1448)->at_ns - then;
+	CHECK(waited >= 5 * MS / 2 && waited < 6 * MS);
+	CHECK_EQ(s.c->congestion_state, TCP_CA_RECOVERY);
+	script_end(&s);
+
+	begin_distant("what was sent long before something that arrived is lost at once", true);
+	user_write(&s, 1448);
+	wait_ns(&s, 4 * MS);
+	user_write(&s, 1448);
+	expect_segments(0, 2);
+	wait_ns(&s, 10 * MS);
+	sack_segments(0, 1, 2);
+	expect(&s, A, at(0), 1, 1448);
+	script_end(&s);
+
+	begin_distant("a repair that was lost is sent again, time after time, without a timeout",
+	              true);
+	user_write(&s, 10 * 1448);
+	expect_segments(0, 10);
+	wait_ns(&s, 10 * MS);
+	sack_segments(0, 1, 10);
+	expect(&s, A, at(0), 1, 1448);
+	for (uint32_t i = 0; i < 5; i++) {
+		user_write(&s, 1448);
+		wait_ns(&s, 2 * MS);
+		user_write(&s, 1448);
+		wait_ns(&s, 10 * MS);
+		while (s.next < s.count)
+			CHECK(seq_lt(seq(at(9)), seq(s.seen[s.next++].seq)));
+		sack_segments(0, 1, 12 + 2 * i); /* new data, sent after the repair */
+		expect(&s, A, at(0), 1, 1448);
+	}
+	CHECK_EQ(stack_counters(s.wire.host[0].stack)->tcp_timeouts, 0);
+	CHECK_EQ(stack_counters(s.wire.host[0].stack)->tcp_fast_retransmits, 1);
+	send_segment(&s, A, 1, s.c->snd_nxt.value - s.iss, 0);
+	CHECK_EQ(s.c->congestion_state, TCP_CA_OPEN);
+	CHECK(!tcp_repairs(s.c) && !s.c->loss->sent);
+	script_end(&s);
+
+	begin_distant("reordering seen: three segments decide no more", true);
+	user_write(&s, 10 * 1448);
+	expect_segments(0, 10);
+	wait_ns(&s, 10 * MS);
+	sack_segments(0, 1, 3);
+	send_segment(&s, A, 1, at(3), 0); /* the first came, only late */
+	CHECK_EQ(s.c->loss->reorderings, 1);
+	sack_segments(3, 4, 8);
+	expect_silence(&s);
+	wait_ns(&s, 15 * MS);
+	expect(&s, A, at(3), 1, 1448);
+	script_end(&s);
+}
+
+static void undo_by_duplicates(void)
+{
+	begin_distant("D-SACK: the repair came twice, and the window is what it was", false);
+	user_write(&s, 10 * 1460);
+	expect_segments(0, 10);
+	wait_ns(&s, 10 * MS);
+	uint32_t cwnd = s.c->cwnd;
+	sack_segments(0, 1, 4);
+	expect(&s, A, at(0), 1, 1460);
+	CHECK_EQ(s.c->congestion_state, TCP_CA_RECOVERY);
+	send_segment(&s, A, 1, at(10), 0);
+	CHECK_EQ(s.c->congestion_state, TCP_CA_OPEN);
+	CHECK(s.c->cwnd < cwnd);
+	wait_ns(&s, 10 * MS);
+	dsack_segment(10, 0, 0, 0);
+	CHECK_EQ(s.c->cwnd, cwnd);
+	CHECK_EQ(undone(), 1);
+	struct tcp_information info;
+	tcp_get_information(s.c, &info);
+	CHECK_EQ(info.dsack_dups, 1);
+	CHECK_EQ(info.reord_seen, 1);
+	script_end(&s);
+
+	begin_distant("not when one of two repairs was needed", false);
+	user_write(&s, 10 * 1460);
+	expect_segments(0, 10);
+	wait_ns(&s, 10 * MS);
+	cwnd = s.c->cwnd;
+	sack_segments(0, 2, 5);
+	expect(&s, A, at(0), 1, 1460);
+	sack_segments(0, 2, 8);
+	expect(&s, A, at(1), 1, 1460);
+	dsack_segment(1, 0, 2, 8);
+	send_segment(&s, A, 1, at(10), 0);
+	CHECK(s.c->cwnd < cwnd);
+	CHECK_EQ(undone(), 0);
+	script_end(&s);
+
+	begin_distant("a network that duplicates undoes nothing", false);
+	user_write(&s, 4 * 1460);
+	expect_segments(0, 4);
+	wait_ns(&s, 10 * MS);
+	for (uint32_t i = 0; i < 4; i++)
+		dsack_segment(4, i, 0, 0);
+	CHECK_EQ(s.c->loss->window_steps, 1);
+	CHECK_EQ(undone(), 0);
+	script_end(&s);
+
+	begin_distant("F-RTO: what was sent only once arrives after the timeout", false);
+	user_write(&s, 10 * 1460);
+	expect_segments(0, 10);
+	cwnd = s.c->cwnd;
+	wait_ns(&s, 300 * MS);
+	expect(&s, A, at(9), 1, 1460); /* the tail probe */
+	expect(&s, A, at(0), 1, 1460);
+	CHECK_EQ(s.c->congestion_state, TCP_CA_LOSS);
+	send_segment(&s, A, 1, at(2), 0);
+	CHECK_EQ(s.c->congestion_state, TCP_CA_OPEN);
+	CHECK_EQ(s.c->cwnd, cwnd);
+	CHECK_EQ(undone(), 1);
+	expect_silence(&s);
+	script_end(&s);
+
+	begin_distant("not so when only what was sent again does", false);
+	user_write(&s, 10 * 1460);
+	expect_segments(0, 10);
+	wait_ns(&s, 300 * MS);
+	expect(&s, A, at(9), 1, 1460);
+	expect(&s, A, at(0), 1, 1460);
+	send_segment(&s, A, 1, at(1), 0);
+	CHECK_EQ(s.c->congestion_state, TCP_CA_LOSS);
+	CHECK_EQ(undone(), 0);
+	expect(&s, A, at(1), 1, 1460);
+	script_end(&s);
+
+	begin_plain("without SACK an ACK of everything after a timeout tells nothing");
+	user_write(&s, 14600);
+	expect_data(1, 1, 14600, 1460);
+	wait_ns(&s, 300 * MS);
+	s.next = s.count;
+	send_segment(&s, A, 1, 2921, 0);
+	CHECK_EQ(s.c->congestion_state, TCP_CA_LOSS);
+	CHECK_EQ(undone(), 0);
+	script_end(&s);
+}
+
+/* gvisor #10343 and what an adapting window is for: each round of D-SACKs widens it, sixteen
+ * recoveries without narrow it again. */
+static void reordering_window(void)
+{
+	begin_distant("the reordering window grows once a round, up to the round trip", true);
+	user_write(&s, 10 * 1448);
+	expect_segments(0, 10);
+	wait_ns(&s, 10 * MS);
+	sack_segments(0, 1, 4);
+	expect(&s, A, at(0), 1, 1448);
+	dsack_segment(4, 0, 0, 0); /* undone: it was reordering */
+	CHECK_EQ(s.c->loss->window_steps, 1);
+	CHECK_EQ(s.c->loss->reorderings, 1);
+	s.c->total_retransmits += 10;
+	dsack_segment(4, 1, 0, 0);
+	CHECK_EQ(s.c->loss->window_steps, 2);
+	dsack_segment(4, 2, 0, 0); /* the same round */
+	CHECK_EQ(s.c->loss->window_steps, 2);
+	send_segment(&s, A, 1, at(10), 0);
+	dsack_segment(10, 3, 0, 0);
+	CHECK_EQ(s.c->loss->window_steps, 3);
+	uint32_t first = 10;
+	for (uint32_t i = 0; i < TCP_RACK_RECOVERIES; i++, first += 2) {
+		CHECK_EQ(s.c->loss->window_steps, 3);
+		s.next = s.count;
+		user_write(&s, 1448);
+		wait_ns(&s, 12 * MS);
+		user_write(&s, 1448);
+		wait_ns(&s, 10 * MS);
+		sack_segments(first, first + 1, first + 2);
+		CHECK_EQ(s.c->congestion_state, TCP_CA_RECOVERY);
+		wait_ns(&s, 10 * MS);
+		s.timestamp += 50;
+		send_segment(&s, A, 1, at(first + 2), 0);
+		CHECK_EQ(s.c->congestion_state, TCP_CA_OPEN);
+	}
+	CHECK_EQ(s.c->loss->window_steps, 1);
 	script_end(&s);
 }
 
@@ -491,6 +742,9 @@ int main(void)
 	fast_retransmit();
 	sack_sending();
 	undo_by_timestamp();
+	rack();
+	undo_by_duplicates();
+	reordering_window();
 	nagle();
 	zero_window();
 	urgent();

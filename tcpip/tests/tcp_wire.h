@@ -47,6 +47,7 @@ struct wire_frame {
 struct impairments {
 	uint32_t loss, duplicate, reorder, corrupt; /* permille */
 	uint64_t delay_ns, jitter_ns;
+	uint64_t late_ns; /* how late a reordered frame comes at most; 0: half the delay and 2 ms */
 	uint64_t bytes_per_second;    /* 0: unlimited */
 	uint32_t queue_frames;        /* of the bottleneck; 0: unlimited */
 	uint32_t ring;                /* transmit slots per turn; 0: plenty */
@@ -171,7 +172,9 @@ static inline void wire_carry(struct wire *wire, struct host *from, struct wire_
 	uint64_t deliver = start + i->delay_ns;
 	if (i->jitter_ns)
 		deliver += random_next(&wire->random) % i->jitter_ns;
-	if (random_chance(&wire->random, i->reorder))
+	if (random_chance(&wire->random, i->reorder) && i->late_ns)
+		deliver += random_next(&wire->random) % i->late_ns;
+	else if (!i->late_ns && random_chance(&wire->random, i->reorder))
 		deliver += i->delay_ns / 2 + 100000 + random_below(&wire->random, 2000000);
 	if (random_chance(&wire->random, i->duplicate))
 		wire_enqueue(wire, wire_copy(frame), deliver + random_below(&wire->random, 500000));
