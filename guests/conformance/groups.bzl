@@ -39,7 +39,7 @@ GROUPS = {
         "options_udp.c",
         "options_zerocopy.c",
     ],
-    "interfaces": ["interfaces.c", "options.h", "options_shared.c"],
+    "interfaces": ["interfaces.c", "netlink.c", "options.h", "options_shared.c"],
     "multicast": ["multicast.c"],
     "descriptors": [
         "descriptors_async.c",

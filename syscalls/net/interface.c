@@ -11,7 +11,8 @@ enum {
 	IFF_BROADCAST = 2,
 	IFF_LOOPBACK = 8,
 	IFF_RUNNING = 0x40,
-	IFF_MULTICAST = 0x1000
+	IFF_MULTICAST = 0x1000,
+	IFF_LOWER_UP = 0x10000
 };
 enum { ARPHRD_ETHER = 1, ARPHRD_LOOPBACK = 772 };
 
@@ -95,15 +96,20 @@ static long list_interfaces(uint64_t argument)
 	return copy_to_user(user(argument), &used, sizeof(used));
 }
 
+uint32_t interface_flags(const struct netif *netif)
+{
+	bool loopback = netif->offloads & NETIF_LOOPBACK;
+	return (netif->up ? IFF_UP | IFF_RUNNING | IFF_LOWER_UP : 0) |
+	       (loopback ? IFF_LOOPBACK : IFF_BROADCAST | IFF_MULTICAST);
+}
+
 static long answer(struct netif *netif, uint32_t command, struct user_ifreq *request)
 {
 	bool loopback = netif->offloads & NETIF_LOOPBACK;
 	memset(request->room, 0, sizeof(request->room));
 	switch (command) {
 	case SIOCGIFFLAGS:
-		request->flags =
-		        (int16_t)((netif->up ? IFF_UP | IFF_RUNNING : 0) |
-		                  (loopback ? IFF_LOOPBACK : IFF_BROADCAST | IFF_MULTICAST));
+		request->flags = (int16_t)interface_flags(netif);
 		return 0;
 	case SIOCGIFADDR:
 	case SIOCGIFDSTADDR:

@@ -1,5 +1,6 @@
 /* Sockets: what all protocols share, and the system calls that make them, name them and connect
  * them. */
+#include "syscalls/net/netlink.h"
 #include "syscalls/net/socket.h"
 
 #include <errno.h>
@@ -325,6 +326,9 @@ long sys_socket(struct thread *thread, const uint64_t *argument)
 	case AF_UNIX:
 		error = local_create(type & SOCK_TYPE_MASK, protocol, &socket);
 		break;
+	case AF_NETLINK:
+		error = netlink_socket_create(type & SOCK_TYPE_MASK, protocol, &socket);
+		break;
 	default:
 		error = -EAFNOSUPPORT;
 		break;
@@ -339,7 +343,7 @@ long sys_socketpair(struct thread *thread, const uint64_t *argument)
 	if (error)
 		return error;
 	if (domain != AF_UNIX)
-		return domain == AF_INET ? -EOPNOTSUPP : -EAFNOSUPPORT;
+		return domain == AF_INET || domain == AF_NETLINK ? -EOPNOTSUPP : -EAFNOSUPPORT;
 	struct socket *pair[2];
 	error = local_create(type & SOCK_TYPE_MASK, protocol, &pair[0]);
 	if (error)

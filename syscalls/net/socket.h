@@ -290,6 +290,8 @@ long interface_ioctl(uint32_t command, uint64_t argument);
 uint32_t interface_index(const struct netif *netif); /* 1: loopback, 2: the device, 0: none */
 struct netif *interface_by_index(uint32_t index);    /* NULL: there is none */
 struct netif *interface_by_name(const char *name);
+/* IFF_* of netdevice(7); SIOCGIFFLAGS tells the lower 16 bits. */
+uint32_t interface_flags(const struct netif *netif);
 
 /* Kernel memory limits of socket buffers, /proc/sys/net/core/{r,w}mem_max. */
 #define SOCKET_BUFFER_MAX         212992u
