@@ -45,6 +45,9 @@ static inline void page_get(struct page *page)
 	page->refs++;
 }
 void page_put(struct page *page);
+/* Pages that were never the allocator's, such as a boot loader's: valid from now on, with refs 1,
+ * and held for ever. */
+void page_hold(const void *from, uint64_t pages);
 
 /* Any size; above half a page rounded to whole pages (up to 4 MiB). 16-byte aligned. */
 void *heap_alloc(size_t bytes);

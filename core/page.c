@@ -211,6 +211,15 @@ void page_allocator_add(void *from, uint64_t pages)
 	allocator.statistics.lowest_free_pages = allocator.statistics.free_pages;
 }
 
+void page_hold(const void *from, uint64_t pages)
+{
+	uint64_t index = index_of(from), end = index + pages;
+	for (uint64_t unit = index / UNIT_PAGES; unit * UNIT_PAGES < end; unit++)
+		mark_unit(unit);
+	for (; index < end; index++)
+		allocator.array[index].refs = 1;
+}
+
 /* ---- blocks ---- */
 
 static void stock_drain(unsigned pages)

@@ -94,6 +94,25 @@ static void test_page_orders(void)
 	CHECK_EQ(statistics().lowest_free_pages, total - 2 * UNIT);
 }
 
+/* Pages of the boot loader's between free ones keep their references whatever becomes of those. */
+static void test_held_pages(void)
+{
+	enum { FIRST = 100, PAGES = 200 };
+	start_empty();
+	page_allocator_add(arena + 5 * PAGE_SIZE, FIRST - 5);
+	page_allocator_add(arena + (FIRST + PAGES) * PAGE_SIZE, 2 * UNIT);
+	page_hold(arena + FIRST * PAGE_SIZE, PAGES);
+	for (int i = 0; i < 5; i++)
+		page_get(page_of(arena + 150 * PAGE_SIZE));
+	uint64_t taken = 0;
+	for (uint8_t *page; (page = page_alloc(0)); taken++)
+		CHECK(page < arena + FIRST * PAGE_SIZE ||
+		      page >= arena + (FIRST + PAGES) * PAGE_SIZE);
+	CHECK_EQ(taken, FIRST - 5 + 2 * UNIT);
+	for (uint64_t i = FIRST; i < FIRST + PAGES; i++)
+		CHECK_EQ(page_of(arena + i * PAGE_SIZE)->refs, i == 150 ? 6 : 1);
+}
+
 static unsigned pages_touched(void)
 {
 	unsigned count = 0;
@@ -392,6 +411,7 @@ int main(void)
 	CHECK(arena && array);
 	test_regions();
 	test_page_orders();
+	test_held_pages();
 	test_fresh_untouched();
 	test_many_runs();
 	test_fresh_joins();

@@ -4,6 +4,7 @@
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <netinet/udp.h>
+#include <pthread.h>
 #include <signal.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
@@ -23,6 +24,12 @@
 #define LEFT_KIB    1024
 #define GIB         (1ul << 30)
 #define DESCRIPTORS 262144
+
+static void *thread_identifier(void *unused)
+{
+	(void)unused;
+	return (void *)(long)gettid();
+}
 
 static volatile long *reached; /* by the child, in shared memory */
 
@@ -247,6 +254,67 @@ static void posix_timers(void)
 	CHECK(timer_create(CLOCK_MONOTONIC, &event, &timer) == 0);
 }
 
+/* As many as the machine has places for; root has no other limit. */
+static void processes(void)
+{
+	enum { MOST = 1024 };
+	static pid_t pids[MOST];
+	pid_t pid = 0;
+	while (*reached < MOST && (pid = fork()) >= 0) {
+		if (pid == 0)
+			for (;;)
+				pause();
+		pids[(*reached)++] = pid;
+	}
+	CHECK(pid == -1 && errno == EAGAIN);
+	CHECK(*reached >= 20);
+	pthread_t thread;
+	CHECK(pthread_create(&thread, NULL, thread_identifier, NULL) == EAGAIN);
+	CHECK(kill(pids[3], SIGKILL) == 0 && waitpid(pids[3], NULL, 0) == pids[3]);
+	CHECK((pids[3] = fork()) >= 0);
+	if (pids[3] == 0)
+		for (;;)
+			pause();
+	for (long i = 0; i < *reached; i++)
+		CHECK(kill(pids[i], SIGKILL) == 0 && waitpid(pids[i], NULL, 0) == pids[i]);
+}
+
+/* More threads, one after the other, than there are identifiers: they begin again, and the one that
+ * is in use is left out. */
+static void identifiers(void)
+{
+	enum { IDENTIFIERS = 32768 };
+	pid_t own = gettid(), last = own, wraps = 0;
+	for (; *reached < IDENTIFIERS + 1000; ++*reached) {
+		pthread_t thread;
+		void *identifier;
+		CHECK(pthread_create(&thread, NULL, thread_identifier, NULL) == 0);
+		CHECK(pthread_join(thread, &identifier) == 0);
+		pid_t next = (pid_t)(long)identifier;
+		CHECK(next > 1 && next < IDENTIFIERS && next != own && next != getppid());
+		wraps += next < last;
+		last = next;
+	}
+	CHECK(wraps == 1 || wraps == 2);
+}
+
+/* The most descriptors that a process may have. */
+static void descriptors(void)
+{
+	more_descriptors();
+	struct rlimit more = { DESCRIPTORS + 1, DESCRIPTORS + 1 };
+	CHECK_FAILS(setrlimit(RLIMIT_NOFILE, &more), EPERM);
+	int fd = eventfd(0, 0), next, last = fd;
+	while ((next = dup(fd)) >= 0)
+		last = next;
+	CHECK(errno == EMFILE && last == DESCRIPTORS - 1);
+	CHECK_FAILS(socket(AF_INET, SOCK_STREAM, 0), EMFILE);
+	CHECK_FAILS(open("/", O_RDONLY), EMFILE);
+	CHECK(close(100000) == 0 && dup(last) == 100000);
+	CHECK(close_range(3, ~0u, 0) == 0);
+	CHECK(eventfd(0, 0) == 3);
+}
+
 /* More address spaces than identifiers: each process sees its own memory. */
 static void address_spaces(int count)
 {
@@ -324,6 +392,7 @@ int main(int argc, char **argv)
 		times(NULL);
 	} else if (argc > 1) {
 		address_spaces(atoi(argv[1]));
+		descriptors();
 	} else {
 		twice("epoll items", epoll_items, 1);
 		twice("timerfds", timerfds, 1);
@@ -332,6 +401,8 @@ int main(int argc, char **argv)
 		twice("corked datagrams", corked_datagrams, 0);
 		twice("GiB of addresses", user_addresses, 0);
 		twice("POSIX timers", posix_timers, 0);
+		twice("processes", processes, 0);
+		twice("threads", identifiers, 0);
 	}
 	puts("limits: all checks hold");
 	return 0;

@@ -249,13 +249,11 @@ int root_load_archive(const void *archive, uint64_t bytes)
 	return result;
 }
 
-/* The archive's pages belong to its files for ever: one reference each that is never put. Nobody
- * wrote their struct pages yet. */
+/* The archive's pages belong to its files for ever: that reference is never put. */
 static void hold_pages(const uint8_t *archive, uint64_t bytes)
 {
-	struct page *last = page_of(archive + bytes - 1);
-	for (struct page *page = page_of(archive); page <= last; page++)
-		*page = (struct page){ .refs = 1 };
+	const struct page *first = page_of(archive), *last = page_of(archive + bytes - 1);
+	page_hold(page_address(first), (uint64_t)(last - first) + 1);
 }
 
 static int make_standard_directories(void)

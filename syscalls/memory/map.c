@@ -1,4 +1,5 @@
 /* Placing, cutting and joining mappings: mmap, munmap, mprotect at the level of address spaces. */
+#include "core/boot.h"
 #include "syscalls/files/node.h"
 #include "syscalls/memory/space.h"
 
@@ -176,9 +177,7 @@ int64_t address_space_room(struct address_space *space, uint64_t bytes)
 
 bool obviously_too_much(uint64_t bytes)
 {
-	struct memory_statistics statistics;
-	memory_read_statistics(&statistics);
-	return bytes / PAGE_SIZE > statistics.total_pages;
+	return bytes > boot_information.memory_bytes;
 }
 
 static int make_room(struct address_space *space, uint64_t *at, uint64_t bytes, int flags,

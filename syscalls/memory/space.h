@@ -75,7 +75,7 @@ void mapping_free(struct mapping *mapping);
 struct mapping *
 mapping_copy(const struct mapping *from); /* a reference of the file is taken; NULL when short */
 /* map.c */
-/* Linux's heuristic overcommit: more than all memory at once is refused. */
+/* Linux's heuristic overcommit: more than the whole machine has is refused. */
 bool obviously_too_much(uint64_t bytes);
 /* Cuts mappings at both ends of the range. -ENOMEM. */
 int mappings_split(struct address_space *space, uint64_t from, uint64_t to);
