@@ -74,8 +74,8 @@ void socket_options_inherit(struct socket *socket, const struct socket *from)
 
 enum socket_kind socket_kind(const struct socket *socket)
 {
-	if (socket->domain == AF_UNIX)
-		return SOCKETS_UNIX;
+	if (socket->domain != AF_INET)
+		return socket->domain == AF_UNIX ? SOCKETS_UNIX : SOCKETS_NETLINK;
 	if (socket->type == SOCK_STREAM)
 		return SOCKETS_TCP;
 	if (socket->type == SOCK_RAW)

@@ -51,7 +51,7 @@ struct datagram_row { /* of /proc/net/udp, icmp and raw */
 	uint32_t dropped;
 };
 
-enum socket_kind { SOCKETS_TCP, SOCKETS_UDP, SOCKETS_PING, SOCKETS_RAW, SOCKETS_UNIX, SOCKET_KINDS };
+enum socket_kind { SOCKETS_TCP, SOCKETS_UDP, SOCKETS_PING, SOCKETS_RAW, SOCKETS_UNIX, SOCKETS_NETLINK, SOCKET_KINDS };
 
 struct socket_operations {
 	int (*bind)(struct thread *thread, struct socket *socket, const struct socket_name *name);
