@@ -196,8 +196,12 @@ void tcp_loss_enter(struct tcp_connection *c)
 
 static void recovery_leave(struct tcp_connection *c)
 {
-	if (c->congestion_state == TCP_CA_RECOVERY)
-		c->cwnd = c->ssthresh;
+	/* RFC 6582 §3.2 (3): no burst when little is in flight, because the peer's window was full.
+	 * The other half of the threshold then comes in slow start. */
+	if (c->congestion_state == TCP_CA_RECOVERY) {
+		uint32_t most = tcp_flight(c) + TCP_INITIAL_WINDOW_SEGMENTS * c->snd_mss;
+		c->cwnd = min_u32(c->ssthresh, max_u32(most, c->ssthresh / 2));
+	}
 	c->congestion_state = TCP_CA_OPEN;
 	c->duplicate_acks = 0;
 	c->high_retransmitted = c->lost_edge = c->snd_una;

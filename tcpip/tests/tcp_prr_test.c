@@ -7,6 +7,7 @@
 
 static struct script s;
 static uint32_t base; /* sequence number of the window's first byte */
+static uint16_t peer_window = 2000;
 
 /* WINDOW segments are in flight, and as many more wait. */
 static void begin(const char *name, const char *congestion, bool sack)
@@ -24,6 +25,7 @@ static void begin(const char *name, const char *congestion, bool sack)
 	uint32_t mss = s.c->snd_mss;
 	user_write(&s, 200 * mss);
 	wait_ns(&s, 1 * MS);
+	s.window = peer_window;
 	send_segment(&s, A, 1, 1 + 10 * mss, 0); /* slow start: the window doubles */
 	wait_ns(&s, MS / 2);
 	s.next = s.count;
@@ -114,6 +116,27 @@ static void many_losses(void)
 	script_end(&s);
 }
 
+/* The peer's window was full, so that nothing is in flight when recovery ends: what leaves then is
+ * no more than what a connection may begin with, and slow start brings the rest. */
+static void no_burst(void)
+{
+	peer_window = (uint16_t)(WINDOW * MSS / 128 + 1);
+	begin("nothing in flight when recovery ends", "cubic", true);
+	peer_window = 2000;
+	for (uint32_t end = 2; end <= WINDOW; end++)
+		sack_from(1, end);
+	CHECK_EQ(left(), 1);
+	CHECK_EQ(s.c->ssthresh, 14 * MSS);
+	s.window = peer_window;
+	send_segment(&s, A, 1, base + WINDOW * MSS, 0);
+	CHECK_EQ(s.c->congestion_state, TCP_CA_OPEN);
+	CHECK_EQ(left(), 10);
+	CHECK_EQ(s.c->ssthresh, 14 * MSS);
+	send_segment(&s, A, 1, base + (WINDOW + 4) * MSS, 0);
+	CHECK_EQ(s.c->cwnd, 14 * MSS);
+	script_end(&s);
+}
+
 /* Without SACK each duplicate ACK is a segment that was delivered. */
 static void without_sack(void)
 {
@@ -166,6 +189,7 @@ int main(void)
 	proportional("cubic", 14);
 	proportional("reno", 10);
 	many_losses();
+	no_burst();
 	without_sack();
 	without_memory();
 	printf("ok\n");
