@@ -3,6 +3,8 @@
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <fcntl.h>
+#include <linux/netlink.h>
+#include <linux/rtnetlink.h>
 #include <netinet/udp.h>
 #include <pthread.h>
 #include <signal.h>
@@ -254,6 +256,24 @@ static void posix_timers(void)
 	CHECK(timer_create(CLOCK_MONOTONIC, &event, &timer) == 0);
 }
 
+/* A request that is too long is refused whole, and the next one answered. */
+static void netlink_requests(void)
+{
+	enum { MOST = 32768 };
+	static char bytes[MOST + 1], answer[8192];
+	struct nlmsghdr header = { .nlmsg_len = MOST,
+		                   .nlmsg_type = RTM_GETLINK,
+		                   .nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP };
+	int fd = socket(AF_NETLINK, SOCK_RAW, NETLINK_ROUTE);
+	CHECK(fd >= 0);
+	memcpy(bytes, &header, sizeof(header));
+	CHECK_FAILS(send(fd, bytes, MOST + 1, 0), EMSGSIZE);
+	CHECK_FAILS(recv(fd, answer, sizeof(answer), MSG_DONTWAIT), EAGAIN);
+	CHECK(send(fd, bytes, MOST, 0) == MOST);
+	CHECK(recv(fd, answer, sizeof(answer), 0) > (ssize_t)sizeof(header));
+	*reached = MOST;
+}
+
 /* As many as the machine has places for; root has no other limit. */
 static void processes(void)
 {
@@ -401,6 +421,7 @@ int main(int argc, char **argv)
 		twice("corked datagrams", corked_datagrams, 0);
 		twice("GiB of addresses", user_addresses, 0);
 		twice("POSIX timers", posix_timers, 0);
+		twice("bytes of a netlink request", netlink_requests, 0);
 		twice("processes", processes, 0);
 		twice("threads", identifiers, 0);
 	}
