@@ -28,7 +28,7 @@ STOP_SECONDS = 15  # for a step that is told to stop
 # What tools/guest_test.py wants to know of a machine, beyond what Guest says.
 USUAL = {
     "override_args": True, "env": [], "expect_stdout_file": "", "net": "user", "ip": "", "ports": [], "harts": 1, "memory": "256M",
-    "transport": "mmio", "accel": "tcg", "aia": "plic", "vhost": True, "cpu": "", "append": "", "device_tree": "",
+    "transport": "mmio", "accel": "tcg", "aia": "plic", "vhost": True, "cpu": "", "counted_clock": False, "append": "", "device_tree": "",
     "check_script": "", "check_args": [], "gdb": False,
 }
 
