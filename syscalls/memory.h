@@ -29,6 +29,7 @@ void address_space_set_vdso(struct address_space *space, uint64_t address);
 int64_t address_space_room(struct address_space *space, uint64_t bytes);
 /* How /proc/PID/maps calls the mapping at an address; a static string. */
 void address_space_set_name(struct address_space *space, struct user_addr at, const char *name);
+uint64_t address_space_peak_bytes(const struct address_space *space); /* mapped at most */
 uint64_t address_space_peak_pages(const struct address_space *space);
 /* Once, before the first address space. */
 void address_space_init(void);

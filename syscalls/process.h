@@ -122,6 +122,7 @@ bool group_list_has(const struct group_list *list, uint32_t gid);
 extern uint32_t threads_max;
 /* CPU time of processes that ended without anybody waiting for them. */
 extern uint64_t vanished_user_ns, vanished_system_ns;
+extern uint64_t threads_made; /* ever, of all processes */
 
 struct process *process_find(int32_t pid);
 struct thread *thread_find(int32_t tid);

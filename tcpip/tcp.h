@@ -172,6 +172,7 @@ struct tcp_information {
 	uint32_t notsent_bytes, snd_wnd, rcv_wnd, data_segs_in, data_segs_out, delivered;
 	uint32_t dsack_dups, reord_seen;
 	uint64_t bytes_acked, bytes_received, bytes_sent, bytes_retrans, delivery_rate;
+	uint64_t pacing_rate; /* bytes a second: what Linux would pace by; nothing is paced */
 };
 /* ---- all of them: listeners first, then what has a peer, half-open connections, orphans and TIME_WAITs included ---- */
 

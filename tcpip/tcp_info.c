@@ -138,6 +138,15 @@ static uint32_t ms_since(const struct tcp_connection *c, uint64_t then_ns)
 	return then_ns ? (uint32_t)((tcp_now(c->tcp) - then_ns) / 1000000) : 0;
 }
 
+/* Linux's tcp_update_pacing_rate: twice the window per round trip in slow start, 1.2 times later.
+ * Unlimited before there is a round trip. */
+static uint64_t pacing_rate(const struct tcp_connection *c)
+{
+	uint64_t window = max_u32(c->cwnd, tcp_flight(c));
+	unsigned percent = c->cwnd < c->ssthresh / 2 ? 200 : 120;
+	return c->srtt_us8 ? window * 8 * 10000 * percent / c->srtt_us8 : UINT64_MAX;
+}
+
 static void sender_information(const struct tcp_connection *c, struct tcp_information *out)
 {
 	uint32_t mss = c->snd_mss;
@@ -172,6 +181,7 @@ static void sender_information(const struct tcp_connection *c, struct tcp_inform
 		out->delivered = 1 + out->data_segs_out -
 		                 min_u32(out->data_segs_out, out->total_retrans + away);
 	}
+	out->pacing_rate = pacing_rate(c);
 	out->bytes_sent = c->bytes_sent;
 	out->bytes_retrans = c->bytes_retransmitted;
 	out->delivery_rate = c->delivered * 1000000ull / (c->delivered_us ? c->delivered_us : 1);

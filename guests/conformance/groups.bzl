@@ -72,11 +72,12 @@ GROUPS = {
     "signals": [
         "signals.h",
         "signals_calls.c",
+        "signals_clock.c",
         "signals_delivery.c",
         "signals_shared.c",
         "signals_sockets.c",
     ],
-    "procnet": ["procnet.c"],
+    "procnet": ["procnet.c", "procnet_machine.c"],
     "pidfd": [
         "pidfd.c",
         "pidfd.h",

@@ -275,6 +275,20 @@ CASE(raw_rows)
 	observe("closed", find_row("/proc/net/raw", IPPROTO_ICMP, 0, &row));
 }
 
+/* Sockets of other families are in none of these tables. */
+CASE(netlink_in_no_table)
+{
+	must("socket", socket(AF_NETLINK, SOCK_RAW, 0));
+	must("socket", socket(AF_NETLINK, SOCK_DGRAM, 0));
+	static const char *const tables[] = { "raw", "udp", "icmp", "unix" };
+	for (int i = 0; i < 4; i++) {
+		char path[40];
+		snprintf(path, sizeof(path), "/proc/net/%s", tables[i]);
+		const char *end = strchr(read_whole(path), '\n');
+		observe(tables[i], end ? (long)strlen(end + 1) : -1);
+	}
+}
+
 CASE(unix_rows)
 {
 	int pair[2], listener = (int)must("socket", socket(AF_UNIX, SOCK_STREAM, 0));

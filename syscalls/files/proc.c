@@ -131,11 +131,11 @@ static void generate_stat(struct text *text, const struct path_node *node)
 		switches += harts[i]->statistics.task_switches;
 	}
 	text_printf(text,
-	            "intr %lu\nctxt %lu\nbtime %lu\nprocesses %u\nprocs_running %u\n"
+	            "intr %lu\nctxt %lu\nbtime %lu\nprocesses %lu\nprocs_running %u\n"
 	            "procs_blocked 0\n",
 	            (unsigned long)interrupts, (unsigned long)switches,
-	            (unsigned long)(clock_parameters.wall_offset_ns / 1000000000), processes,
-	            running);
+	            (unsigned long)(clock_parameters.wall_offset_ns / 1000000000),
+	            (unsigned long)threads_made, running);
 }
 
 static void generate_uptime(struct text *text, const struct path_node *node)

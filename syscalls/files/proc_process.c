@@ -103,9 +103,10 @@ static void status_memory(struct text *text, const struct process *process)
 {
 	uint64_t mapped, resident;
 	usage_of(process, &mapped, &resident);
+	uint64_t peak_mapped = process->memory ? address_space_peak_bytes(process->memory) : 0;
 	uint64_t peak = process->memory ? address_space_peak_pages(process->memory) : 0;
 	text_printf(text, "VmPeak:\t%8lu kB\nVmSize:\t%8lu kB\nVmHWM:\t%8lu kB\nVmRSS:\t%8lu kB\n",
-	            (unsigned long)(mapped / 1024), (unsigned long)(mapped / 1024),
+	            (unsigned long)(peak_mapped / 1024), (unsigned long)(mapped / 1024),
 	            (unsigned long)(peak * 4), (unsigned long)(resident * 4));
 }
 

@@ -61,7 +61,7 @@ void mappings_merge(struct address_space *space, uint64_t from, uint64_t to)
 void mapping_insert_merged(struct address_space *space, struct mapping *mapping)
 {
 	mapping_tree_insert(&space->mappings, mapping);
-	space->mapped_bytes += mapping->end - mapping->start;
+	space_count_mapped(space, mapping->end - mapping->start);
 	struct mapping *next = mapping_next(&space->mappings, mapping);
 	if (next && can_join(mapping, next))
 		join(space, mapping, next);
@@ -216,7 +216,7 @@ static bool extend_neighbour(struct address_space *space, const struct mapping *
 		mapping_tree_resize(tree, above, wanted->start, above->end);
 	else
 		mapping_tree_resize(tree, below, below->start, wanted->end);
-	space->mapped_bytes += wanted->end - wanted->start;
+	space_count_mapped(space, wanted->end - wanted->start);
 	return true;
 }
 

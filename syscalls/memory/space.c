@@ -165,7 +165,7 @@ int address_space_copy(struct address_space *from, struct address_space **out)
 		}
 		copy->locked = false;
 		mapping_tree_insert(&to->mappings, copy);
-		to->mapped_bytes += copy->end - copy->start;
+		space_count_mapped(to, copy->end - copy->start);
 		if (copy->wipe_on_fork)
 			continue;
 		walk.mapping = mapping;
@@ -239,6 +239,11 @@ int address_space_futex_key(struct address_space *space, struct user_addr addres
 	out->object = page.page.value;
 	out->offset = address.value & PAGE_MASK;
 	return 0;
+}
+
+uint64_t address_space_peak_bytes(const struct address_space *space)
+{
+	return space->peak_mapped_bytes;
 }
 
 uint64_t address_space_peak_pages(const struct address_space *space)

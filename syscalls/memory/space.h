@@ -22,7 +22,7 @@ struct address_space {
 	struct mapping *last_found;    /* of the last fault; NULL when it may be gone */
 	uint64_t heap_start, heap_end; /* brk */
 	uint64_t vdso;
-	uint64_t mapped_bytes, resident_pages, peak_resident_pages, locked_bytes;
+	uint64_t mapped_bytes, peak_mapped_bytes, resident_pages, peak_resident_pages, locked_bytes;
 	bool lock_future; /* mlockall(MCL_FUTURE) */
 	/* the end, in pieces */
 	struct list_node ending_link;
@@ -59,6 +59,13 @@ static inline unsigned permission_of(int protection)
 static inline bool mapping_is_anonymous(const struct mapping *mapping)
 {
 	return !mapping->file && !mapping->kernel_pages;
+}
+
+static inline void space_count_mapped(struct address_space *space, uint64_t bytes)
+{
+	space->mapped_bytes += bytes;
+	if (space->mapped_bytes > space->peak_mapped_bytes)
+		space->peak_mapped_bytes = space->mapped_bytes;
 }
 
 static inline void space_count_resident(struct address_space *space)

@@ -74,7 +74,7 @@ static void fill_information(const struct tcp_connection *connection, struct use
 	out->rcv_rtt = in.rcv_rtt_us;
 	out->rcv_space = in.rcv_space;
 	out->total_retrans = in.total_retrans;
-	out->pacing_rate = UINT64_MAX; /* not paced */
+	out->pacing_rate = in.pacing_rate;
 	out->bytes_acked = in.bytes_acked;
 	out->bytes_received = in.bytes_received;
 	out->segs_out = in.segs_out;
@@ -318,6 +318,8 @@ static int get_tcp_level(struct tcp_socket *tcp, int name, void *value, uint32_t
 		struct user_tcp_info information;
 		fill_information(tcp->connection, &information);
 		information.max_pacing_rate = tcp->socket.options->pacing_rate;
+		if (information.pacing_rate > information.max_pacing_rate)
+			information.pacing_rate = information.max_pacing_rate;
 		if (*length > sizeof(information))
 			*length = sizeof(information);
 		memcpy(value, &information, *length);

@@ -337,6 +337,9 @@ void proc_net_netstat(struct text *text, const struct path_node *node)
 {
 	const struct stack_statistics s = read_statistics();
 	const struct named_counter table[] = {
+		{ "SyncookiesSent", s.tcp_cookies_sent },
+		{ "SyncookiesRecv", s.tcp_cookies_received },
+		{ "SyncookiesFailed", s.tcp_cookies_failed },
 		{ "TW", s.tcp_time_waits },
 		{ "PAWSEstab", s.tcp_paws_dropped },
 		{ "DelayedACKs", s.tcp_delayed_acks },
@@ -394,6 +397,8 @@ void proc_net_protocols(struct text *text, const struct path_node *node)
 		  "y  y  y  n  y  y  y  n  y  y  y  y  y  y  y  y  n  n" },
 		{ "UDP", SOCKETS_UDP, sizeof(struct udp_file_socket), 0, "yes",
 		  "y  y  y  n  y  y  y  n  y  y  y  y  n  n  y  y  y  n" },
+		{ "NETLINK", SOCKETS_NETLINK, sizeof(struct socket), 0, "no",
+		  "n  n  n  n  n  n  n  n  n  n  n  n  n  n  n  n  n  n" },
 		{ "TCP", SOCKETS_TCP, sizeof(struct tcp_socket), 320, "yes",
 		  "y  y  y  y  y  y  y  y  y  y  y  y  n  y  y  y  y  y" },
 	};

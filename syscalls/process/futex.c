@@ -19,13 +19,18 @@ enum {
 
 #define BUCKETS          256 /* power of two */
 
+struct futex_until {
+	uint64_t deadline_ns; /* LOOP_NEVER: none */
+	uint64_t wall_ns;     /* until then by the wall clock, which may be set; 0: no */
+};
+
 struct futex_wait { /* in the parked thread */
 	struct list_node link;
 	struct thread *thread;
 	struct futex_key key;
 	uint32_t bitset;
 	bool woken;
-	uint64_t deadline_ns; /* LOOP_NEVER: none */
+	struct futex_until until;
 };
 
 static struct list buckets[BUCKETS];
@@ -78,22 +83,37 @@ int futex_wake_address(struct address_space *space, struct user_addr address, bo
 	return error ? error : wake_key(&key, count, ~0u);
 }
 
+static long resume_futex(struct thread *thread, uint32_t reasons);
+
+static long futex_park(struct thread *thread, struct futex_wait *wait)
+{
+	if (wait->until.wall_ns) {
+		wait->until.deadline_ns = clock_deadline(CLOCK_REALTIME, wait->until.wall_ns);
+		thread_wait_on(thread, &wall_clock_set, POLLIN, false);
+	}
+	thread_wait_until(thread, wait->until.deadline_ns);
+	thread_park(thread, resume_futex);
+	return SYS_PARKED;
+}
+
 static long resume_futex(struct thread *thread, uint32_t reasons)
 {
 	struct futex_wait *wait = THREAD_PARK_STATE(thread, struct futex_wait);
+	if (reasons == WAKE_EVENT && !wait->woken) /* the wall clock was set */
+		return futex_park(thread, wait);
 	list_remove(&wait->link);
 	if (wait->woken)
 		return 0;
 	if (reasons & WAKE_TIMEOUT)
 		return -ETIMEDOUT;
-	if (wait->deadline_ns == LOOP_NEVER)
+	if (wait->until.deadline_ns == LOOP_NEVER)
 		return -ERESTARTSYS;
-	thread->restart_deadline_ns = wait->deadline_ns;
+	thread->restart_deadline_ns = wait->until.deadline_ns;
 	return -ERESTART_RESTARTBLOCK;
 }
 
 static long futex_wait(struct thread *thread, const struct futex_key *key, uint64_t address,
-                       uint32_t expected, uint64_t deadline_ns, uint32_t bitset)
+                       uint32_t expected, const struct futex_until *until, uint32_t bitset)
 {
 	uint32_t value;
 	if (!bitset)
@@ -104,12 +124,10 @@ static long futex_wait(struct thread *thread, const struct futex_key *key, uint6
 		return -EAGAIN;
 	struct futex_wait *wait = THREAD_PARK_STATE(thread, struct futex_wait);
 	*wait = (struct futex_wait){
-		.thread = thread, .key = *key, .bitset = bitset, .deadline_ns = deadline_ns
+		.thread = thread, .key = *key, .bitset = bitset, .until = *until
 	};
 	list_push_back(bucket(key), &wait->link);
-	thread_wait_until(thread, deadline_ns);
-	thread_park(thread, resume_futex);
-	return SYS_PARKED;
+	return futex_park(thread, wait);
 }
 
 static long requeue(const struct futex_key *from, const struct futex_key *to, int wake_count,
@@ -183,21 +201,21 @@ static int change_word(uint64_t address, uint32_t encoded, bool *condition)
 }
 
 static int read_deadline(struct thread *thread, int command, uint64_t operation, uint64_t from,
-                         uint64_t *deadline_ns)
+                         struct futex_until *until)
 {
 	uint64_t time_ns;
-	*deadline_ns = LOOP_NEVER;
+	until->deadline_ns = LOOP_NEVER;
 	if (!from)
 		return 0;
 	int error = timespec_from_user(user(from), &time_ns);
 	if (error)
 		return error;
-	if (command == FUTEX_WAIT) /* a span of time, on which all clocks agree */
-		*deadline_ns = restart_deadline(thread, deadline_after(time_ns));
-	else
-		*deadline_ns = clock_deadline(operation & FUTEX_CLOCK_REALTIME ? CLOCK_REALTIME
-		                                                               : CLOCK_MONOTONIC,
-		                              time_ns);
+	if (command == FUTEX_WAIT) { /* a span of time, on which all clocks agree */
+		until->deadline_ns = restart_deadline(thread, deadline_after(time_ns));
+	} else {
+		until->deadline_ns = time_ns;
+		until->wall_ns = operation & FUTEX_CLOCK_REALTIME ? time_ns : 0;
+	}
 	return 0;
 }
 
@@ -233,22 +251,23 @@ static long two_words(struct thread *thread, int command, bool is_private, const
 
 long sys_futex(struct thread *thread, const uint64_t *argument)
 {
-	uint64_t operation = argument[1], address = argument[0], deadline_ns;
+	uint64_t operation = argument[1], address = argument[0];
 	int command = (int)(operation & 127);
 	bool is_private = operation & FUTEX_PRIVATE_FLAG;
 	bool has_bitset = command == FUTEX_WAIT_BITSET || command == FUTEX_WAKE_BITSET;
 	uint32_t bitset = has_bitset ? (uint32_t)argument[5] : ~0u;
+	struct futex_until until = { 0 };
 	struct futex_key key;
 	int error;
 	switch (command) {
 	case FUTEX_WAIT:
 	case FUTEX_WAIT_BITSET:
-		error = read_deadline(thread, command, operation, argument[3], &deadline_ns);
+		error = read_deadline(thread, command, operation, argument[3], &until);
 		if (!error)
 			error = address_space_futex_key(thread->process->memory, user(address),
 			                                is_private, &key);
 		return error ? error
-		             : futex_wait(thread, &key, address, (uint32_t)argument[2], deadline_ns,
+		             : futex_wait(thread, &key, address, (uint32_t)argument[2], &until,
 		                          bitset);
 	case FUTEX_WAKE:
 	case FUTEX_WAKE_BITSET:

@@ -189,6 +189,8 @@ void signal_continue_process(struct process *process);
 /* ---- time and timers ---- */
 /* Now on a clock id; -EINVAL: unknown. */
 int clock_now(struct thread *thread, int32_t clock, uint64_t *out_ns);
+/* It may be set, and whoever waits until a time by it is told (wall_clock_set). */
+bool clock_is_wall(int32_t clock);
 /* Monotonic deadline of an absolute time on a wall or monotonic clock. */
 uint64_t clock_deadline(int32_t clock, uint64_t absolute_ns);
 void process_timers_free(struct process *process);

@@ -8,7 +8,7 @@
 struct list all_processes;
 struct process *first_process;
 uint32_t threads_max;
-uint64_t vanished_user_ns, vanished_system_ns;
+uint64_t vanished_user_ns, vanished_system_ns, threads_made;
 
 static struct list process_buckets[BUCKETS], thread_buckets[BUCKETS];
 static int32_t last_identifier;
@@ -218,6 +218,7 @@ void thread_link(struct thread *thread)
 	list_push_back(&thread->process->threads, &thread->process_link);
 	list_push_back(bucket(thread_buckets, thread->tid), &thread->hash_link);
 	thread->process->thread_count++;
+	threads_made++;
 }
 
 void thread_rename(struct thread *thread, int32_t tid)

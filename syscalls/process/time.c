@@ -69,14 +69,14 @@ int clock_now(struct thread *thread, int32_t clock, uint64_t *out_ns)
 	}
 }
 
-static bool is_wall_clock(int32_t clock)
+bool clock_is_wall(int32_t clock)
 {
 	return clock == CLOCK_REALTIME || clock == CLOCK_REALTIME_ALARM || clock == CLOCK_TAI;
 }
 
 uint64_t clock_deadline(int32_t clock, uint64_t absolute_ns)
 {
-	if (!is_wall_clock(clock))
+	if (!clock_is_wall(clock))
 		return absolute_ns;
 	uint64_t offset = clock_parameters.wall_offset_ns;
 	return absolute_ns > offset ? absolute_ns - offset : 0;
@@ -189,7 +189,7 @@ static long sleep_until(struct thread *thread, int32_t clock, uint64_t absolute_
 {
 	struct sleep_state *sleep = THREAD_PARK_STATE(thread, struct sleep_state);
 	*sleep = (struct sleep_state){ .deadline_ns = absolute_ns };
-	if (is_wall_clock(clock))
+	if (clock_is_wall(clock))
 		sleep->wall_ns = absolute_ns;
 	return sleep_resume(thread, 0);
 }

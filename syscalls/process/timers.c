@@ -20,7 +20,9 @@ struct signal_timer { /* owned by process->timers */
 	struct list_node link; /* process_timers.posix */
 	struct process *process;
 	int32_t clock, identifier;
-	uint64_t expires_ns; /* on its clock; LOOP_NEVER: not armed */
+	int32_t counts_by;       /* the clock, but that of a span of time is never the wall clock */
+	struct wait_entry entry; /* on wall_clock_set, while it counts by that clock */
+	uint64_t expires_ns;     /* on counts_by; LOOP_NEVER: not armed */
 	uint64_t interval_ns;
 	uint64_t rest_ns; /* at least until it fires again; 0 before it fired */
 	int32_t notify, signal, target_tid, code;
@@ -39,7 +41,7 @@ struct process_timers {
 static uint64_t timer_clock(struct signal_timer *timer)
 {
 	uint64_t now = 0, user_ns, system_ns;
-	switch (timer->clock) {
+	switch (timer->counts_by) {
 	case CLOCK_USER_CPUTIME:
 		process_cpu_ns(timer->process, &user_ns, &system_ns);
 		return user_ns;
@@ -50,7 +52,7 @@ static uint64_t timer_clock(struct signal_timer *timer)
 		return thread ? task_cpu_ns(&thread->task) : 0;
 	}
 	default:
-		clock_now(NULL, timer->clock, &now);
+		clock_now(NULL, timer->counts_by, &now);
 		return now;
 	}
 }
@@ -131,11 +133,20 @@ static void timer_fired(struct loop *loop, struct loop_watcher *watcher, uint32_
 	timer_arm(timer);
 }
 
+static bool timer_clock_was_set(struct wait_entry *entry, uint32_t by)
+{
+	(void)by;
+	timer_arm(container_of(entry, struct signal_timer, entry));
+	return true;
+}
+
 static int timer_init(struct signal_timer *timer, struct process *process, int32_t clock,
                       int32_t signal)
 {
 	timer->process = process;
-	timer->clock = clock;
+	timer->clock = timer->counts_by = clock;
+	timer->entry = (struct wait_entry){ .notify = timer_clock_was_set, .interest = POLLIN };
+	list_node_init(&timer->entry.link);
 	timer->signal = signal;
 	timer->expires_ns = LOOP_NEVER;
 	timer->code = SI_KERNEL;
@@ -172,6 +183,7 @@ static void posix_timer_free(struct process_timers *timers, struct signal_timer 
 	list_remove(&timer->link);
 	timers->posix_count--;
 	timer->process->signals_queued--;
+	wait_entry_remove(&timer->entry);
 	loop_timer_destroy(&this_hart()->loop, &timer->timer);
 	heap_free(timer);
 }
@@ -217,6 +229,11 @@ static void timer_set(struct signal_timer *timer, uint64_t value_ns, uint64_t in
 	timer->rest_ns = 0;
 	timer->overruns = 0;
 	timer->overruns_reported = 0;
+	bool wall = clock_is_wall(timer->clock);
+	timer->counts_by = wall && !absolute ? CLOCK_MONOTONIC : timer->clock;
+	wait_entry_remove(&timer->entry);
+	if (wall && absolute)
+		wait_queue_add(&wall_clock_set, &timer->entry);
 	if (!value_ns)
 		timer->expires_ns = LOOP_NEVER;
 	else
