@@ -325,6 +325,7 @@ CASE(so_timestamping_received)
 		udp_pair(pair);
 		observe_set("set", pair[1], SOL_SOCKET, SO_TIMESTAMPING, flags[i]);
 		observe_option("get", pair[1], SOL_SOCKET, SO_TIMESTAMPING);
+		pause_ms(100); /* Linux stamps packets from a moment after the first wish on */
 		must("send", send(pair[0], "x", 1, 0));
 		observe_poll("poll", pair[1], POLLIN, 1000);
 		observe_times(pair[1]);

@@ -74,6 +74,31 @@ CASE(so_max_pacing_rate_in_tcp_info)
 	observe_text("max", "%lld", (long long)information.tcpi_max_pacing_rate);
 }
 
+/* Nothing is paced, but the rate that would be is told: the window per round trip, twice in slow
+ * start. */
+CASE(pacing_rate_in_tcp_info)
+{
+	int pair[2];
+	struct tcp_info information;
+	socklen_t length = sizeof(information);
+	char byte = 0;
+	tcp_pair(pair);
+	for (int i = 0; i < 20; i++) {
+		must("send", send(pair[0], &byte, 1, 0));
+		must("recv", recv(pair[1], &byte, 1, 0));
+		must("send", send(pair[1], &byte, 1, 0));
+		must("recv", recv(pair[0], &byte, 1, 0));
+	}
+	must("info", getsockopt(pair[0], IPPROTO_TCP, TCP_INFO, &information, &length));
+	double window = (double)information.tcpi_snd_cwnd * information.tcpi_snd_mss;
+	double rate = (double)information.tcpi_pacing_rate * information.tcpi_rtt / 1e6;
+	observe("twice-the-window", rate > 1.9 * window && rate < 2.1 * window);
+	observe_set("least", pair[0], SOL_SOCKET, SO_MAX_PACING_RATE, 1000);
+	length = sizeof(information);
+	must("info", getsockopt(pair[0], IPPROTO_TCP, TCP_INFO, &information, &length));
+	observe_text("max", "%lld", (long long)information.tcpi_max_pacing_rate);
+}
+
 CASE(so_txtime)
 {
 	static const struct sock_txtime settings[] = { { CLOCK_MONOTONIC, 0 },
