@@ -188,7 +188,10 @@ static void slow_input(struct tcp_stack *tcp, struct tcp_flow *flow, struct tcp_
 	tcp_parse_options(header + TCP_HEADER_BYTES, s->header_bytes - TCP_HEADER_BYTES,
 	                  &s->options);
 	if (!flow || !comes_in_rightly(flow, s)) {
-		no_flow(tcp, s);
+		if (flow) /* a listener could not have another of the same addresses */
+			tcp_reply_reset(tcp, s);
+		else
+			no_flow(tcp, s);
 		pbuf_free(s->packet);
 		return;
 	}

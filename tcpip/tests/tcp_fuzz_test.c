@@ -123,6 +123,17 @@ static void random_call(void)
 	flush_hosts(&s);
 }
 
+/* Its backlog is full for the next minute: connections come from cookies. */
+static void listen_full(void)
+{
+	script_listen(&s, 0);
+	s.peer_port = PEER_PORT + 1;
+	send_segment(&s, TCP_SYN, 0, 0, 0);
+	s.peer_port = PEER_PORT;
+	s.iss_known = false;
+	s.count = s.next = 0;
+}
+
 static void begin(uint64_t seed)
 {
 	char name[64];
@@ -133,7 +144,10 @@ static void begin(uint64_t seed)
 	s.sack = random_chance(&r, 700);
 	s.scaling = random_chance(&r, 500);
 	s.wscale = (uint8_t)random_below(&r, 15);
-	script_listen(&s, 3);
+	if (random_chance(&r, 300))
+		listen_full();
+	else
+		script_listen(&s, 3);
 	if (random_chance(&r, 300))
 		tcp_set_option(s.listener, TCP_OPTION_RECEIVE_BUFFER, 1 + random_below(&r, 20000));
 	if (random_chance(&r, 800)) {
