@@ -257,27 +257,26 @@ static void close_one_more(void)
 	close(pair[1]);
 }
 
-/* TCP and UDP sockets that somebody still holds. */
+/* Sockets that somebody still holds. */
 static int sockets_in_use(void)
 {
-	char text[512] = "", *at = text;
-	int fd = open("/proc/net/sockstat", O_RDONLY), sum = 0;
+	static const char head[] = "sockets: used ";
+	char text[512] = "";
+	int fd = open("/proc/net/sockstat", O_RDONLY);
 	if (fd < 0 || read(fd, text, sizeof(text) - 1) <= 0)
 		return -1;
 	close(fd);
-	while ((at = strstr(at, "inuse "))) {
-		at += strlen("inuse ");
-		sum += atoi(at);
-	}
-	return sum;
+	return strncmp(text, head, strlen(head)) == 0 ? atoi(text + strlen(head)) : -1;
 }
 
 static void show(const char *name)
 {
 	char text[4096];
 	int fd = open(name, O_RDONLY);
-	ssize_t bytes = fd < 0 ? 0 : read(fd, text, sizeof(text));
-	printf("%s:\n%.*s\n", name, (int)bytes, text);
+	printf("%s:\n", name);
+	for (ssize_t bytes; fd >= 0 && (bytes = read(fd, text, sizeof(text))) > 0;)
+		printf("%.*s", (int)bytes, text);
+	printf("\n");
 	close(fd);
 }
 
