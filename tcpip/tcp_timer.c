@@ -117,10 +117,9 @@ static bool retransmit_expired(struct tcp_connection *c)
 	if (c->flow.state < TCP_ESTABLISHED)
 		return handshake_expired(c);
 	if (!tcp_flight(c)) {
-		/* Nothing went out: there was no route. */
-		if (tcp_unsent(c) || (c->fin_queued && !c->fin_sent))
-			tcp_output_schedule(c);
-		return true;
+		/* Nothing went out: there was no route. For that, too, patience has an end. */
+		c->persist = tcp_unsent(c) || (c->fin_queued && !c->fin_sent);
+		return !c->persist || persist_expired(c);
 	}
 	if (!c->first_retransmit_ns)
 		c->first_retransmit_ns = tcp_now(c->tcp);

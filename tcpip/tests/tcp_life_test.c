@@ -379,9 +379,27 @@ static void bound_to_an_interface(void)
 	script_end(&s);
 }
 
+/* It sends nothing, so nothing times out but the attempts to find a way. */
+static void without_a_route(void)
+{
+	begin_plain("bytes and a FIN without a route: it ends after so many attempts");
+	const struct tcp_stack *tcp = stack_tcp(s.wire.host[0].stack);
+	CHECK_EQ(tcp_set_option(s.c, TCP_OPTION_INTERFACE, 77), 0);
+	user_write(&s, 100);
+	tcp_close(s.c);
+	s.c = NULL;
+	for (int minutes = 0; tcp->flows.count && minutes < 10; minutes++)
+		wait_ns(&s, 60 * SECOND);
+	CHECK_EQ(tcp->orphan_count, 0);
+	CHECK_EQ(tcp->flows.count, 0);
+	s.next = s.count;
+	script_end(&s);
+}
+
 int main(void)
 {
 	min_ttl();
+	without_a_route();
 	bound_to_an_interface();
 	time_wait();
 	backlog();
