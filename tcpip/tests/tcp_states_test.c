@@ -474,6 +474,49 @@ static void close_cases(void)
 	script_end(&s);
 }
 
+#define GONE 9 /* the index of an interface that does not exist */
+
+/* Bound to no interface that there is, it cannot reach its peer any more. */
+static void lose_route(struct script *s)
+{
+	script_accept(s);
+	CHECK_EQ(tcp_set_option(s->c, TCP_OPTION_INTERFACE, GONE), 0);
+}
+
+/* Without a way to the peer a connection gives up after as long as with a silent one. */
+static void unroutable_cases(void)
+{
+	struct script s;
+	script_begin(&s, "who writes without a route is told after a quarter of an hour");
+	lose_route(&s);
+	uint8_t *bytes;
+	CHECK(tcp_send_reserve(s.c, 50, &bytes) >= 50);
+	memset(bytes, 'x', 50);
+	tcp_send_commit(s.c, 50, false);
+	flush_hosts(&s);
+	wait_ns(&s, 900 * SECOND);
+	expect_state(&s, TCP_ESTABLISHED);
+	wait_ns(&s, 200 * SECOND);
+	expect_state(&s, TCP_CLOSED);
+	CHECK_EQ(tcp_take_error(s.c), ENODEV);
+	script_end(&s);
+
+	script_begin(&s, "a route that comes back is used");
+	lose_route(&s);
+	CHECK(tcp_send_reserve(s.c, 50, &bytes) >= 50);
+	memset(bytes, 'x', 50);
+	tcp_send_commit(s.c, 50, false);
+	flush_hosts(&s);
+	wait_ns(&s, 10 * SECOND);
+	expect_silence(&s);
+	CHECK_EQ(tcp_set_option(s.c, TCP_OPTION_INTERFACE, 0), 0);
+	wait_ns(&s, 20 * SECOND);
+	expect(&s, A, 1, 1, 50);
+	send_segment(&s, A, 1, 51, 0);
+	expect_state(&s, TCP_ESTABLISHED);
+	script_end(&s);
+}
+
 int main(void)
 {
 	for (int timestamps = 0; timestamps < 2; timestamps++) {
@@ -488,6 +531,7 @@ int main(void)
 	request_cases();
 	syn_sent_cases();
 	close_cases();
+	unroutable_cases();
 	printf("ok\n");
 	return 0;
 }
