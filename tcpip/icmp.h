@@ -13,6 +13,8 @@ struct ping_socket;
 int ping_create(struct stack *stack, struct ping_socket **out, udp_event *event, void *context);
 int ping_create_raw(struct stack *stack, struct ping_socket **out, udp_event *event, void *context);
 void ping_close(struct ping_socket *socket);
+/* The multicast groups that it is a member of; they end with it. */
+struct group_set *ping_groups(struct ping_socket *socket);
 /* 0: any free identifier (also taken by the first send). -EADDRINUSE, -EINVAL (already bound),
  * -EAGAIN (none free). */
 int ping_bind(struct ping_socket *socket, uint16_t identifier);

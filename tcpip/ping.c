@@ -21,6 +21,7 @@ struct ping_socket {
 	struct ipv4_address route_destination;
 	struct ipv4_address local, remote; /* raw: see ping_select */
 	uint32_t filtered;
+	struct group_set groups;
 	struct list queue; /* replies; cookie: packed addresses, see ping_input */
 	uint32_t queue_bytes;
 };
@@ -50,6 +51,7 @@ static int create(struct stack *stack, struct list *all, struct ping_socket **ou
 	socket->event = event;
 	socket->context = context;
 	list_init(&socket->queue);
+	group_set_init(&socket->groups);
 	list_push_back(all, &socket->link);
 	*out = socket;
 	return 0;
@@ -73,9 +75,15 @@ void ping_select(struct ping_socket *socket, struct ipv4_address local, struct i
 	socket->filtered = filtered;
 }
 
+struct group_set *ping_groups(struct ping_socket *socket)
+{
+	return &socket->groups;
+}
+
 void ping_close(struct ping_socket *socket)
 {
 	struct list_node *node;
+	group_set_clear(socket->stack, &socket->groups);
 	while ((node = list_pop_front(&socket->queue)))
 		pbuf_free(list_entry(node, struct pbuf, link));
 	list_remove(&socket->link);
@@ -229,6 +237,9 @@ static struct pbuf *copy_with_header(struct ping_socket *socket, const struct pb
 static bool wants(const struct ping_socket *socket, uint8_t type, const struct ip_packet *ip)
 {
 	if (type < 32 && socket->filtered >> type & 1)
+		return false;
+	if (ipv4_is_multicast(ip->destination) &&
+	    !group_set_hears(&socket->groups, ip->netif, ip->destination, ip->source))
 		return false;
 	return (ipv4_is_any(socket->local) || ipv4_equal(socket->local, ip->destination)) &&
 	       (ipv4_is_any(socket->remote) || ipv4_equal(socket->remote, ip->source));

@@ -11,7 +11,7 @@
 #pragma once
 
 #include "tcpip/error_queue.h"
-#include "tcpip/stack.h"
+#include "tcpip/group.h"
 
 struct tcp_connection;
 
@@ -45,6 +45,9 @@ int tcp_listen(struct tcp_connection *connection, int backlog);
 /* The next established connection, whose owner the caller becomes (set its event); NULL: none. Its buffer sizes and options are
  * inherited from the listener. */
 struct tcp_connection *tcp_accept(struct tcp_connection *listener);
+/* The multicast groups that it is a member of until tcp_close, which is all that comes of it. NULL: no
+ * memory. */
+struct group_set *tcp_groups(struct tcp_connection *connection);
 /* Of an accepted connection: the headers of the SYN that opened it, if its listener kept them
  * (TCP_OPTION_SAVE_SYN); NULL: none. They are valid until they are forgotten. */
 const uint8_t *tcp_saved_syn(const struct tcp_connection *connection, uint32_t *bytes);

@@ -151,6 +151,7 @@ void tcp_close(struct tcp_connection *c)
 {
 	c->event = NULL;
 	c->owned = false;
+	tcp_leave_groups(c);
 	switch (c->flow.state) {
 	case TCP_LISTEN:
 		tcp_listener_close(c, false);

@@ -27,6 +27,7 @@ struct tcp_extra *tcp_extra_make(struct tcp_connection *c)
 		c->extra = extra;
 	}
 	error_queue_init(&extra->errors);
+	group_set_init(&extra->groups);
 	return extra;
 }
 
@@ -37,6 +38,7 @@ void tcp_extra_free(struct tcp_connection *c)
 		return;
 	tcp_forget_saved_syn(c);
 	tcp_forget_errors(c);
+	tcp_leave_groups(c);
 	c->has_extra = false;
 	if (c->flow.state == TCP_LISTEN)
 		c->listening->extra = NULL;
@@ -80,6 +82,21 @@ void tcp_set_listening(struct tcp_connection *c, struct tcp_listener *listening)
 		c->extra = c->listening->extra;
 	if (listening || !c->has_extra)
 		c->listening = listening;
+}
+
+/* ---- multicast groups ---- */
+
+struct group_set *tcp_groups(struct tcp_connection *c)
+{
+	struct tcp_extra *extra = tcp_extra_make(c);
+	return extra ? &extra->groups : NULL;
+}
+
+void tcp_leave_groups(struct tcp_connection *c)
+{
+	struct tcp_extra *extra = tcp_extra(c);
+	if (extra)
+		group_set_clear(c->tcp->stack, &extra->groups);
 }
 
 /* ---- errors ---- */

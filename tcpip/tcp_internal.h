@@ -446,6 +446,7 @@ struct tcp_extra {
 	uint8_t *saved_syn;            /* its headers; NULL: none */
 	uint32_t saved_syn_bytes;
 	struct error_queue errors; /* of ICMP, while it connected */
+	struct group_set groups;
 };
 
 /* Why `odd` is not 0. */
@@ -728,6 +729,7 @@ void tcp_extra_move(struct tcp_connection *to, struct tcp_connection *from);
 /* ICMP says so while it connects. */
 void tcp_keep_error(struct tcp_connection *c, const struct icmp_error *error);
 void tcp_forget_errors(struct tcp_connection *c);
+void tcp_leave_groups(struct tcp_connection *c);
 /* TCP_SAVE_SYN: the bytes of a SYN's headers that the listener keeps, 0: none. */
 uint8_t tcp_syn_headers_bytes(const struct tcp_connection *listener,
                               const struct tcp_segment *segment);

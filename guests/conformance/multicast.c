@@ -697,6 +697,63 @@ CASE(tcp_sockets_join)
 		        setsockopt(fd, IPPROTO_IP, options[i], &request, sizeof(request)));
 }
 
+static void observe_memberships(int fd)
+{
+	struct sockaddr_in own = own_address(0);
+	struct ip_mreqn plain = { .imr_multiaddr = inet_address("239.2.4.4", 0).sin_addr,
+		                  .imr_address = own.sin_addr };
+	struct ip_mreq_source source = { .imr_multiaddr = inet_address("239.2.4.5", 0).sin_addr,
+		                         .imr_interface = own.sin_addr,
+		                         .imr_sourceaddr = inet_address("10.9.8.7", 0).sin_addr };
+	struct ip_msfilter filter = { .imsf_multiaddr = source.imr_multiaddr,
+		                      .imsf_interface = own.sin_addr };
+	socklen_t length = sizeof(filter);
+	observe("drop", setsockopt(fd, IPPROTO_IP, IP_DROP_MEMBERSHIP, &plain, sizeof(plain)));
+	observe("add", setsockopt(fd, IPPROTO_IP, IP_ADD_MEMBERSHIP, &plain, sizeof(plain)));
+	observe("again", setsockopt(fd, IPPROTO_IP, IP_ADD_MEMBERSHIP, &plain, sizeof(plain)));
+	observe("get", getsockopt(fd, IPPROTO_IP, IP_MSFILTER, &filter, &length));
+	observe("source",
+	        setsockopt(fd, IPPROTO_IP, IP_ADD_SOURCE_MEMBERSHIP, &source, sizeof(source)));
+	length = sizeof(filter);
+	observe("get", getsockopt(fd, IPPROTO_IP, IP_MSFILTER, &filter, &length));
+	observe_text("filter", "%u,%u,%u", filter.imsf_fmode, filter.imsf_numsrc, length);
+	filter.imsf_fmode = MCAST_INCLUDE;
+	filter.imsf_numsrc = 0;
+	observe("set", setsockopt(fd, IPPROTO_IP, IP_MSFILTER, &filter, IP_MSFILTER_SIZE(0)));
+	observe("over",
+	        setsockopt(fd, IPPROTO_IP, IP_DROP_SOURCE_MEMBERSHIP, &source, sizeof(source)));
+	observe("drop", setsockopt(fd, IPPROTO_IP, IP_DROP_MEMBERSHIP, &plain, sizeof(plain)));
+	observe("short", setsockopt(fd, IPPROTO_IP, IP_ADD_MEMBERSHIP, &plain, 4));
+}
+
+CASE(other_sockets_join)
+{
+	struct sockaddr_in address;
+	int pair[2];
+	observe_memberships(tcp_socket());
+	observe_memberships(tcp_listener(1, &address));
+	tcp_pair(pair);
+	observe_memberships(pair[1]);
+	observe_memberships((int)must("raw", socket(AF_INET, SOCK_RAW, IPPROTO_ICMP)));
+}
+
+/* As many as a UDP socket may, and they end with it: another may have as many. */
+CASE(tcp_sockets_join_many)
+{
+	for (int round = 0; round < 2; round++) {
+		int fd = tcp_socket(), joined = 0;
+		for (int i = 0; i < 30; i++) {
+			char name[20];
+			snprintf(name, sizeof(name), "239.2.5.%d", i);
+			struct group_source_req request = group_request(name, "127.0.0.2", 1);
+			joined += setsockopt(fd, IPPROTO_IP, MCAST_JOIN_GROUP, &request,
+			                     sizeof(request)) == 0;
+		}
+		observe("joined", joined);
+		close(fd);
+	}
+}
+
 CASE(pointers)
 {
 	int fd = udp_socket();

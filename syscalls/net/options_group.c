@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "syscalls/net.h"
-#include "syscalls/net/socket.h"
+#include "syscalls/net/socket_tcp.h"
 #include "syscalls/net/socket_udp.h"
 
 /* Addresses are in network order. */
@@ -48,11 +48,17 @@ static struct ipv4_address name_address(const struct user_group_name *name)
 	return ipv4(byte[0], byte[1], byte[2], byte[3]);
 }
 
+/* NULL: no memory. */
 static struct group_set *groups_of(struct socket *socket)
 {
-	return socket->domain == AF_INET && socket->protocol == IPPROTO_UDP
-	               ? udp_groups(udp_socket_of(socket)->udp)
-	               : NULL;
+	switch (socket->protocol) {
+	case IPPROTO_UDP:
+		return udp_groups(udp_socket_of(socket)->udp);
+	case IPPROTO_TCP:
+		return tcp_groups(tcp_socket_of(socket)->connection);
+	default:
+		return ping_socket_groups(socket);
+	}
 }
 
 void socket_tell_group_sending(struct socket *socket)
@@ -64,11 +70,11 @@ void socket_tell_group_sending(struct socket *socket)
 		.ttl = options->multicast_ttl,
 		.loops = options->multicast_loop,
 	};
-	struct group_set *set = groups_of(socket);
-	if (!set)
+	if (socket->domain != AF_INET || socket->type == SOCK_STREAM)
 		return;
-	set->joined_only = !options->multicast_all;
-	udp_set_group_sending(udp_socket_of(socket)->udp, &sending);
+	groups_of(socket)->joined_only = !options->multicast_all;
+	if (socket->protocol == IPPROTO_UDP)
+		udp_set_group_sending(udp_socket_of(socket)->udp, &sending);
 }
 
 static int join_or_leave(struct socket *socket, bool join, const struct group_request *request)
@@ -86,6 +92,7 @@ static struct user_ip_mreqn take_mreqn(const void *value, uint32_t length)
 	return user;
 }
 
+/* Linux refuses TCP this way to join, and no other. */
 static int change_membership(struct socket *socket, bool join, const void *value, uint32_t length)
 {
 	if (socket->type == SOCK_STREAM)
@@ -103,8 +110,6 @@ static int change_membership(struct socket *socket, bool join, const void *value
 static int change_group(struct socket *socket, bool join, const void *value, uint32_t length)
 {
 	struct user_group_request user;
-	if (socket->type == SOCK_STREAM)
-		return -EPROTO;
 	if (length < GROUP_REQ_BYTES)
 		return -EINVAL;
 	memcpy(&user, value, GROUP_REQ_BYTES);
@@ -243,8 +248,10 @@ int group_set_option(struct socket *socket, int name, const void *value, uint32_
 {
 	if (name == IP_MULTICAST_IF)
 		return set_interface(socket, value, length);
-	if (!groups_of(socket) && socket->type != SOCK_STREAM)
-		return -ENOPROTOOPT; /* ICMP sockets are in no groups */
+	if (!group_option_is_known(name))
+		return -ENOPROTOOPT;
+	if (!groups_of(socket))
+		return -ENOBUFS;
 	switch (name) {
 	case IP_ADD_MEMBERSHIP:
 	case IP_DROP_MEMBERSHIP:
@@ -255,10 +262,6 @@ int group_set_option(struct socket *socket, int name, const void *value, uint32_
 	default:
 		break;
 	}
-	if (!group_option_is_known(name))
-		return -ENOPROTOOPT;
-	if (socket->type == SOCK_STREAM)
-		return -EPROTO;
 	if (name == IP_MSFILTER)
 		return set_filter(socket, value, length);
 	return name <= IP_DROP_SOURCE_MEMBERSHIP ? change_ip_source(socket, name, value, length)
@@ -271,6 +274,7 @@ int group_get_option(struct socket *socket, int name, void *value, uint32_t *len
 		uint32_t address = __builtin_bswap32(socket->options->multicast_address.value);
 		return option_put_int(value, length, (int32_t)address);
 	}
-	return name == IP_MSFILTER && groups_of(socket) ? get_filter(socket, value, length)
-	                                                : -ENOPROTOOPT;
+	if (name != IP_MSFILTER)
+		return -ENOPROTOOPT;
+	return groups_of(socket) ? get_filter(socket, value, length) : -ENOBUFS;
 }

@@ -230,6 +230,7 @@ bool has_capability(unsigned number);
 int tcp_socket_create(struct socket **out);
 int udp_socket_create(struct socket **out);
 int ping_socket_create(int type, struct socket **out);
+struct group_set *ping_socket_groups(struct socket *socket);
 int unix_socket_create(int type, struct socket **out);
 /* Connects two fresh sockets of one type to each other (socketpair). */
 void unix_socket_join(struct thread *thread, struct socket *a, struct socket *b);

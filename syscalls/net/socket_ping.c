@@ -64,6 +64,11 @@ int ping_socket_create(int type, struct socket **out)
 	return 0;
 }
 
+struct group_set *ping_socket_groups(struct socket *socket)
+{
+	return ping_groups(ping_socket_of(socket)->ping);
+}
+
 static void ping_release(struct file *file)
 {
 	struct ping_file_socket *ping = ping_socket_of(socket_of(file));

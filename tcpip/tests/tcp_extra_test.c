@@ -164,8 +164,30 @@ static void kept_errors_stay(void)
 	script_end(&s);
 }
 
+/* Memberships end when the owner lets go, though the connection goes on. */
+static void groups(void)
+{
+	const struct ipv4_address group = ipv4(239, 1, 2, 3);
+	const struct group_request request = { .group = group };
+	struct host *host = &s.wire.host[0];
+	script_begin(&s, "a connection joins a group");
+	script_accept(&s);
+	struct group_set *set = tcp_groups(s.c);
+	CHECK(set);
+	CHECK_EQ(group_join(host->stack, set, &request, GROUP_EXCLUDE), 0);
+	CHECK(group_set_hears(set, &host->netif, group, ipv4(10, 0, 0, 9)));
+	CHECK_EQ(set->count, 1);
+	tcp_close(s.c);
+	flush_hosts(&s);
+	expect_state(&s, TCP_FIN_WAIT_1);
+	CHECK_EQ(tcp_groups(s.c)->count, 0);
+	s.c = NULL;
+	script_end(&s);
+}
+
 int main(void)
 {
+	groups();
 	saved_syns();
 	saved_syn_at_the_end();
 	kept_errors();
