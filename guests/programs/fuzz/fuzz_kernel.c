@@ -1,12 +1,13 @@
 /*
  * Rounds of random calls, and the state of the machine between them. See fuzz.h.
  *
- *     fuzz_kernel [SECONDS [SEED]]
+ *     fuzz_kernel [SECONDS [SEED [THREADS [hungry]]]]
  *
- * A round is a process group: a process with three threads and a child, all of which share
+ * A round is a process group: a process with some threads and a child, all of which share
  * descriptors' files, the room and the region. Signals interrupt it every few milliseconds; after a
  * quarter of a second it is killed whatever it does. Then an exchange over loopback and a fork must
- * work. At the end no socket may be left, and as much memory be free as after the first rounds.
+ * work. With `hungry` there is hardly any memory during a round. At the end no socket may be left,
+ * and as much memory be free as after the first rounds.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -31,21 +32,25 @@
 #include "guests/programs/fuzz/fuzz.h"
 #include "guests/programs/test_check.h"
 
-#define THREADS         3
 #define ROUND_MS        250
 #define INTERRUPT_MS    7
 #define WARM_ROUNDS     8
 #define PLACE           "/tmp/fuzz"
-#define MOST_LOST_BYTES (4 << 20)
-#define ENOUGH_SECONDS  20 /* for each call to succeed at least once */
+#define MOST_LOST_BYTES (256 << 10)
+#define SETTLE_SECONDS  2000 /* the last orphan gives up, and packet memory comes back */
+#define ENOUGH_SECONDS  20   /* for each call to succeed at least once */
 #define CALLS_MOST      128
+#define HUNGRY_BYTES    (8 << 10) /* times 1 to 8 */
 
 /* Counted by all tasks. */
 static struct tally {
 	uint64_t made;
+	uint64_t starved; /* refused for want of memory, or of room in it */
 	uint32_t succeeded[CALLS_MOST];
 } * tally;
 
+static long threads = 3;
+static bool hungry;
 static unsigned char *shared_room, *shared_region;
 
 static void nothing(int number)
@@ -71,6 +76,8 @@ static void one_call(struct fuzz_source *source)
 		return;
 	if (syscall(call->number, a[0], a[1], a[2], a[3], a[4], a[5]) >= 0)
 		__atomic_fetch_add(&tally->succeeded[chosen], 1, __ATOMIC_RELAXED);
+	else if (errno == ENOMEM || errno == ENOBUFS || errno == ENOSPC)
+		__atomic_fetch_add(&tally->starved, 1, __ATOMIC_RELAXED);
 	__atomic_fetch_add(&tally->made, 1, __ATOMIC_RELAXED);
 }
 
@@ -158,6 +165,25 @@ static void all_signals(void (*handler)(int))
 			       handler); /* refused for SIGKILL, SIGSTOP and the library's */
 }
 
+static uint64_t free_bytes(void)
+{
+	struct sysinfo information;
+	sysinfo(&information);
+	return information.freeram * (uint64_t)information.mem_unit;
+}
+
+/* Holds all memory but `left` bytes, whenever others give some back. */
+static _Noreturn void hog(uint64_t left)
+{
+	static char bytes[16384];
+	int fd = memfd_create("hog", 0);
+	for (;;) {
+		while (free_bytes() > left && write(fd, bytes, sizeof(bytes)) > 0)
+			;
+		pause_ms(1);
+	}
+}
+
 static _Noreturn void round_of(uint64_t seed)
 {
 	static const int quiet[] = { SIGUSR1, SIGPIPE, SIGXFSZ, SIGALRM, SIGIO, SIGURG };
@@ -166,16 +192,19 @@ static _Noreturn void round_of(uint64_t seed)
 	all_signals(SIG_DFL);
 	for (unsigned i = 0; i < sizeof(quiet) / sizeof(quiet[0]); i++)
 		sigaction(quiet[i], &action, NULL);
+	if (hungry && fork() == 0)
+		hog((1 + seed % 8) * HUNGRY_BYTES);
 	limit();
 	map_places();
 	enter(seed);
 	furnish();
-	for (uintptr_t i = 1; i <= THREADS; i++) {
+	uint64_t first = seed * (uint64_t)(threads + 2);
+	for (long i = 1; i <= threads; i++) {
 		pthread_t thread;
-		pthread_create(&thread, NULL, task, (void *)(seed * 8 + i));
+		pthread_create(&thread, NULL, task, (void *)(first + (uint64_t)i));
 	}
 	fork();
-	task((void *)(uintptr_t)(seed * 8 + (unsigned)(getpid() == getpgrp() ? 0 : 7)));
+	task((void *)(first + (getpid() == getpgrp() ? 0 : (uint64_t)threads + 1)));
 	_exit(0);
 }
 
@@ -241,13 +270,6 @@ static void run_round(uint64_t seed)
 	EQ(exchange(), 1);
 }
 
-static uint64_t free_bytes(void)
-{
-	struct sysinfo information;
-	sysinfo(&information);
-	return information.freeram * (uint64_t)information.mem_unit;
-}
-
 /* Sockets in messages that nobody can receive are looked for when a local socket is closed. */
 static void close_one_more(void)
 {
@@ -257,16 +279,15 @@ static void close_one_more(void)
 	close(pair[1]);
 }
 
-/* Sockets that somebody still holds. */
-static int sockets_in_use(void)
+/* The number that stands behind a word in /proc/net/sockstat. */
+static int sockstat(const char *word)
 {
-	static const char head[] = "sockets: used ";
 	char text[512] = "";
 	int fd = open("/proc/net/sockstat", O_RDONLY);
-	if (fd < 0 || read(fd, text, sizeof(text) - 1) <= 0)
-		return -1;
+	ssize_t bytes = read(fd, text, sizeof(text) - 1);
 	close(fd);
-	return strncmp(text, head, strlen(head)) == 0 ? atoi(text + strlen(head)) : -1;
+	const char *at = bytes > 0 ? strstr(text, word) : NULL;
+	return at ? atoi(at + strlen(word)) : -1;
 }
 
 static void show(const char *name)
@@ -280,29 +301,36 @@ static void show(const char *name)
 	close(fd);
 }
 
+/* Waits until connections without an owner have ended, and then for memory to be as free as it was:
+ * how many bytes are not. */
+static int64_t settle(uint64_t free_before)
+{
+	int64_t lost = 0;
+	for (int i = 0; i < SETTLE_SECONDS; i++) {
+		lost = (int64_t)(free_before - free_bytes());
+		if (!sockstat(" used ") && !sockstat(" alloc ") && lost < MOST_LOST_BYTES)
+			break;
+		pause_ms(1000);
+	}
+	return lost;
+}
+
 static void judge(uint64_t free_before, long seconds)
 {
 	close_one_more();
-	for (int i = 0; i < 50 && sockets_in_use() > 0;
-	     i++) /* connections take leave of each other */
-		pause_ms(100);
-	EQ(sockets_in_use(), 0);
+	int64_t lost = settle(free_before);
+	printf("fuzz_kernel: %lld KiB of memory less free than after %d rounds\n",
+	       (long long)lost / 1024, WARM_ROUNDS);
+	EQ(lost < MOST_LOST_BYTES, 1);
+	EQ(sockstat(" used "), 0);  /* sockets that somebody holds */
+	EQ(sockstat(" alloc "), 0); /* connections, whoever holds them */
 	if (failures) {
+		show("/proc/meminfo");
 		show("/proc/net/sockstat");
 		show("/proc/net/tcp");
 		show("/proc/net/udp");
 		show("/proc/net/unix");
 	}
-	int64_t lost = (int64_t)(free_before - free_bytes());
-	for (int i = 0; i < 150 && lost >= MOST_LOST_BYTES; i++) { /* packet memory ages first */
-		pause_ms(100);
-		lost = (int64_t)(free_before - free_bytes());
-	}
-	printf("fuzz_kernel: %lld KiB of memory less free than after %d rounds\n",
-	       (long long)lost / 1024, WARM_ROUNDS);
-	EQ(lost < MOST_LOST_BYTES, 1);
-	if (lost >= MOST_LOST_BYTES)
-		show("/proc/meminfo");
 	for (unsigned i = 0; seconds >= ENOUGH_SECONDS && i < fuzz_call_count; i++) {
 		if (!tally->succeeded[i])
 			printf("fuzz_kernel: %s never succeeded\n", fuzz_calls[i].name);
@@ -317,6 +345,8 @@ int main(int argc, char **argv)
 	all_signals(SIG_IGN); /* what files send to their owners by O_ASYNC */
 	long seconds = argc > 1 ? strtol(argv[1], NULL, 0) : 10;
 	uint64_t seed = argc > 2 ? strtoull(argv[2], NULL, 0) : 1, rounds = 0, free_before = 0;
+	threads = argc > 3 ? strtol(argv[3], NULL, 0) : threads;
+	hungry = argc > 4;
 	tally = mmap(NULL, sizeof(*tally), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
 	             0);
 	EQ(fuzz_call_count <= CALLS_MOST, 1);
@@ -336,8 +366,8 @@ int main(int argc, char **argv)
 		clock_gettime(CLOCK_MONOTONIC, &now);
 	} while (!failures && (now.tv_sec - start.tv_sec < seconds || rounds < WARM_ROUNDS));
 	judge(free_before, seconds);
-	printf("fuzz_kernel: %llu rounds, %llu calls from seed %llu on\n",
+	printf("fuzz_kernel: %llu rounds, %llu calls from seed %llu on, %llu without memory\n",
 	       (unsigned long long)rounds, (unsigned long long)tally->made,
-	       (unsigned long long)seed);
+	       (unsigned long long)seed, (unsigned long long)tally->starved);
 	return end("fuzz_kernel");
 }
