@@ -1,11 +1,13 @@
 /*
- * A fuzzer of system calls: fuzz_kernel [SECONDS [SEED]]. Random calls with arguments that are
- * mostly plausible, so that they reach far, and now and then hostile; several tasks at once that
- * share descriptors and memory and are interrupted by signals. Three parts: table.c      which
- * calls, and of what kind each argument is arguments.c  an argument of a kind, out of one task's
- * random numbers fuzz_kernel.c  rounds of tasks, and whether the machine is as sound after each as
- * before Who repeats a seed gives each task the same calls; how tasks interleave is the machine's
- * affair.
+ * A fuzzer of system calls: fuzz_kernel [SECONDS [SEED [THREADS [hungry]]]]. Random calls with
+ * arguments that are mostly plausible, so that they reach far, and now and then hostile; several
+ * tasks at once that share descriptors and memory and are interrupted by signals. Three parts:
+ *
+ *     table.c        which calls, and of what kind each argument is
+ *     arguments.c    an argument of a kind, out of one task's random numbers
+ *     fuzz_kernel.c  rounds of tasks, and whether the machine is as sound after each as before
+ *
+ * A seed gives each task the same calls; with the counted clock all of a run is the same again.
  */
 #pragma once
 

@@ -32,15 +32,15 @@
 #include "guests/programs/fuzz/fuzz.h"
 #include "guests/programs/test_check.h"
 
-#define ROUND_MS        250
-#define INTERRUPT_MS    7
-#define WARM_ROUNDS     8
-#define PLACE           "/tmp/fuzz"
-#define MOST_LOST_BYTES (256 << 10)
-#define SETTLE_SECONDS  2000 /* the last orphan gives up, and packet memory comes back */
-#define ENOUGH_SECONDS  20   /* for each call to succeed at least once */
-#define CALLS_MOST      128
-#define HUNGRY_BYTES    (8 << 10) /* times 1 to 8 */
+#define ROUND_MS       250
+#define INTERRUPT_MS   7
+#define WARM_ROUNDS    8
+#define PLACE          "/tmp/fuzz"
+#define MOST_LOST_KIB  256
+#define SETTLE_SECONDS 2000 /* the last orphan has given up by then */
+#define ENOUGH_SECONDS 20   /* for each call to succeed at least once */
+#define CALLS_MOST     128
+#define HUNGRY_BYTES   (8 << 10) /* times 1 to 8 */
 
 /* Counted by all tasks. */
 static struct tally {
@@ -279,15 +279,26 @@ static void close_one_more(void)
 	close(pair[1]);
 }
 
-/* The number that stands behind a word in /proc/net/sockstat. */
-static int sockstat(const char *word)
+/* The number behind a word in a file of /proc. */
+static int64_t number_in(const char *name, const char *word)
 {
-	char text[512] = "";
-	int fd = open("/proc/net/sockstat", O_RDONLY);
+	char text[2048] = "";
+	int fd = open(name, O_RDONLY);
 	ssize_t bytes = read(fd, text, sizeof(text) - 1);
 	close(fd);
 	const char *at = bytes > 0 ? strstr(text, word) : NULL;
-	return at ? atoi(at + strlen(word)) : -1;
+	return at ? strtoll(at + strlen(word), NULL, 10) : -1;
+}
+
+static int64_t sockstat(const char *word)
+{
+	return number_in("/proc/net/sockstat", word);
+}
+
+/* Free, or kept for packets only until somebody wants it. */
+static int64_t available_kib(void)
+{
+	return number_in("/proc/meminfo", "MemAvailable:");
 }
 
 static void show(const char *name)
@@ -302,26 +313,26 @@ static void show(const char *name)
 }
 
 /* Waits until connections without an owner have ended, and then for memory to be as free as it was:
- * how many bytes are not. */
-static int64_t settle(uint64_t free_before)
+ * how much is not. */
+static int64_t settle(int64_t available_before)
 {
 	int64_t lost = 0;
 	for (int i = 0; i < SETTLE_SECONDS; i++) {
-		lost = (int64_t)(free_before - free_bytes());
-		if (!sockstat(" used ") && !sockstat(" alloc ") && lost < MOST_LOST_BYTES)
+		lost = available_before - available_kib();
+		if (!sockstat(" used ") && !sockstat(" alloc ") && lost < MOST_LOST_KIB)
 			break;
 		pause_ms(1000);
 	}
 	return lost;
 }
 
-static void judge(uint64_t free_before, long seconds)
+static void judge(int64_t available_before, long seconds)
 {
 	close_one_more();
-	int64_t lost = settle(free_before);
-	printf("fuzz_kernel: %lld KiB of memory less free than after %d rounds\n",
-	       (long long)lost / 1024, WARM_ROUNDS);
-	EQ(lost < MOST_LOST_BYTES, 1);
+	int64_t lost = settle(available_before);
+	printf("fuzz_kernel: %lld KiB of memory less available than after %d rounds\n",
+	       (long long)lost, WARM_ROUNDS);
+	EQ(lost < MOST_LOST_KIB, 1);
 	EQ(sockstat(" used "), 0);  /* sockets that somebody holds */
 	EQ(sockstat(" alloc "), 0); /* connections, whoever holds them */
 	if (failures) {
@@ -344,7 +355,8 @@ int main(int argc, char **argv)
 	alarm(0);
 	all_signals(SIG_IGN); /* what files send to their owners by O_ASYNC */
 	long seconds = argc > 1 ? strtol(argv[1], NULL, 0) : 10;
-	uint64_t seed = argc > 2 ? strtoull(argv[2], NULL, 0) : 1, rounds = 0, free_before = 0;
+	uint64_t seed = argc > 2 ? strtoull(argv[2], NULL, 0) : 1, rounds = 0;
+	int64_t available_before = 0;
 	threads = argc > 3 ? strtol(argv[3], NULL, 0) : threads;
 	hungry = argc > 4;
 	tally = mmap(NULL, sizeof(*tally), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
@@ -358,14 +370,14 @@ int main(int argc, char **argv)
 	do {
 		run_round(seed + rounds);
 		if (++rounds == WARM_ROUNDS)
-			free_before = free_bytes();
+			available_before = available_kib();
 		if (rounds % 40 == 0)
 			printf("fuzz_kernel: %llu rounds, %llu calls, seed %llu next\n",
 			       (unsigned long long)rounds, (unsigned long long)tally->made,
 			       (unsigned long long)(seed + rounds));
 		clock_gettime(CLOCK_MONOTONIC, &now);
 	} while (!failures && (now.tv_sec - start.tv_sec < seconds || rounds < WARM_ROUNDS));
-	judge(free_before, seconds);
+	judge(available_before, seconds);
 	printf("fuzz_kernel: %llu rounds, %llu calls from seed %llu on, %llu without memory\n",
 	       (unsigned long long)rounds, (unsigned long long)tally->made,
 	       (unsigned long long)seed, (unsigned long long)tally->starved);
