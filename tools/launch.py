@@ -60,7 +60,8 @@ def host_ports(image):
 
 def option_parser(command):
     """The options shared by run and boot."""
-    parser = Parser(prog="hl " + command, add_help=True, allow_abbrev=False)
+    behind = "IMAGE [options] [-- PROGRAM ARGS]" if command == "run" else "DIR [options] -- PROGRAM ARGS"
+    parser = Parser(prog="hl " + command, usage=f"hl {command} {behind}", add_help=True, allow_abbrev=False)
     if command == "run":
         parser.add_argument("image", metavar="IMAGE", help="a named image; `hl images` lists them")
     else:
@@ -189,7 +190,10 @@ def start(options, image, program, environment, ports, connect):
             say("waiting for gdb: gdb-multiarch bazel-bin/hartloop.elf -ex 'target remote 127.0.0.1:1234'")
         say("Ctrl-C stops the machine")
         outcome = running.run()
-    if outcome.kind == "timeout":
+        output = running.console()
+    if output and not output.endswith("\n"):
+        print(file=sys.stderr)
+    if outcome.kind == "timeout" and os.path.exists(settings.log + ".harts"):
         say(f"what its harts did then is in {settings.log}.harts")
     if outcome.kind != "exit" or outcome.status != 0:
         say(f"{outcome.detail}; the console's log is {settings.log}")
@@ -233,8 +237,10 @@ def boot(words):
         shutil.rmtree(directory, ignore_errors=True)
 
 
-def list_images(_words):
+def list_images(words):
     """hl images"""
+    if words:
+        raise UsageError(f"hl images takes no arguments, such as '{words[0]}'")
     images = named_images()
     width = max(map(len, images))
     for name, image in sorted(images.items()):
@@ -261,7 +267,11 @@ def main():
     except (BuildError, debian.SetupError) as error:
         say("error: " + str(error))
         return machine.STATUS_DEAD
+    except OSError as error:  # of files of the launcher's own: a full disk, a cache that can't be written
+        say(f"error: {error.filename or error}: {error.strerror}")
+        return machine.STATUS_DEAD
     except KeyboardInterrupt:
+        say("interrupted")
         return machine.STATUS_INTERRUPTED
 
 

@@ -435,7 +435,7 @@ class Machine:
             self.stop()
             return Outcome("interrupted", STATUS_INTERRUPTED, "interrupted")
         if outcome is None:
-            with open(self.options.log + ".harts", "w", encoding="utf-8") as file:
+            with contextlib.suppress(OSError), open(self.options.log + ".harts", "w", encoding="utf-8") as file:
                 file.write(self.where())
             self.stop()
             return Outcome("timeout", STATUS_TIMEOUT, f"still running after {time.monotonic() - started:.0f} s (--timeout)")

@@ -190,6 +190,7 @@ def main():
         print(f"hl conformance: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
+        print("hl conformance: interrupted", file=sys.stderr)
         return machine.STATUS_INTERRUPTED
     if len(chosen) > 1 and not options.record:
         print(total.summary())

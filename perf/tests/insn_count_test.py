@@ -7,9 +7,13 @@ import os
 import shutil
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 import unittest
+
+sys.path.insert(0, os.path.abspath("tools"))
+import machine  # noqa: E402
 
 PLUGIN = os.path.abspath("perf/insn_count/insn_count.so")
 PROGRAM = os.path.abspath("perf/tests/counted.elf")
@@ -19,10 +23,10 @@ USER_ECALL = 1 + 8  # TRAP_SITE of stacks.h
 
 
 def command(plugin_arguments):
-    """QEMU's command line."""
+    """QEMU's command line. By the counted clock as many interrupts come however slow the host is."""
     qemu = shutil.which("qemu-system-riscv64", path=os.environ.get("PATH", "") + ":/usr/bin")
     return [qemu, "-M", "virt", "-m", "64M", "-nodefaults", "-display", "none", "-serial", "null", "-bios", "default",
-            "-kernel", PROGRAM, "-plugin", f"{PLUGIN},{plugin_arguments}"]
+            "-kernel", PROGRAM, "-plugin", f"{PLUGIN},{plugin_arguments}", *machine.COUNTED_CLOCK]
 
 
 def symbols():
@@ -64,8 +68,8 @@ class CountingTest(unittest.TestCase):
         with open(map_path, "w", encoding="ascii") as file:
             for name in ROUTINES:
                 file.write(f"{cls.symbols[name]:x} {cls.symbols[name + '_end']:x} {name}\n")
-        machine = command(f"socket={path},map={map_path},events=on,stacks=on")
-        cls.process = subprocess.Popen([*machine, "-S", "-monitor", "stdio"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
+        words = command(f"socket={path},map={map_path},events=on,stacks=on")
+        cls.process = subprocess.Popen([*words, "-S", "-monitor", "stdio"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
         started = time.monotonic()
         while not os.path.exists(path) and time.monotonic() - started < READY_SECONDS:
             time.sleep(0.05)

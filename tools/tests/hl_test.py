@@ -87,6 +87,9 @@ class Refusals(unittest.TestCase):
         with tempfile.TemporaryDirectory() as empty:
             self.refused("boot", empty, "--", "/bin/x", names=["/bin/x"])
 
+    def test_images_takes_nothing(self):
+        self.refused("images", "redis", names=["hl images", "redis"])
+
     def test_machine(self):
         self.refused("run", "redis", "--aia", "gic", names=["gic", "plic", "aia"])
         self.refused("run", "redis", "--vhost", "perhaps", names=["perhaps", "on", "off"])
