@@ -148,6 +148,7 @@ class Apt:
             "Acquire::Retries": "3",
             "APT::Get::List-Cleanup": "true",
             "Dpkg::Use-Pty": "0",
+            "APT::Update::Error-Mode": "any",  # lists that can't be fetched are a failure, not a warning
         }
         if os.geteuid() == 0:
             self.options["APT::Sandbox::User"] = "root"
