@@ -19,7 +19,6 @@ import os
 import re
 import select
 import socket
-import struct
 import subprocess
 import time
 
@@ -27,6 +26,7 @@ import kvm_trace
 import machine
 import model
 import network
+import packets
 import wire
 
 PERIOD = 0.001
@@ -85,13 +85,6 @@ def sample(bench, guest, entry):
 # ---- SYNs on a tap ----
 
 
-def internet_checksum(data):
-    """RFC 1071."""
-    total = sum(struct.unpack(f"!{len(data) // 2}H", data))
-    total = (total >> 16) + (total & 0xffff)
-    return ~(total + (total >> 16)) & 0xffff
-
-
 class Prober:
     """Sends SYNs to the guest on the tap, as frames of its own; a context manager.
 
@@ -130,14 +123,10 @@ class Prober:
         if time.monotonic() < self.silent_until:
             return
         self.source_port = 20000 + (self.source_port - 19999) % 40000
-        segment = struct.pack("!HHIIBBHHH", self.source_port, self.port, self.source_port, 0, 0x50, 0x02, 0xffff, 0, 0)
-        pseudo = self.addresses[0] + self.addresses[1] + struct.pack("!HH", socket.IPPROTO_TCP, len(segment))
-        segment = segment[:16] + struct.pack("!H", internet_checksum(pseudo + segment)) + segment[18:]
-        header = struct.pack("!BBHHHBBH4s4s", 0x45, 0, 20 + len(segment), 0, 0, 64, socket.IPPROTO_TCP, 0, *self.addresses)
-        header = header[:10] + struct.pack("!H", internet_checksum(header)) + header[12:]
+        segment = packets.tcp((self.source_port, self.port), (self.source_port, 0), 0x02)
         ours = self.socket.getsockname()[4]
         with contextlib.suppress(OSError):  # the queue is full: the guest does not receive yet
-            self.socket.send(MAC + ours + b"\x08\x00" + header + segment)
+            self.socket.send(MAC + ours + b"\x08\x00" + packets.ipv4(*self.addresses, packets.TCP, segment))
 
     def note_question(self, frame):
         """An ARP frame: a request of the guest's for our address?"""

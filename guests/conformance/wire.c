@@ -20,7 +20,7 @@ static void ask(char *answer, size_t size, const char *format, va_list arguments
 	char text[200];
 	int length = vsnprintf(text, sizeof(text), format, arguments);
 	int fd = udp_socket();
-	set_timeout(fd, SO_RCVTIMEO, 5000);
+	set_timeout(fd, SO_RCVTIMEO, 20000);
 	must("connect", connect_to(fd, gateway_address(99)));
 	must("command", send(fd, text, (size_t)length, 0));
 	ssize_t got = must("answer", recv(fd, answer, size - 1, 0));
@@ -213,7 +213,7 @@ CASE_SECONDS(silent_connect_syncnt, 40)
 	observe("again", connect_to(fd, inet_address(HOST, 80)));
 }
 
-CASE(silent_connect_user_timeout)
+CASE_SECONDS(silent_connect_user_timeout, 40)
 {
 	int fd = nonblocking_socket();
 	must("TCP_USER_TIMEOUT", set_int(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, 500));
@@ -222,7 +222,7 @@ CASE(silent_connect_user_timeout)
 	observe_so_error("error", fd);
 }
 
-CASE(silent_connect_send_timeout)
+CASE_SECONDS(silent_connect_send_timeout, 40)
 {
 	int fd = tcp_socket();
 	set_timeout(fd, SO_SNDTIMEO, 200);
@@ -249,12 +249,12 @@ CASE_SECONDS(icmp_to_connecting, 60)
 		snprintf(label, sizeof(label), "code%d", code);
 		must("TCP_USER_TIMEOUT", set_int(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, 300));
 		connect_to(fd, unreachable(code, 80));
-		observe_poll(label, fd, POLLOUT, 4000);
+		observe_poll(label, fd, POLLOUT, 20000);
 		observe_so_error("error", fd);
 	}
 }
 
-CASE(icmp_to_blocking_connect)
+CASE_SECONDS(icmp_to_blocking_connect, 40)
 {
 	int fd = tcp_socket();
 	observe("host", connect_to(fd, unreachable(1, 80)));
@@ -265,7 +265,7 @@ CASE(icmp_to_blocking_connect)
 }
 
 /* What was said lies in the error queue, without IP_RECVERR, too. */
-CASE(icmp_to_connecting_error_queue)
+CASE_SECONDS(icmp_to_connecting_error_queue, 40)
 {
 	int fd = tcp_socket();
 	observe("connect", connect_to(fd, unreachable(1, 80)));
@@ -276,7 +276,7 @@ CASE(icmp_to_connecting_error_queue)
 }
 
 /* It lives as long as the socket, whatever becomes of it; IP_RECVERR that goes off empties it. */
-CASE(icmp_to_connecting_error_queue_says)
+CASE_SECONDS(icmp_to_connecting_error_queue_says, 40)
 {
 	int fd = tcp_socket();
 	observe("host", connect_to(fd, unreachable(1, 80)));
@@ -294,7 +294,7 @@ CASE(icmp_to_connecting_error_queue_says)
 	observe_state("poll", fd);
 }
 
-CASE(icmp_to_connecting_error_queue_ends)
+CASE_SECONDS(icmp_to_connecting_error_queue_ends, 40)
 {
 	struct sockaddr_in nobody = { .sin_family = AF_UNSPEC };
 	int fd = tcp_socket();
@@ -315,7 +315,7 @@ CASE(icmp_to_connecting_error_queue_ends)
 	observe_state("poll", fd);
 }
 
-CASE(icmp_time_exceeded_to_connecting)
+CASE_SECONDS(icmp_time_exceeded_to_connecting, 40)
 {
 	int fd = nonblocking_socket();
 	must("TCP_USER_TIMEOUT", set_int(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, 300));
@@ -364,7 +364,7 @@ CASE_SECONDS(icmp_to_connected_that_asks, 60)
 	tell_connected("exceeded", 1, 11, 0, 0);
 }
 
-CASE(icmp_to_receiving_that_asks)
+CASE_SECONDS(icmp_to_receiving_that_asks, 40)
 {
 	char byte;
 	int fd = connected_to_host(80), port = port_of(fd);
@@ -450,7 +450,7 @@ CASE_SECONDS(icmp_to_udp_error_queue, 30)
 	tell_udp_all(0, 1);
 }
 
-CASE(icmp_to_udp_from_a_router)
+CASE_SECONDS(icmp_to_udp_from_a_router, 40)
 {
 	tell_udp("net", unreachable(0, 53), 1, 1);
 	tell_udp("host", unreachable(1, 53), 0, 1);

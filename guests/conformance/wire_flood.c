@@ -47,7 +47,7 @@ static void observe_options(int fd)
 	observe_int("segment", fd, IPPROTO_TCP, TCP_MAXSEG);
 }
 
-CASE(flood_is_answered)
+CASE_SECONDS(flood_is_answered, 40)
 {
 	int listener = listener_at(5320, 4);
 	observe_text("sysctl", "%c", bytes[0]);
@@ -72,22 +72,22 @@ static void options_in_flood(int port, const char *offers)
 	observe_options(accepted(listener));
 }
 
-CASE(flood_timestamps)
+CASE_SECONDS(flood_timestamps, 40)
 {
 	options_in_flood(5321, "tsw");
 }
 
-CASE(flood_timestamps_only)
+CASE_SECONDS(flood_timestamps_only, 40)
 {
 	options_in_flood(5322, "t");
 }
 
-CASE(flood_no_timestamps)
+CASE_SECONDS(flood_no_timestamps, 40)
 {
 	options_in_flood(5323, "sw");
 }
 
-CASE(flood_data_with_ack)
+CASE_SECONDS(flood_data_with_ack, 40)
 {
 	int listener = listener_at(5324, 1);
 	command("flood 5324 10 3");
@@ -97,7 +97,7 @@ CASE(flood_data_with_ack)
 }
 
 /* Connections that come from cookies are not deferred. */
-CASE(flood_defer_accept)
+CASE_SECONDS(flood_defer_accept, 40)
 {
 	int listener = listener_at(5325, 1);
 	must("defer", set_int(listener, IPPROTO_TCP, TCP_DEFER_ACCEPT, 5));
@@ -109,7 +109,7 @@ CASE(flood_defer_accept)
 }
 
 /* Nothing was kept of the SYN. */
-CASE(flood_saved_syn)
+CASE_SECONDS(flood_saved_syn, 40)
 {
 	int listener = listener_at(5328, 1);
 	must("save", set_int(listener, IPPROTO_TCP, TCP_SAVE_SYN, 1));
@@ -124,7 +124,7 @@ CASE(flood_saved_syn)
 }
 
 /* The queue holds one, and what finds it full is dropped. */
-CASE(flood_queue_full)
+CASE_SECONDS(flood_queue_full, 40)
 {
 	int listener = listener_at(5326, 0);
 	command("flood 5326 10 5");
@@ -138,7 +138,7 @@ CASE(flood_queue_full)
 	observe_fd("accept", accept(listener, NULL, NULL));
 }
 
-CASE(flood_backlogs)
+CASE_SECONDS(flood_backlogs, 40)
 {
 	for (int backlog = 0; backlog < 3; backlog++) {
 		int port = 5330 + backlog, listener = listener_at(port, backlog);
@@ -151,7 +151,7 @@ CASE(flood_backlogs)
 	}
 }
 
-CASE(flood_strays)
+CASE_SECONDS(flood_strays, 40)
 {
 	int listener = listener_at(5327, 1);
 	observe_command("before", "stray 5327 7160");

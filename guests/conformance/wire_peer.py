@@ -24,9 +24,12 @@ import sys
 import threading
 import time
 
+import packets
+from packets import ICMP, TCP, UDP
+
 ROUTER_MAC = bytes.fromhex("525400120002")
 BROADCAST = b"\xff" * 6
-ARP, IPV4, ICMP, TCP, UDP = 0x0806, 0x0800, 1, 6, 17
+ARP, IPV4 = 0x0806, 0x0800
 ROUTER = "10.0.2.2"
 HOSTS = [f"10.0.2.{last}" for last in range(20, 30)]
 COMMAND_PORT = 99
@@ -35,22 +38,7 @@ NOP, TIMESTAMPS = 1, 8
 # What a SYN may offer besides its segment size, by the letters of the command `knock`.
 OFFERS = {"s": (4, b""), "t": (TIMESTAMPS, struct.pack(">II", 1000, 0)), "w": (3, b"\7")}
 UNREACHABLE, EXCEEDED = 3, 11
-WINDOW = 65535
 ROUTER_SECONDS = 0.02
-
-
-def checksum(data):
-    """The Internet checksum (RFC 1071)."""
-    data += b"\0" * (len(data) % 2)
-    total = sum(struct.unpack(f">{len(data) // 2}H", data))
-    while total >> 16:
-        total = (total & 0xFFFF) + (total >> 16)
-    return ~total & 0xFFFF
-
-
-def with_checksum(data, at, before=b""):
-    """Data with the checksum of itself and of what stands before it put in."""
-    return data[:at] + struct.pack(">H", checksum(before + data)) + data[at + 2:]
 
 
 def address(text):
@@ -59,12 +47,8 @@ def address(text):
 
 
 def packet(source, destination, protocol, payload):
-    """An IPv4 packet."""
-    if protocol in (TCP, UDP):
-        pseudo = address(source) + address(destination) + struct.pack(">BBH", 0, protocol, len(payload))
-        payload = with_checksum(payload, 16 if protocol == TCP else 6, pseudo)
-    header = struct.pack(">BBHHHBBH", 0x45, 0, 20 + len(payload), 0, 0, 64, protocol, 0) + address(source) + address(destination)
-    return with_checksum(header, 10) + payload
+    """An IPv4 packet between dotted addresses, with its checksums."""
+    return packets.ipv4(address(source), address(destination), protocol, payload)
 
 
 def options_of(segment):
@@ -106,9 +90,9 @@ class Connection:
         elif self.echo:
             options = struct.pack(">BBI", TIMESTAMPS, 10, 1001) + self.echo
         options += b"\1" * (-len(options) % 4)
-        header = struct.pack(">HHIIBBHHH", self.port, self.guest_port, sequence & 0xFFFFFFFF, acknowledgment & 0xFFFFFFFF,
-                             (20 + len(options)) << 2, flags, WINDOW, 0, 0)
-        self.peer.send_packet(packet(self.host, self.peer.guest, TCP, header + options + payload))
+        numbers = sequence & 0xFFFFFFFF, acknowledgment & 0xFFFFFFFF
+        segment = packets.tcp((self.port, self.guest_port), numbers, flags, payload, options)
+        self.peer.send_packet(packet(self.host, self.peer.guest, TCP, segment))
 
     def receive(self, sequence, flags, payload, options):
         """A segment of the guest's."""
@@ -173,7 +157,7 @@ class Peer:
         """An ICMP error that quotes a packet of the guest's: its header and eight bytes."""
         header = (about[0] & 15) * 4
         message = struct.pack(">BBHI", kind, code, 0, more) + about[:header + 8]
-        self.send_packet(packet(source, self.guest, ICMP, with_checksum(message, 2)))
+        self.send_packet(packet(source, self.guest, ICMP, message))
 
     def serve(self, over=lambda: False):
         """Answers until stop is set or over() is true, which is asked while nothing comes."""
@@ -214,7 +198,7 @@ class Peer:
         elif protocol == ICMP and to == ROUTER and payload[0] == 0:
             self.echoed.set()
         elif protocol == ICMP and to == ROUTER and payload[0] == 8:
-            self.send_packet(packet(ROUTER, self.guest, ICMP, with_checksum(b"\0\0\0\0" + payload[4:], 2)))
+            self.send_packet(packet(ROUTER, self.guest, ICMP, b"\0\0\0\0" + payload[4:]))
 
     # ---- protocols ----
 
@@ -254,14 +238,13 @@ class Peer:
 
     def send_datagram(self, host, port, guest_port, payload):
         """A UDP datagram to the guest."""
-        header = struct.pack(">HHHH", port, guest_port, 8 + len(payload), 0)
-        self.send_packet(packet(host, self.guest, UDP, header + payload))
+        self.send_packet(packet(host, self.guest, UDP, packets.udp(port, guest_port, payload)))
 
     def settle(self):
         """Returns when the guest has answered what was sent to it before: it does so in order."""
         self.echoed.clear()
-        self.send_packet(packet(ROUTER, self.guest, ICMP, with_checksum(struct.pack(">BBHHH", 8, 0, 0, 1, 1), 2)))
-        self.echoed.wait(5)
+        self.send_packet(packet(ROUTER, self.guest, ICMP, struct.pack(">BBHHH", 8, 0, 0, 1, 1)))
+        self.echoed.wait(20)
 
     # ---- commands ----
 
@@ -315,7 +298,8 @@ class Peer:
         for own in range(int(first), int(first) + int(count)):
             link = self.connection(HOSTS[0], own, int(port), make=True)
             link.send(SYN)
-            answered += link.synchronized.wait(0.3)
+            self.settle()
+            answered += link.synchronized.is_set()
         return answered
 
     def knock(self, port, own, offers, text=""):
@@ -335,8 +319,7 @@ class Peer:
         for last in range(int(count)):
             host = f"198.18.{network}.{last}"
             self.flooding.add((host, 1024 + last))
-            header = struct.pack(">HHIIBBHHH", 1024 + last, int(port), 1000, 0, 20 << 2, SYN, WINDOW, 0, 0)
-            self.send_packet(packet(host, self.guest, TCP, header))
+            self.send_packet(packet(host, self.guest, TCP, packets.tcp((1024 + last, int(port)), (1000, 0), SYN)))
             if last % 16 == 15:
                 self.settle()
         self.settle()

@@ -33,7 +33,7 @@ static void reset_connected(const char *order)
 	close(fd);
 }
 
-CASE(refused)
+CASE_SECONDS(refused, 40)
 {
 	int fd = tcp_socket();
 	observe("connect", connect_to(fd, inet_address(HOST, 1)));
@@ -41,23 +41,23 @@ CASE(refused)
 	observe("again", connect_to(fd, inet_address(HOST, 80)));
 }
 
-CASE(reset_receive_first)
+CASE_SECONDS(reset_receive_first, 40)
 {
 	reset_connected("prrsep");
 }
 
-CASE(reset_send_first)
+CASE_SECONDS(reset_send_first, 40)
 {
 	reset_connected("pssrep");
 }
 
-CASE(reset_error_first)
+CASE_SECONDS(reset_error_first, 40)
 {
 	reset_connected("pesrep");
 }
 
 /* Data that came before is lost with the connection. */
-CASE(reset_with_unread)
+CASE_SECONDS(reset_with_unread, 40)
 {
 	int fd = connected_to_host(80);
 	command("text %d hello", port_of(fd));
@@ -66,7 +66,7 @@ CASE(reset_with_unread)
 	observe_calls(fd, "prrsep");
 }
 
-CASE(reset_with_unread_and_unsent)
+CASE_SECONDS(reset_with_unread_and_unsent, 40)
 {
 	int fd = connected_to_host(80);
 	command("text %d hello", port_of(fd));
@@ -77,7 +77,7 @@ CASE(reset_with_unread_and_unsent)
 }
 
 /* CLOSE_WAIT: a FIN, then RST. */
-CASE(reset_after_fin)
+CASE_SECONDS(reset_after_fin, 40)
 {
 	int fd = connected_to_host(80);
 	command("finish %d", port_of(fd));
@@ -86,7 +86,7 @@ CASE(reset_after_fin)
 	observe_calls(fd, "psrep");
 }
 
-CASE(reset_after_fin_receive_first)
+CASE_SECONDS(reset_after_fin_receive_first, 40)
 {
 	int fd = connected_to_host(80);
 	command("finish_with %d bye", port_of(fd));
@@ -95,7 +95,7 @@ CASE(reset_after_fin_receive_first)
 }
 
 /* The ordinary way: data to one that has closed is answered with RST. */
-CASE(reset_for_data_after_fin)
+CASE_SECONDS(reset_for_data_after_fin, 40)
 {
 	int fd = connected_to_host(80);
 	command("finish %d", port_of(fd));
@@ -105,7 +105,7 @@ CASE(reset_for_data_after_fin)
 }
 
 /* FIN_WAIT_1: the FIN was sent and not acknowledged. */
-CASE(reset_in_fin_wait_1)
+CASE_SECONDS(reset_in_fin_wait_1, 40)
 {
 	int fd = connected_to_host(80);
 	command("mute %d 1", port_of(fd));
@@ -114,7 +114,7 @@ CASE(reset_in_fin_wait_1)
 	observe_calls(fd, "prsep");
 }
 
-CASE(reset_in_fin_wait_2)
+CASE_SECONDS(reset_in_fin_wait_2, 40)
 {
 	int fd = connected_to_host(80);
 	must("shutdown", shutdown(fd, SHUT_WR));
@@ -123,7 +123,7 @@ CASE(reset_in_fin_wait_2)
 	observe_calls(fd, "prsep");
 }
 
-CASE(reset_in_closing)
+CASE_SECONDS(reset_in_closing, 40)
 {
 	int fd = connected_to_host(80);
 	command("mute %d 1", port_of(fd));
@@ -134,7 +134,7 @@ CASE(reset_in_closing)
 	observe_calls(fd, "prsep");
 }
 
-CASE(reset_in_last_ack)
+CASE_SECONDS(reset_in_last_ack, 40)
 {
 	int fd = connected_to_host(80);
 	command("finish %d", port_of(fd));
@@ -146,7 +146,7 @@ CASE(reset_in_last_ack)
 }
 
 /* Both have closed: nothing is there to be reset. */
-CASE(reset_in_time_wait)
+CASE_SECONDS(reset_in_time_wait, 40)
 {
 	int fd = connected_to_host(80);
 	must("shutdown", shutdown(fd, SHUT_WR));
@@ -156,7 +156,7 @@ CASE(reset_in_time_wait)
 	observe_calls(fd, "prsep");
 }
 
-CASE(reset_while_receiving)
+CASE_SECONDS(reset_while_receiving, 40)
 {
 	int fd = connected_to_host(80);
 	int port = port_of(fd);
@@ -169,7 +169,7 @@ CASE(reset_while_receiving)
 	observe_calls(fd, "rsep");
 }
 
-CASE(reset_while_polling)
+CASE_SECONDS(reset_while_polling, 40)
 {
 	int fd = connected_to_host(80);
 	int port = port_of(fd);
@@ -182,7 +182,7 @@ CASE(reset_while_polling)
 	observe_calls(fd, "ersep");
 }
 
-CASE(reset_of_an_accepted)
+CASE_SECONDS(reset_of_an_accepted, 40)
 {
 	int listener = tcp_socket();
 	must("bind", bind_to(listener, inet_address("0.0.0.0", 5301)));
@@ -194,7 +194,7 @@ CASE(reset_of_an_accepted)
 	observe_calls(fd, "prsep");
 }
 
-CASE(reset_before_accept)
+CASE_SECONDS(reset_before_accept, 40)
 {
 	int listener = tcp_socket();
 	must("bind", bind_to(listener, inet_address("0.0.0.0", 5302)));
@@ -219,7 +219,7 @@ static void forge(const char *label, const char *flags, int offset)
 	close(fd);
 }
 
-CASE(forged_segments)
+CASE_SECONDS(forged_segments, 40)
 {
 	forge("reset", "R", 0);
 	forge("reset-ack", "RA", 0);
@@ -236,7 +236,7 @@ CASE(forged_segments)
 }
 
 /* What close sends: FIN, or RST when something was unread, or with SO_LINGER 0. */
-CASE(close_sends)
+CASE_SECONDS(close_sends, 40)
 {
 	struct linger linger = { 1, 0 };
 	int fd = connected_to_host(80), port = port_of(fd);
@@ -262,7 +262,7 @@ CASE(close_sends)
 }
 
 /* Data that comes after close is answered with RST. */
-CASE(data_after_close)
+CASE_SECONDS(data_after_close, 40)
 {
 	int fd = connected_to_host(80), port = port_of(fd);
 	close(fd);
@@ -271,7 +271,7 @@ CASE(data_after_close)
 }
 
 /* SYNs that cross (RFC 9293 figure 8). */
-CASE(simultaneous_open)
+CASE_SECONDS(simultaneous_open, 40)
 {
 	int fd = tcp_socket();
 	observe("connect", connect_to(fd, inet_address(HOST, 3)));
@@ -285,7 +285,7 @@ CASE(simultaneous_open)
 	observe_calls(fd, "rp");
 }
 
-CASE(simultaneous_open_nonblocking)
+CASE_SECONDS(simultaneous_open_nonblocking, 40)
 {
 	int fd = tcp_socket();
 	set_nonblocking(fd);

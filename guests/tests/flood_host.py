@@ -3,7 +3,8 @@
 import struct
 
 import hostside
-import ping_host
+import other_machine
+import packets
 import tcp_peer
 
 PORT = 6379
@@ -15,8 +16,7 @@ def flood(peer, network):
     """SYNs from 198.18.0.0/15; returns when the guest has dealt with all of them."""
     for number in range(SYNS):
         source = struct.pack(">I", (198 << 24) + (18 + network << 16) + number)
-        packet = tcp_peer.segment(source, (1024 + number, PORT), (number, 0), tcp_peer.SYN)
-        peer.send(ping_host.ethernet(peer.guest_mac, ping_host.IPV4, packet))
+        peer.send(packets.TCP, packets.tcp((1024 + number, PORT), (number, 0), tcp_peer.SYN), source)
         if number % AT_ONCE == 0:
             peer.ping(number, 0)
     peer.ping(SYNS, 0)
@@ -34,7 +34,7 @@ def serve(client):
 
 def main():
     hostside.wait_for_console("Ready to accept connections")
-    peer = ping_host.Peer()
+    peer = other_machine.Peer()
     peer.find_guest()
     before, during = (tcp_peer.Connection(peer, PORT, 40000 + number) for number in range(2))
     before.knock()

@@ -8,7 +8,7 @@ import statistics
 import time
 
 import hostside
-import ping_host
+import other_machine
 import tcp_peer
 
 PORT, OUR_PORT = 7007, 40000
@@ -28,7 +28,7 @@ def time_of_ack(connection, data):
 
 def main():
     hostside.wait_for_console("listening on port")
-    peer = ping_host.Peer()
+    peer = other_machine.Peer()
     peer.find_guest()
     connection = tcp_peer.Connection(peer, PORT, OUR_PORT)
     connection.open()

@@ -5,42 +5,34 @@ import struct
 import time
 
 import hostside
-import ping_host
+import other_machine
+import packets
 
 ORDERS, KEPT = 7000, 7001
 BURST = 64
 BURSTS_MOST = 200
 
 
-def datagram(port, data):
-    """An IPv4 packet with a UDP datagram, without a UDP checksum (RFC 768)."""
-    udp = struct.pack(">HHHH", 5555, port, 8 + len(data), 0) + data
-    header = struct.pack(">BBHHHBBH4s4s", 0x45, 0, 20 + len(udp), 0, 0, 64, 17, 0, ping_host.OUR_IP, ping_host.GUEST_IP)
-    return header[:10] + struct.pack(">H", ping_host.checksum(header)) + header[12:] + udp
-
-
 class Flood:
     """The peer on the wire, with an order and pings."""
 
     def __init__(self):
-        self.peer = ping_host.Peer()
+        self.peer = other_machine.Peer()
         self.peer.find_guest()
         self.sequence = 1000
 
-    def send(self, packet):
-        """One IPv4 packet."""
-        self.peer.send(ping_host.ethernet(self.peer.guest_mac, ping_host.IPV4, packet))
+    def send(self, port, data):
+        """One datagram."""
+        self.peer.send(packets.UDP, packets.udp(5555, port, data))
 
     def drain(self):
         """Has the program read what was kept, and returns how many datagrams that were."""
         for _ in range(10):
-            self.send(datagram(ORDERS, b"drain"))
+            self.send(ORDERS, b"drain")
             until = time.monotonic() + 2
             while time.monotonic() < until:
-                frame = self.peer.frame()
-                if frame and frame[12:14] == struct.pack(">H", ping_host.IPV4) and frame[23] == 17:
-                    length = struct.unpack(">H", frame[38:40])[0]
-                    return int(frame[42:34 + length].split()[1])
+                if answer := self.peer.receive(packets.UDP):
+                    return int(answer[8:].split()[1])
         raise AssertionError("the program does not say what it read")
 
     def answered(self, size, count=1):
@@ -48,19 +40,19 @@ class Flood:
         first = self.sequence
         self.sequence += count
         for i in range(count):
-            self.send(ping_host.echo_request(78, first + i, bytes(size)))
+            self.peer.send(packets.ICMP, other_machine.echo(other_machine.ECHO_REQUEST, 78, first + i, bytes(size)))
         missing, until = set(range(first, first + count)), time.monotonic() + 2
         while missing and time.monotonic() < until:
-            frame = self.peer.frame()
-            if frame and frame[12:14] == struct.pack(">H", ping_host.IPV4) and frame[23] == 1 and frame[34] == 0:
-                missing.discard(struct.unpack(">H", frame[40:42])[0])
+            answer = self.peer.receive(packets.ICMP)
+            if answer and answer[0] == other_machine.ECHO_REPLY:
+                missing.discard(struct.unpack(">H", answer[6:8])[0])
         return count - len(missing)
 
     def fill(self):
         """Datagrams until a large ping is dropped. Returns how many were sent."""
         for burst in range(1, BURSTS_MOST + 1):
             for _ in range(BURST):
-                self.send(datagram(KEPT, bytes(1400)))
+                self.send(KEPT, bytes(1400))
             hostside.check(self.answered(16) == 1, f"no answer to a small ping after {burst} bursts")
             if not self.answered(1400):
                 return burst * BURST
@@ -81,7 +73,7 @@ def main():
         hostside.check(flood.answered(1400, 20) == 20, "large pings are not answered after the queue was read")
     hostside.check(kept[1] > kept[0] * 7 // 8, f"at first {kept[0]} datagrams had room, then {kept[1]}")
     print(f"{kept[0]} and {kept[1]} datagrams had room")
-    flood.send(datagram(ORDERS, b"end"))
+    flood.send(ORDERS, b"end")
 
 
 if __name__ == "__main__":

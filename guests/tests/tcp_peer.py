@@ -4,23 +4,13 @@ import struct
 import time
 
 import hostside
-import ping_host
+import packets
 
-TCP = 6
 FIN, SYN, RST, ACK = 1, 2, 4, 16
 
 
-def segment(source, ports, numbers, flags, data=b""):
-    """The IPv4 packet of a segment to the guest. ports: from and to; numbers: sequence and acknowledgment."""
-    tcp = struct.pack(">HHIIBBHHH", *ports, *numbers, 5 << 4, flags, 65535, 0, 0) + data
-    pseudo = source + ping_host.GUEST_IP + struct.pack(">HH", TCP, len(tcp))
-    tcp = tcp[:16] + struct.pack(">H", ping_host.checksum(pseudo + tcp)) + tcp[18:]
-    header = struct.pack(">BBHHHBBH4s4s", 0x45, 0, 20 + len(tcp), 0, 0, 64, TCP, 0, source, ping_host.GUEST_IP)
-    return header[:10] + struct.pack(">H", ping_host.checksum(header)) + header[12:] + tcp
-
-
 class Connection:
-    """A connection to a port of the guest's; peer: a ping_host.Peer."""
+    """A connection to a port of the guest's; peer: an other_machine.Peer."""
 
     def __init__(self, peer, port, own_port):
         self.peer = peer
@@ -30,17 +20,16 @@ class Connection:
 
     def send(self, flags, data=b""):
         """One segment."""
-        packet = segment(ping_host.OUR_IP, self.ports, (self.sequence, self.next), flags, data)
-        self.peer.send(ping_host.ethernet(self.peer.guest_mac, ping_host.IPV4, packet))
+        self.peer.send(packets.TCP, packets.tcp(self.ports, (self.sequence, self.next), flags, data))
 
     def receive(self, wanted):
         """The sequence number and the data of the first segment of which wanted(flags, acknowledgment, data) holds."""
         while time.monotonic() < hostside.deadline():
-            frame = self.peer.frame()
-            if frame is None or frame[12:14] != struct.pack(">H", ping_host.IPV4) or frame[23] != TCP:
+            segment = self.peer.receive(packets.TCP)
+            if segment is None:
                 continue
-            port, own_port, sequence, acknowledged, offset, flags = struct.unpack(">HHIIBB", frame[34:48])
-            data = frame[34 + (offset >> 4) * 4:14 + struct.unpack(">H", frame[16:18])[0]]
+            port, own_port, sequence, acknowledged, offset, flags = struct.unpack(">HHIIBB", segment[:14])
+            data = segment[(offset >> 4) * 4:]
             if (own_port, port) == self.ports and wanted(flags, acknowledged, data):
                 return sequence, data
         raise AssertionError("the guest never sent what was waited for")

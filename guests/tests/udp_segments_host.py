@@ -7,27 +7,11 @@ s: some are lost, since the ring of 16 has no room for all; m: some may be lost.
 import struct
 
 import hostside
-import ping_host
+import other_machine
+import packets
 
 PORT = 7008
-UDP = 17
 ENDS = {b"a", b"s", b"m"}
-
-
-def payload(frame):
-    """The bytes of a UDP datagram to our port, and the port that it is from; or None."""
-    if frame is None or frame[12:14] != struct.pack(">H", ping_host.IPV4) or frame[23] != UDP:
-        return None
-    source, to, length = struct.unpack(">HHH", frame[34:40])
-    return (frame[42:34 + length], source) if to == PORT else None
-
-
-def answer(peer, to):
-    """A datagram of one byte back, without a checksum."""
-    datagram = struct.pack(">HHHH", PORT, to, 9, 0) + b"k"
-    header = struct.pack(">BBHHHBBH4s4s", 0x45, 0, 20 + len(datagram), 0, 0, 64, UDP, 0, ping_host.OUR_IP, ping_host.GUEST_IP)
-    header = header[:10] + struct.pack(">H", ping_host.checksum(header)) + header[12:]
-    peer.send(ping_host.ethernet(peer.guest_mac, ping_host.IPV4, header + datagram))
 
 
 def judge(kind, numbers, sent):
@@ -39,20 +23,20 @@ def judge(kind, numbers, sent):
 
 
 def main():
-    peer = ping_host.Peer()
+    peer = other_machine.Peer()
     numbers, sent, counted = [], 0, {}
     while "udp_segments: " not in hostside.console():
-        found = payload(peer.frame())
-        if not found:
+        datagram = peer.receive(packets.UDP)
+        if not datagram or struct.unpack(">H", datagram[2:4])[0] != PORT:
             continue
-        data, source = found
+        data = datagram[8:]
         if data in ENDS:
             kind = data.decode()
             judge(kind, numbers, sent)
             counted[kind] = counted.get(kind, 0) + len(numbers)
             sent = numbers[-1] + 1 if numbers else sent
             numbers = []
-            answer(peer, source)
+            peer.send(packets.UDP, packets.udp(PORT, struct.unpack(">H", datagram[:2])[0], b"k"))
         else:
             hostside.check(len(data) == 8, f"a datagram of {len(data)} bytes")
             numbers.append(struct.unpack(">Q", data)[0])
