@@ -123,7 +123,8 @@ CASE(signal_without_owner)
 	observe_taken("none", SIGIO, ends[0]);
 }
 
-CASE(signal_to_child)
+/* The owner is a child, or the group that both are in: who gets the signal. */
+static void observe_two_processes(int of_group)
 {
 	int ends[2], ready[2];
 	char byte;
@@ -136,7 +137,7 @@ CASE(signal_to_child)
 		observe_taken("child", SIGIO, ends[0]);
 		_exit(0);
 	}
-	must("F_SETOWN", fcntl(ends[0], F_SETOWN, pid));
+	must("F_SETOWN", fcntl(ends[0], F_SETOWN, of_group ? -getpgrp() : pid));
 	must("F_SETFL", fcntl(ends[0], F_SETFL, O_ASYNC));
 	must("write", write(ends[1], "a", 1));
 	must("write", write(ready[1], "a", 1));
@@ -144,25 +145,14 @@ CASE(signal_to_child)
 	observe_taken("parent", SIGIO, ends[0]);
 }
 
+CASE(signal_to_child)
+{
+	observe_two_processes(0);
+}
+
 CASE(signal_to_group)
 {
-	int ends[2], ready[2];
-	char byte;
-	must("pipe", pipe(ends));
-	must("pipe", pipe(ready));
-	block(SIGIO);
-	pid_t pid = (pid_t)must("fork", fork());
-	if (pid == 0) {
-		(void)!read(ready[0], &byte, 1);
-		observe_taken("child", SIGIO, ends[0]);
-		_exit(0);
-	}
-	must("F_SETOWN", fcntl(ends[0], F_SETOWN, -getpgrp()));
-	must("F_SETFL", fcntl(ends[0], F_SETFL, O_ASYNC));
-	must("write", write(ends[1], "a", 1));
-	must("write", write(ready[1], "a", 1));
-	waitpid(pid, NULL, 0);
-	observe_taken("parent", SIGIO, ends[0]);
+	observe_two_processes(1);
 }
 
 CASE(signal_default_action_kills)
