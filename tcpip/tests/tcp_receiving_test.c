@@ -93,7 +93,7 @@ static void holding(void)
 	script_end(&s);
 }
 
-static void acknowledging(void)
+static void delayed_acks(void)
 {
 	begin_plain("delayed ACK: 40 ms, every second full segment at once");
 	tcp_set_option(s.c, TCP_OPTION_QUICKACK, 0);
@@ -121,7 +121,10 @@ static void acknowledging(void)
 	send_segment(&s, A, 101, 51, 100);
 	expect_silence(&s);
 	script_end(&s);
+}
 
+static void quick_acks(void)
+{
 	begin_plain("a quick ACK waits for the reader, then for his answer while others run");
 	struct stack *stack = s.wire.host[0].stack;
 	s.c->quickack_asked = false;
@@ -174,9 +177,10 @@ static void acknowledging(void)
 	send_segment(&s, A, 101, 1, 1460);
 	expect(&s, A, 1, 1561, 0);
 	script_end(&s);
+}
 
-	holding();
-
+static void acks_at_once(void)
+{
 	begin_plain("without delayed ACKs all data is acknowledged at once");
 	stack_tcp(s.wire.host[0].stack)->acks_at_once = true;
 	tcp_set_option(s.c, TCP_OPTION_QUICKACK, 0);
@@ -190,7 +194,10 @@ static void acknowledging(void)
 	wait_ns(&s, 100 * MS);
 	expect_silence(&s);
 	script_end(&s);
+}
 
+static void closed_windows(void)
+{
 	begin_plain("window update after the user read (smoltcp #199)");
 	uint32_t at = 1;
 	for (; at + 1460 <= 64241; at += 1460)
@@ -227,7 +234,11 @@ static void acknowledging(void)
 	send_segment(&s, TCP_FIN | A, at, 5101, 1460); /* and all of it comes again */
 	expect_state(&s, TCP_CLOSE_WAIT);
 	script_end(&s);
+}
 
+static void fin_at_the_window(void)
+{
+	uint32_t at;
 	begin_plain("FIN into a zero window (smoltcp #845)");
 	for (at = 1; at + 1460 <= 64241; at += 1460)
 		send_segment(&s, A, at, 1, 1460);
@@ -415,7 +426,12 @@ static void urgent(void)
 
 int main(void)
 {
-	acknowledging();
+	delayed_acks();
+	quick_acks();
+	holding();
+	acks_at_once();
+	closed_windows();
+	fin_at_the_window();
 	out_of_order();
 	overlaps();
 	timestamps();
