@@ -51,8 +51,7 @@ static void set_connection_timer(const struct walk *walk, const struct tcp_conne
 
 static void *owner_of(const struct tcp_connection *c)
 {
-	bool awaits_accept = c->flow.state != TCP_LISTEN && c->parent;
-	return c->owned && !awaits_accept ? c->event_context : NULL;
+	return c->owned && !tcp_parent(c) ? c->event_context : NULL;
 }
 
 static void show_connection(struct walk *walk, const struct tcp_connection *c)

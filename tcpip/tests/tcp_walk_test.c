@@ -83,6 +83,11 @@ static void kinds(void)
 	row = row_of_peer(&rows, 5002);
 	CHECK_EQ(row->state, TCP_ESTABLISHED);
 	CHECK(row->connection && !row->owner); /* nobody accepted it */
+
+	/* What it has beside the many hangs where the listener stands until accept. */
+	CHECK(tcp_groups(s.c));
+	const struct rows with_groups = walk_all();
+	CHECK(row_of_peer(&with_groups, PEER_PORT)->owner == &s);
 	script_end(&s);
 }
 
