@@ -43,6 +43,10 @@ static inline bool ipv4_is_multicast(struct ipv4_address a)
 {
 	return a.value >> 28 == 0xe;
 }
+static inline uint32_t ipv4_prefix_mask(uint8_t prefix_length) /* 24: 0xffffff00 */
+{
+	return prefix_length ? UINT32_MAX << (32 - prefix_length) : 0;
+}
 static inline bool ipv4_is_all_hosts(struct ipv4_address a) /* the group that every host is in */
 {
 	return a.value == 0xe0000001;

@@ -202,7 +202,7 @@ static bool arp_parse(const uint8_t *p, struct arp_packet *out)
 
 static bool is_on_link(const struct netif *netif, struct ipv4_address address)
 {
-	uint32_t mask = netif->prefix_length ? ~0u << (32 - netif->prefix_length) : 0;
+	uint32_t mask = ipv4_prefix_mask(netif->prefix_length);
 	return ((address.value ^ netif->address.value) & mask) == 0;
 }
 

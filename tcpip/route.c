@@ -85,17 +85,13 @@ void path_mtu_update(struct stack *stack, struct ipv4_address destination, uint3
 	stack_routes_changed(stack);
 }
 
-static uint32_t prefix_mask(uint8_t prefix_length)
-{
-	return prefix_length ? ~0u << (32 - prefix_length) : 0;
-}
-
 struct ipv4_address netif_broadcast(const struct netif *netif)
 {
 	/* RFC 3021: a /31 has no broadcast address, nor has a single host. */
 	if (netif->prefix_length == 0 || netif->prefix_length > 30)
 		return netif->address;
-	return (struct ipv4_address){ netif->address.value | ~prefix_mask(netif->prefix_length) };
+	return (struct ipv4_address){ netif->address.value |
+		                      ~ipv4_prefix_mask(netif->prefix_length) };
 }
 
 bool netif_is_broadcast(const struct netif *netif, struct ipv4_address address)
@@ -111,7 +107,7 @@ static struct netif *netif_on_link(struct stack *stack, struct ipv4_address dest
 	list_for_each(node, &stack->netifs)
 	{
 		struct netif *netif = list_entry(node, struct netif, link);
-		uint32_t mask = prefix_mask(netif->prefix_length);
+		uint32_t mask = ipv4_prefix_mask(netif->prefix_length);
 		if (!netif->up || ipv4_is_any(netif->address) || netif->offloads & NETIF_LOOPBACK)
 			continue;
 		if (((destination.value ^ netif->address.value) & mask) == 0 &&

@@ -21,6 +21,7 @@
 #include <unistd.h>
 
 #include "guests/tests/check.h"
+#include "guests/tests/meminfo.h"
 
 #define PAGE        4096ul
 #define LEFT_KIB    1024
@@ -35,22 +36,9 @@ static void *thread_identifier(void *unused)
 
 static volatile long *reached; /* by the child, in shared memory */
 
-static long free_kib(void)
-{
-	static char text[8192];
-	int fd = open("/proc/meminfo", O_RDONLY);
-	ssize_t bytes = read(fd, text, sizeof(text) - 1);
-	CHECK(bytes > 0);
-	close(fd);
-	text[bytes] = 0;
-	const char *line = strstr(text, "MemFree:");
-	CHECK(line);
-	return strtol(line + 8, NULL, 10);
-}
-
 static void take_memory(void)
 {
-	for (long more; (more = free_kib() - LEFT_KIB) > 0;) {
+	for (long more; (more = meminfo_kib("MemFree") - LEFT_KIB) > 0;) {
 		char *area = mmap(NULL, (size_t)more * 1024, PROT_READ | PROT_WRITE,
 		                  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 		CHECK(area != MAP_FAILED);

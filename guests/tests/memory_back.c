@@ -9,24 +9,12 @@
 #include <unistd.h>
 
 #include "guests/tests/check.h"
+#include "guests/tests/meminfo.h"
 
 #define CONNECTIONS 64
 #define BURST_PART  16 /* of the memory, which packets hold at least; TCP may hold an eighth */
 #define SLACK_KIB   256
 #define PAGE        4096ul
-
-static long meminfo_kib(const char *name)
-{
-	static char text[8192];
-	int fd = open("/proc/meminfo", O_RDONLY);
-	ssize_t bytes = read(fd, text, sizeof(text) - 1);
-	CHECK(bytes > 0);
-	close(fd);
-	text[bytes] = 0;
-	const char *line = strstr(text, name);
-	CHECK(line && line[strlen(name)] == ':');
-	return strtol(line + strlen(name) + 1, NULL, 10);
-}
 
 static long burst_kib(void)
 {

@@ -64,11 +64,6 @@ static void put_address(struct user_ifreq *request, uint32_t address)
 	request->address = name.inet;
 }
 
-static uint32_t mask_of(const struct netif *netif)
-{
-	return netif->prefix_length ? UINT32_MAX << (32 - netif->prefix_length) : 0;
-}
-
 static long list_interfaces(uint64_t argument)
 {
 	struct user_ifconf configuration;
@@ -117,10 +112,12 @@ static long answer(struct netif *netif, uint32_t command, struct user_ifreq *req
 	case SIOCGIFBRDADDR:
 		if (ipv4_is_any(netif->address))
 			return -EADDRNOTAVAIL;
-		put_address(request, command == SIOCGIFNETMASK   ? mask_of(netif)
+		put_address(request, command == SIOCGIFNETMASK
+		                             ? ipv4_prefix_mask(netif->prefix_length)
 		                     : command != SIOCGIFBRDADDR ? netif->address.value
 		                     : loopback                  ? 0
-		                                : netif->address.value | ~mask_of(netif));
+		                                                 : netif->address.value |
+		                                          ~ipv4_prefix_mask(netif->prefix_length));
 		return 0;
 	case SIOCGIFMETRIC:
 	case SIOCGIFMAP:

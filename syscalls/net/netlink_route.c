@@ -157,7 +157,7 @@ static void put_routes(struct netlink_answer *answer, const struct netif *netif)
 	body.destination_length = netif->prefix_length;
 	body.protocol = BY_KERNEL;
 	body.scope = SCOPE_LINK;
-	uint32_t mask = netif->prefix_length ? UINT32_MAX << (32 - netif->prefix_length) : 0;
+	uint32_t mask = ipv4_prefix_mask(netif->prefix_length);
 	netlink_put_message(answer, RTM_NEWROUTE, NETLINK_MULTI, &body, sizeof(body));
 	put_number(answer, RTA_TABLE, TABLE_MAIN);
 	put_address(answer, RTA_DST, (struct ipv4_address){ netif->address.value & mask });

@@ -59,7 +59,7 @@ static void routes(struct text *text, const struct path_node *node)
 	        "IRTT");
 	if (!netif || ipv4_is_any(netif->address))
 		return;
-	uint32_t mask = netif->prefix_length ? UINT32_MAX << (32 - netif->prefix_length) : 0;
+	uint32_t mask = ipv4_prefix_mask(netif->prefix_length);
 	struct ipv4_address gateway = stack_gateway(stack);
 	if (!ipv4_is_any(gateway))
 		route_line(text, netif, 0, gateway, 0);

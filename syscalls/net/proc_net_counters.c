@@ -30,7 +30,7 @@ static void counters(struct text *text, const char *head, const struct named_cou
 		text_printf(text, " %s", counter[i].name);
 	text_printf(text, "\n%s:", head);
 	for (size_t i = 0; i < count; i++)
-		text_printf(text, " %lu", (unsigned long)counter[i].value);
+		text_printf(text, " %ld", (long)counter[i].value); /* MaxConn is -1 */
 	text_append(text, "\n", 1);
 }
 #define COUNTERS(text, head, table) counters(text, head, table, sizeof(table) / sizeof(table[0]))
@@ -121,6 +121,10 @@ static void icmp_type_counters(struct text *text, const struct stack_statistics 
 static void tcp_counters(struct text *text, const struct stack_statistics *s)
 {
 	const struct named_counter table[] = {
+		{ "RtoAlgorithm", 1 }, /* other (RFC 4022) */
+		{ "RtoMin", 200 },
+		{ "RtoMax", 120000 },
+		{ "MaxConn", (uint64_t)-1 },
 		{ "ActiveOpens", s->tcp_active_opens },
 		{ "PassiveOpens", s->tcp_passive_opens },
 		{ "AttemptFails", s->tcp_attempt_fails },
@@ -133,14 +137,7 @@ static void tcp_counters(struct text *text, const struct stack_statistics *s)
 		{ "OutRsts", s->tcp_resets_out },
 		{ "InCsumErrors", 0 },
 	};
-	const size_t count = sizeof(table) / sizeof(table[0]);
-	text_printf(text, "Tcp: RtoAlgorithm RtoMin RtoMax MaxConn");
-	for (size_t i = 0; i < count; i++)
-		text_printf(text, " %s", table[i].name);
-	text_printf(text, "\nTcp: 1 200 120000 -1");
-	for (size_t i = 0; i < count; i++)
-		text_printf(text, " %lu", (unsigned long)table[i].value);
-	text_append(text, "\n", 1);
+	COUNTERS(text, "Tcp", table);
 }
 
 static void udp_counters(struct text *text, const char *head, const struct stack_statistics *s)

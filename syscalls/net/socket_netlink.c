@@ -13,7 +13,7 @@
 
 enum { NETLINK_ROUTE = 0, NETLINK_PROTOCOLS = 32, SOL_NETLINK = 270 };
 enum { NETLINK_ADD_MEMBERSHIP = 1, NETLINK_DROP_MEMBERSHIP, NETLINK_CAP_ACK = 10 };
-enum { FLAG_OPTIONS_LAST = 12 };
+enum { FLAG_OPTIONS_FIRST = 3, FLAG_OPTIONS_LAST = 12 };
 
 struct sockaddr_nl {
 	uint16_t family, padding;
@@ -196,6 +196,27 @@ void netlink_put_attribute(struct netlink_answer *answer, uint16_t type, const v
 	memcpy(answer->bytes + answer->message, &length, sizeof(length));
 }
 
+/* An ACK, which is the error 0, or an error, which repeats the whole request, as much of it as
+ * there is room for. */
+static void put_error(const struct netlink_socket *netlink, const struct netlink_header *request,
+                      const uint8_t *bytes, int32_t error, struct netlink_answer *answer)
+{
+	const uint32_t most = ANSWER_BYTES - sizeof(*request) - sizeof(error);
+	bool capped = !error || netlink->flags >> NETLINK_CAP_ACK & 1;
+	uint32_t quoted = capped ? (uint32_t)sizeof(*request) : request->length;
+	uint8_t body[sizeof(error) + sizeof(*request)];
+	if (quoted > most)
+		quoted = most;
+	memcpy(body, &error, sizeof(error));
+	memcpy(body + sizeof(error), request, sizeof(*request));
+	answer->used = 0;
+	answer->full = false;
+	netlink_put_message(answer, NETLINK_ERROR, capped ? NETLINK_CAPPED : 0, body, sizeof(body));
+	memcpy(answer->bytes + answer->used, bytes + sizeof(*request), quoted - sizeof(*request));
+	answer->used += NETLINK_ALIGN(quoted - (uint32_t)sizeof(*request));
+	memcpy(answer->bytes, &answer->used, sizeof(answer->used));
+}
+
 /* Of one request: the answer as a datagram of its own. */
 static int answer_one(struct netlink_socket *netlink, const struct netlink_header *request,
                       const uint8_t *bytes)
@@ -214,26 +235,8 @@ static int answer_one(struct netlink_socket *netlink, const struct netlink_heade
 		                             request->length - (uint32_t)sizeof(*request), &answer);
 	if (answer.full)
 		result = -EMSGSIZE;
-	if (result < 0 || (result == 0 && request->flags & NETLINK_WANTS_ACK)) {
-		/* An error repeats the whole request, as much of it as there is room for. */
-		bool capped = !result || netlink->flags >> NETLINK_CAP_ACK & 1;
-		uint32_t quoted = capped ? (uint32_t)sizeof(*request) : request->length;
-		uint32_t most = ANSWER_BYTES - sizeof(*request) - sizeof(int32_t);
-		uint8_t body[sizeof(int32_t) + sizeof(*request)];
-		int32_t error = result;
-		if (quoted > most)
-			quoted = most;
-		memcpy(body, &error, sizeof(error));
-		memcpy(body + sizeof(error), request, sizeof(*request));
-		answer.used = 0;
-		answer.full = false;
-		netlink_put_message(&answer, NETLINK_ERROR, capped ? NETLINK_CAPPED : 0, body,
-		                    sizeof(body));
-		memcpy(answer.bytes + answer.used, bytes + sizeof(*request),
-		       quoted - sizeof(*request));
-		answer.used += NETLINK_ALIGN(quoted - (uint32_t)sizeof(*request));
-		memcpy(answer.bytes, &(uint32_t){ answer.used }, sizeof(uint32_t));
-	}
+	if (result < 0 || (result == 0 && request->flags & NETLINK_WANTS_ACK))
+		put_error(netlink, request, bytes, result, &answer);
 	queued->length = answer.used;
 	if (!queued->length || netlink->queue_count >= QUEUE_MAX) {
 		netlink->error = queued->length ? ENOBUFS : netlink->error;
@@ -401,7 +404,7 @@ static int netlink_set_option(struct socket *socket, int level, int name, const 
 		number = 0; /* as Linux */
 	if (name == NETLINK_ADD_MEMBERSHIP || name == NETLINK_DROP_MEMBERSHIP)
 		return number > 0 && number < 64 ? 0 : -EINVAL;
-	if (name < 3 || name > FLAG_OPTIONS_LAST)
+	if (name < FLAG_OPTIONS_FIRST || name > FLAG_OPTIONS_LAST)
 		return -ENOPROTOOPT;
 	netlink->flags &= ~(1u << name);
 	netlink->flags |= (uint32_t)(number != 0) << name;
@@ -412,7 +415,7 @@ static int netlink_get_option(struct socket *socket, int level, int name, void *
                               uint32_t *length)
 {
 	const struct netlink_socket *netlink = netlink_of(socket);
-	if (level != SOL_NETLINK || name < 3 || name > FLAG_OPTIONS_LAST)
+	if (level != SOL_NETLINK || name < FLAG_OPTIONS_FIRST || name > FLAG_OPTIONS_LAST)
 		return -ENOPROTOOPT;
 	if (*length < sizeof(int32_t))
 		return -EINVAL;

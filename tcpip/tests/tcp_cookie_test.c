@@ -190,10 +190,9 @@ static void backlogs(void)
 	script_end(&s);
 }
 
-/* A connection from that port comes and ends. */
-static void time_wait_from(uint16_t port)
+/* What waits is accepted, and ends in TIME_WAIT. */
+static void take_and_end(void)
 {
-	syn(port);
 	take();
 	CHECK(s.c);
 	tcp_close(s.c);
@@ -201,6 +200,13 @@ static void time_wait_from(uint16_t port)
 	flush_hosts(&s);
 	send_segment(&s, TCP_FIN | A, 1, 2, 0);
 	CHECK_EQ(tcp()->time_wait_count, 1);
+}
+
+/* A connection from that port comes and ends. */
+static void time_wait_from(uint16_t port)
+{
+	syn(port);
+	take_and_end();
 }
 
 /* Two listeners fill what there is for the whole stack. */
@@ -380,13 +386,7 @@ static void replayed(void)
 	send_segment(&s, TCP_RST, 1, 0, 0);
 	expect_state(&s, TCP_CLOSED);
 	tcp_close(s.c);
-	take();
-	CHECK(s.c);
-	tcp_close(s.c);
-	s.c = NULL;
-	flush_hosts(&s);
-	send_segment(&s, TCP_FIN | A, 1, 2, 0);
-	CHECK_EQ(tcp()->time_wait_count, 1);
+	take_and_end();
 	acknowledge();
 	CHECK(!tcp_accept(s.listener));
 	CHECK_EQ(counters()->tcp_cookies_received, 2);
